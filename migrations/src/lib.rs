@@ -1,0 +1,33 @@
+//! Bursar's tables, step by step.
+//!
+//! A migration is never changed once it was released: a change is a new one at
+//! the end of the list. Each must leave the previous binary working: first
+//! add, then fill, and remove only in a later release.
+//!
+//! Kept the same way in both databases: instants are microseconds since 1970
+//! in UTC, money is nano-dollars, lists and maps are JSON text.
+
+use sea_orm_migration::prelude::*;
+
+mod columns;
+mod m20261121_000001_create_identities;
+mod m20261121_000002_create_ledger;
+mod m20261121_000003_create_prices;
+mod m20261121_000004_create_audit_log;
+mod m20261121_000005_create_secrets;
+
+/// The ordered list of migrations.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261121_000001_create_identities::Migration),
+            Box::new(m20261121_000002_create_ledger::Migration),
+            Box::new(m20261121_000003_create_prices::Migration),
+            Box::new(m20261121_000004_create_audit_log::Migration),
+            Box::new(m20261121_000005_create_secrets::Migration),
+        ]
+    }
+}

@@ -1,0 +1,4 @@
+//! Bursar: the control plane of LLM gateways.
+//!
+//! The modules, in reading order: rules, tables, hot path, wire, assembly.
+//! Arrows point down only; `tests/it/architecture.rs` proves it.

@@ -1,0 +1,3 @@
+//! `bursar`: arguments, settings, server.
+
+fn main() {}
