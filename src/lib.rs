@@ -2,3 +2,5 @@
 //!
 //! The modules, in reading order: rules, tables, hot path, wire, assembly.
 //! Arrows point down only; `tests/it/architecture.rs` proves it.
+
+pub mod pb;
