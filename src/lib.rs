@@ -3,4 +3,6 @@
 //! The modules, in reading order: rules, tables, hot path, wire, assembly.
 //! Arrows point down only; `tests/it/architecture.rs` proves it.
 
+pub mod domain;
+
 pub mod pb;

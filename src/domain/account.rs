@@ -1,0 +1,160 @@
+//! Accounts: the things that money is counted against.
+
+use std::fmt;
+use std::sync::Arc;
+
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
+use super::ids::{KeyId, TeamId, UserId};
+use super::limit::{Budget, Rates};
+
+/// A kind of account. All kinds behave the same; a new one is a new row here
+/// and in the list of accounts that a call touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Scope {
+    /// One key.
+    Key,
+    /// All keys of a team.
+    Team,
+    /// All keys of a user.
+    User,
+    /// The keys of a user that have no team.
+    UserPersonal,
+    /// A user's keys in one team.
+    TeamMember,
+}
+
+impl Scope {
+    /// The name in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// The name for people.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Team => "team",
+            Self::User | Self::UserPersonal => "user",
+            Self::TeamMember => "team member",
+        }
+    }
+}
+
+/// Names one account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId {
+    scope: Scope,
+    name: Arc<str>,
+}
+
+impl AccountId {
+    /// The account of a key.
+    #[must_use]
+    pub fn key(id: KeyId) -> Self {
+        Self { scope: Scope::Key, name: id.to_string().into() }
+    }
+
+    /// The account of a team.
+    #[must_use]
+    pub fn team(id: &TeamId) -> Self {
+        Self { scope: Scope::Team, name: id.as_str().into() }
+    }
+
+    /// The account of all keys of a user.
+    #[must_use]
+    pub fn user(id: &UserId) -> Self {
+        Self { scope: Scope::User, name: id.as_str().into() }
+    }
+
+    /// The account of a user's keys without a team.
+    #[must_use]
+    pub fn user_personal(id: &UserId) -> Self {
+        Self { scope: Scope::UserPersonal, name: id.as_str().into() }
+    }
+
+    /// The account of a user in a team.
+    #[must_use]
+    pub fn team_member(team: &TeamId, user: &UserId) -> Self {
+        // The separator is escaped in the team, so that no two pairs of ids
+        // share a name.
+        let team = team.as_str().replace('%', "%25").replace('/', "%2F");
+        Self { scope: Scope::TeamMember, name: format!("{team}/{user}").into() }
+    }
+
+    /// Takes an account as it was stored.
+    #[must_use]
+    pub fn stored(scope: Scope, name: impl Into<Arc<str>>) -> Self {
+        Self { scope, name: name.into() }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub const fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Its name in the store, unique within its kind.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The id of the object that it belongs to: `team_id/user_id` for a member.
+    #[must_use]
+    pub fn object_id(&self) -> String {
+        match (self.scope, self.name.split_once('/')) {
+            (Scope::TeamMember, Some((team, user))) => {
+                format!("{}/{user}", team.replace("%2F", "/").replace("%25", "%"))
+            }
+            _ => self.name.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.scope.in_words(), self.object_id())
+    }
+}
+
+/// An account that a call touches, with the limits that go with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// The account.
+    pub account: &'a AccountId,
+    /// Its windows and, if `budget_binds`, the limit that the call must keep.
+    pub budget: &'a Budget,
+    /// The limits that the call must keep if `rates_bind`.
+    pub rates: &'a Rates,
+    /// Whether the budget can deny the call. Spend is counted in any case.
+    pub budget_binds: bool,
+    /// Whether the rates can deny the call.
+    pub rates_bind: bool,
+}
+
+impl Line<'_> {
+    /// Whether a reservation must be held here: there is a limit that binds.
+    #[must_use]
+    pub const fn limits_money(&self) -> bool {
+        self.budget_binds && self.budget.max.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_members_share_an_account() {
+        let member = |team: &str, user: &str| AccountId::team_member(&TeamId::stored(team), &UserId::stored(user));
+        assert_ne!(member("a/b", "c"), member("a", "b/c"));
+        assert_ne!(member("a%2Fb", "c"), member("a/b", "c"));
+        for (team, user) in [("a", "b"), ("a/b", "c"), ("a%2Fb", "c/d"), ("%", "%25")] {
+            assert_eq!(member(team, user).object_id(), format!("{team}/{user}"));
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Decisions: may this key call this model? Everything that needs no counter.
+
+use super::account::Scope;
+use super::clock::Timestamp;
+use super::identity::Identity;
+use super::key::is_expired;
+
+/// Why a call is denied, in the order of the checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "gateway_service.proto documents each under the same name")]
+pub enum DenyReason {
+    KeyUnknown,
+    KeyBlocked,
+    KeyExpired,
+    UserDeactivated,
+    UserNotInTeam,
+    TeamBlocked,
+    CallNotAllowed,
+    ModelUnknown,
+    PriceUnknown,
+    ModelNotAllowed,
+    BudgetExceeded,
+    RateLimited,
+}
+
+/// A denial, with words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub reason: DenyReason,
+    /// Whose limit or list it was.
+    pub scope: Option<Scope>,
+    /// In words.
+    pub message: String,
+}
+
+impl Denial {
+    fn new(reason: DenyReason, message: impl Into<String>) -> Self {
+        Self { reason, scope: None, message: message.into() }
+    }
+
+    /// No live key has this secret.
+    #[must_use]
+    pub fn unknown_key() -> Self {
+        Self::new(DenyReason::KeyUnknown, "no such key")
+    }
+}
+
+/// The RPC whose permission a key needs to be judged for a model call.
+pub const AUTHORIZE_RPC: &str = "bursar.v1.GatewayService/Authorize";
+
+/// Whether a key's own list lets it call an RPC. An entry is the RPC's name or
+/// a prefix that ends in `*`; an empty list lets it call all.
+pub fn routes_allow(routes: &[Box<str>], rpc: &str) -> bool {
+    let covers = |entry: &str| entry.strip_suffix('*').map_or(entry == rpc, |prefix| rpc.starts_with(prefix));
+    routes.is_empty() || routes.iter().any(|entry| covers(entry))
+}
+
+/// Checks the key, its owner and its team; says nothing about models and
+/// budgets.
+///
+/// # Errors
+/// The first check that fails.
+pub fn check_identity(identity: &Identity, now: Timestamp) -> Result<(), Denial> {
+    let key = &identity.key;
+    if key.blocked {
+        return Err(Denial::new(DenyReason::KeyBlocked, "the key is blocked"));
+    }
+    if is_expired(key.expires_at, now) {
+        let expiry = key.expires_at.unwrap_or(now);
+        return Err(Denial::new(DenyReason::KeyExpired, format!("the key expired at {expiry}")));
+    }
+    if identity.user.as_ref().is_some_and(|user| user.blocked) || key.user_id.is_some() && identity.user.is_none() {
+        return Err(Denial::new(DenyReason::UserDeactivated, "the owner of the key is blocked"));
+    }
+    if key.user_id.is_some() && key.team_id.is_some() && identity.membership.is_none() {
+        return Err(Denial::new(DenyReason::UserNotInTeam, "the owner of the key is not in its team"));
+    }
+    if identity.team.as_ref().is_some_and(|team| team.blocked) {
+        let message = "the team of the key is blocked";
+        return Err(Denial { scope: Some(Scope::Team), ..Denial::new(DenyReason::TeamBlocked, message) });
+    }
+    if !key.key_type.makes_calls() || !routes_allow(&key.allowed_routes, AUTHORIZE_RPC) {
+        return Err(Denial::new(DenyReason::CallNotAllowed, "the key may not make model calls"));
+    }
+    Ok(())
+}
+
+/// The model that is called when a name is asked for: the key's alias, else the
+/// team's, else the name itself. One hop.
+pub fn resolve_model<'a>(identity: &'a Identity, asked: &'a str) -> &'a str {
+    let team = || identity.team.as_ref().and_then(|team| team.aliases.resolve(asked));
+    identity.key.aliases.resolve(asked).or_else(team).unwrap_or(asked)
+}
+
+/// What the price table says about a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PriceState {
+    /// It is not in the table.
+    Unknown,
+    /// It is, without a price.
+    Unpriced,
+    /// Its every price is 0: budgets do not apply.
+    Zero,
+    /// It has a price.
+    Priced,
+}
+
+/// Which models are denied for want of a price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PriceRules {
+    /// Setting `deny_unknown_models`.
+    pub deny_unknown_models: bool,
+    /// Setting `deny_unpriced_models`.
+    pub deny_unpriced_models: bool,
+}
+
+/// Checks the resolved model against the price table and every list.
+///
+/// # Errors
+/// The first check that fails.
+pub fn check_model(identity: &Identity, model: &str, price: PriceState, rules: PriceRules) -> Result<(), Denial> {
+    if rules.deny_unknown_models && price == PriceState::Unknown {
+        return Err(Denial::new(DenyReason::ModelUnknown, format!("model {model:?} is not in the price table")));
+    }
+    if rules.deny_unpriced_models && matches!(price, PriceState::Unknown | PriceState::Unpriced) {
+        return Err(Denial::new(DenyReason::PriceUnknown, format!("model {model:?} has no price")));
+    }
+    let personal = identity.key.team_id.is_none();
+    let team = identity.team.as_ref().map(|team| (Scope::Team, &team.models));
+    let user = identity.user.as_ref().filter(|_| personal).map(|user| (Scope::User, &user.models));
+    let lists = [Some((Scope::Key, &identity.key.models)), team, user];
+    match lists.into_iter().flatten().find(|(_, list)| !list.allows(model)) {
+        None => Ok(()),
+        Some((scope, _)) => {
+            let message = format!("model {model:?} is not among the models of the {}", scope.in_words());
+            Err(Denial { scope: Some(scope), ..Denial::new(DenyReason::ModelNotAllowed, message) })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::account::AccountId;
+    use crate::domain::identity::{KeyFacts, MemberFacts, Membership, TeamFacts, UserFacts};
+    use crate::domain::ids::{KeyId, TeamId, UserId};
+    use crate::domain::key::KeyType;
+    use crate::domain::limit::{Budget, Rates};
+    use crate::domain::models::{ModelAliases, ModelList};
+    use crate::domain::role::{Role, TeamRole};
+    use crate::domain::secret::KeyHash;
+    use crate::domain::team::MemberDefaults;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_000);
+
+    fn list(names: &[&str]) -> ModelList {
+        ModelList::stored(names.iter().map(ToString::to_string).collect())
+    }
+
+    fn aliases(name: &str, target: &str) -> ModelAliases {
+        ModelAliases::parse([(&name.to_owned(), &target.to_owned())], "", &mut Vec::new())
+    }
+
+    fn key() -> KeyFacts {
+        let key_id = KeyId::generate();
+        KeyFacts {
+            key_id,
+            key_hash: KeyHash::of("sk-x"),
+            key_type: KeyType::Default,
+            user_id: Some(UserId::stored("u")),
+            team_id: Some(TeamId::stored("t")),
+            models: ModelList::default(),
+            aliases: ModelAliases::default(),
+            budget: Budget::default(),
+            rates: Rates::default(),
+            allowed_routes: Box::default(),
+            tags: Box::default(),
+            blocked: false,
+            expires_at: None,
+            account: AccountId::key(key_id),
+        }
+    }
+
+    fn user() -> UserFacts {
+        let user_id = UserId::stored("u");
+        UserFacts {
+            account: AccountId::user(&user_id),
+            personal_account: AccountId::user_personal(&user_id),
+            user_id,
+            role: Role::InternalUser,
+            blocked: false,
+            models: ModelList::default(),
+            budget: Budget::default(),
+            rates: Rates::default(),
+            administers_a_team: false,
+            is_in_a_team: true,
+        }
+    }
+
+    fn team() -> TeamFacts {
+        let team_id = TeamId::stored("t");
+        TeamFacts {
+            account: AccountId::team(&team_id),
+            team_id,
+            blocked: false,
+            models: ModelList::default(),
+            aliases: ModelAliases::default(),
+            budget: Budget::default(),
+            rates: Rates::default(),
+            member_defaults: MemberDefaults::default(),
+        }
+    }
+
+    fn identity(key: KeyFacts, user: UserFacts, team: TeamFacts, member: bool) -> Identity {
+        let in_team = key.team_id.is_some();
+        let facts = MemberFacts {
+            role: TeamRole::User,
+            own_limits: None,
+            account: AccountId::team_member(&team.team_id, &user.user_id),
+        };
+        let membership = (member && in_team).then(|| Membership::new(Arc::new(facts), &team));
+        Identity {
+            user: key.user_id.is_some().then(|| Arc::new(user)),
+            team: in_team.then(|| Arc::new(team)),
+            key: Arc::new(key),
+            membership,
+        }
+    }
+
+    /// Each row fails its own check and all later ones: the earliest is told.
+    #[test]
+    fn the_first_failing_check_is_the_reason() {
+        let everything_wrong = || {
+            let mut key = key();
+            key.blocked = true;
+            key.expires_at = Some(NOW);
+            key.key_type = KeyType::Management;
+            let (mut user, mut team) = (user(), team());
+            user.blocked = true;
+            team.blocked = true;
+            (key, user, team, false)
+        };
+        let reason = |(key, user, team, member)| {
+            check_identity(&identity(key, user, team, member), NOW).map_err(|denial| denial.reason)
+        };
+        let mut case = everything_wrong();
+        assert_eq!(reason(case.clone()), Err(DenyReason::KeyBlocked));
+        case.0.blocked = false;
+        assert_eq!(reason(case.clone()), Err(DenyReason::KeyExpired));
+        case.0.expires_at = Some(Timestamp::from_micros(1_001));
+        assert_eq!(reason(case.clone()), Err(DenyReason::UserDeactivated));
+        case.1.blocked = false;
+        assert_eq!(reason(case.clone()), Err(DenyReason::UserNotInTeam));
+        case.3 = true;
+        assert_eq!(reason(case.clone()), Err(DenyReason::TeamBlocked));
+        case.2.blocked = false;
+        assert_eq!(reason(case.clone()), Err(DenyReason::CallNotAllowed));
+        case.0.key_type = KeyType::LlmApi;
+        assert_eq!(reason(case.clone()), Ok(()));
+        case.0.allowed_routes = ["bursar.v1.KeyService/*".into()].into();
+        assert_eq!(reason(case.clone()), Err(DenyReason::CallNotAllowed));
+        case.0.allowed_routes = ["bursar.v1.Gateway*".into()].into();
+        assert_eq!(reason(case), Ok(()));
+    }
+
+    #[test]
+    fn aliases_are_resolved_once_the_keys_first() {
+        let mut key = key();
+        let mut team = team();
+        team.aliases = aliases("gpt", "team-gpt");
+        let resolved = |key: &KeyFacts, team: &TeamFacts, asked: &str| {
+            resolve_model(&identity(key.clone(), user(), team.clone(), true), asked).to_owned()
+        };
+        assert_eq!(resolved(&key, &team, "gpt"), "team-gpt");
+        key.aliases = aliases("gpt", "key-gpt");
+        assert_eq!(resolved(&key, &team, "gpt"), "key-gpt");
+        team.aliases = aliases("key-gpt", "chained");
+        assert_eq!(resolved(&key, &team, "gpt"), "key-gpt");
+        assert_eq!(resolved(&key, &team, "other"), "other");
+    }
+
+    #[test]
+    fn every_list_must_hold_the_model() {
+        let scope = |key_models: &[&str], team_models: &[&str], user_models: &[&str], in_team: bool| {
+            let (mut key, mut user, mut team) = (key(), user(), team());
+            key.models = list(key_models);
+            team.models = list(team_models);
+            user.models = list(user_models);
+            key.team_id = key.team_id.filter(|_| in_team);
+            let identity = identity(key, user, team, true);
+            check_model(&identity, "m", PriceState::Priced, PriceRules::default()).map_err(|denial| denial.scope)
+        };
+        assert_eq!(scope(&[], &[], &[], true), Ok(()));
+        assert_eq!(scope(&["x"], &["x"], &["x"], true), Err(Some(Scope::Key)));
+        assert_eq!(scope(&["m"], &["x"], &["x"], true), Err(Some(Scope::Team)));
+        assert_eq!(scope(&["m"], &["m"], &["x"], true), Ok(()), "the user's list is for keys without a team");
+        assert_eq!(scope(&["m"], &[], &["x"], false), Err(Some(Scope::User)));
+        assert_eq!(scope(&["all-team-models"], &["m"], &[], true), Ok(()));
+    }
+
+    #[test]
+    fn models_without_a_price_are_denied_only_by_setting() {
+        let identity = identity(key(), user(), team(), true);
+        let check = |price, deny_unknown_models, deny_unpriced_models| {
+            let rules = PriceRules { deny_unknown_models, deny_unpriced_models };
+            check_model(&identity, "m", price, rules).map_err(|denial| denial.reason)
+        };
+        assert_eq!(check(PriceState::Unknown, false, false), Ok(()));
+        assert_eq!(check(PriceState::Unknown, true, true), Err(DenyReason::ModelUnknown));
+        assert_eq!(check(PriceState::Unknown, false, true), Err(DenyReason::PriceUnknown));
+        assert_eq!(check(PriceState::Unpriced, true, false), Ok(()));
+        assert_eq!(check(PriceState::Unpriced, true, true), Err(DenyReason::PriceUnknown));
+        assert_eq!(check(PriceState::Zero, true, true), Ok(()));
+    }
+
+    #[test]
+    fn a_users_budget_binds_its_own_keys_or_by_setting_all() {
+        let binding = |in_team: bool, setting: bool| {
+            let mut key = key();
+            key.team_id = key.team_id.filter(|_| in_team);
+            let identity = identity(key, user(), team(), true);
+            let lines = identity.lines(setting);
+            lines.iter().filter(|line| line.budget_binds).map(|line| line.account.scope()).collect::<Vec<_>>()
+        };
+        assert_eq!(binding(false, false), [Scope::Key, Scope::UserPersonal]);
+        assert_eq!(binding(false, true), [Scope::Key, Scope::User]);
+        assert_eq!(binding(true, false), [Scope::Key, Scope::Team, Scope::TeamMember]);
+        assert_eq!(binding(true, true), [Scope::Key, Scope::Team, Scope::User, Scope::TeamMember]);
+    }
+}

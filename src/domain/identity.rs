@@ -1,0 +1,235 @@
+//! Identities: what must be known of a key, its owner and its team to judge a
+//! call. Small, so that many fit into memory.
+
+use std::sync::Arc;
+
+use super::account::{AccountId, Line};
+use super::clock::Timestamp;
+use super::ids::{KeyId, TeamId, UserId};
+use super::key::{Key, KeyType};
+use super::limit::{Budget, Rates};
+use super::models::{ModelAliases, ModelList};
+use super::role::{Role, TeamRole};
+use super::secret::KeyHash;
+use super::team::{Member, MemberDefaults, MemberLimits, Team};
+use super::user::User;
+
+/// What judging needs of a key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyFacts {
+    /// The key.
+    pub key_id: KeyId,
+    /// Its hash.
+    pub key_hash: KeyHash,
+    /// What it may be used for.
+    pub key_type: KeyType,
+    /// Its owner.
+    pub user_id: Option<UserId>,
+    /// Its team.
+    pub team_id: Option<TeamId>,
+    /// What it may call.
+    pub models: ModelList,
+    /// Its aliases.
+    pub aliases: ModelAliases,
+    /// Its budget.
+    pub budget: Budget,
+    /// Its rate limits.
+    pub rates: Rates,
+    /// The RPCs it may call.
+    pub allowed_routes: Box<[Box<str>]>,
+    /// Added to its usage.
+    pub tags: Box<[Box<str>]>,
+    /// Whether it is blocked.
+    pub blocked: bool,
+    /// When it expires.
+    pub expires_at: Option<Timestamp>,
+    /// Its account.
+    pub account: AccountId,
+}
+
+impl From<Key> for KeyFacts {
+    fn from(key: Key) -> Self {
+        let boxed = |list: Vec<String>| list.into_iter().map(String::into_boxed_str).collect();
+        Self {
+            key_id: key.key_id,
+            key_hash: key.key_hash,
+            key_type: key.key_type,
+            user_id: key.user_id,
+            team_id: key.team_id,
+            models: key.models,
+            aliases: key.model_aliases,
+            budget: key.budget,
+            rates: key.rates,
+            allowed_routes: boxed(key.allowed_routes),
+            tags: boxed(key.tags),
+            blocked: key.blocked,
+            expires_at: key.expires_at,
+            account: AccountId::key(key.key_id),
+        }
+    }
+}
+
+/// What judging needs of a user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserFacts {
+    /// The user.
+    pub user_id: UserId,
+    /// The role.
+    pub role: Role,
+    /// Whether the user is blocked.
+    pub blocked: bool,
+    /// What its keys without a team may call.
+    pub models: ModelList,
+    /// Its budget.
+    pub budget: Budget,
+    /// Its rate limits.
+    pub rates: Rates,
+    /// Whether it administers any team.
+    pub administers_a_team: bool,
+    /// Whether it is in any team.
+    pub is_in_a_team: bool,
+    /// The account of all its keys.
+    pub account: AccountId,
+    /// The account of its keys without a team.
+    pub personal_account: AccountId,
+}
+
+impl UserFacts {
+    /// The facts of a user, with what its memberships say.
+    #[must_use]
+    pub fn new(user: User, administers_a_team: bool, is_in_a_team: bool) -> Self {
+        Self {
+            account: AccountId::user(&user.user_id),
+            personal_account: AccountId::user_personal(&user.user_id),
+            user_id: user.user_id,
+            role: user.user_role,
+            blocked: user.blocked,
+            models: user.models,
+            budget: user.budget,
+            rates: user.rates,
+            administers_a_team,
+            is_in_a_team,
+        }
+    }
+}
+
+/// What judging needs of a team.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TeamFacts {
+    /// The team.
+    pub team_id: TeamId,
+    /// Whether it is blocked.
+    pub blocked: bool,
+    /// What its keys may call.
+    pub models: ModelList,
+    /// Its aliases.
+    pub aliases: ModelAliases,
+    /// Its budget.
+    pub budget: Budget,
+    /// Its rate limits.
+    pub rates: Rates,
+    /// The limits of members without their own.
+    pub member_defaults: MemberDefaults,
+    /// Its account.
+    pub account: AccountId,
+}
+
+impl From<Team> for TeamFacts {
+    fn from(team: Team) -> Self {
+        Self {
+            account: AccountId::team(&team.team_id),
+            team_id: team.team_id,
+            blocked: team.blocked,
+            models: team.models,
+            aliases: team.model_aliases,
+            budget: team.budget,
+            rates: team.rates,
+            member_defaults: team.member_defaults,
+        }
+    }
+}
+
+/// What judging needs of a user in a team.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberFacts {
+    /// The role.
+    pub role: TeamRole,
+    /// Limits of its own.
+    pub own_limits: Option<MemberLimits>,
+    /// Its account.
+    pub account: AccountId,
+}
+
+impl From<Member> for MemberFacts {
+    fn from(member: Member) -> Self {
+        Self {
+            account: AccountId::team_member(&member.team_id, &member.user_id),
+            role: member.role,
+            own_limits: member.own_limits,
+        }
+    }
+}
+
+/// A membership with the limits that hold for it now.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// The membership.
+    pub facts: Arc<MemberFacts>,
+    /// Its budget: its own, else the team's default.
+    pub budget: Budget,
+    /// Its rate limits, likewise.
+    pub rates: Rates,
+}
+
+impl Membership {
+    /// The membership, with its limits worked out.
+    #[must_use]
+    pub fn new(facts: Arc<MemberFacts>, team: &TeamFacts) -> Self {
+        let limits = facts.own_limits.clone().unwrap_or_else(|| team.member_defaults.clone().into());
+        let (budget, rates) = limits.effective(&team.budget);
+        Self { facts, budget, rates }
+    }
+}
+
+/// A key with its owner, its team, and the owner's place in the team.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The key.
+    pub key: Arc<KeyFacts>,
+    /// Its owner.
+    pub user: Option<Arc<UserFacts>>,
+    /// Its team.
+    pub team: Option<Arc<TeamFacts>>,
+    /// The owner's membership in the team.
+    pub membership: Option<Membership>,
+}
+
+impl Identity {
+    /// The accounts that a call of this key touches, in the order in which
+    /// their budgets are checked.
+    ///
+    /// A user's budget binds keys without a team, compared with what those
+    /// spent; with `user_budget_on_team_keys` it binds every key, compared
+    /// with what all of them spent. A user's rates bind every key.
+    #[must_use]
+    pub fn lines(&self, user_budget_on_team_keys: bool) -> Vec<Line<'_>> {
+        let mut lines = Vec::with_capacity(5);
+        let mut add = |account, budget, rates, budget_binds, rates_bind| {
+            lines.push(Line { account, budget, rates, budget_binds, rates_bind });
+        };
+        add(&self.key.account, &self.key.budget, &self.key.rates, true, true);
+        if let Some(team) = &self.team {
+            add(&team.account, &team.budget, &team.rates, true, true);
+        }
+        if let Some(user) = &self.user {
+            add(&user.account, &user.budget, &user.rates, user_budget_on_team_keys, true);
+            if self.key.team_id.is_none() {
+                add(&user.personal_account, &user.budget, &user.rates, !user_budget_on_team_keys, false);
+            }
+        }
+        if let Some(member) = &self.membership {
+            add(&member.facts.account, &member.budget, &member.rates, true, true);
+        }
+        lines
+    }
+}

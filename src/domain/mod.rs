@@ -1,0 +1,29 @@
+//! The rules: values and decisions as plain functions.
+//!
+//! Nothing here waits, reads a clock, opens a socket or knows a database; time
+//! and randomness come in as arguments. So every rule is tested by a table of
+//! cases in its own file.
+
+pub mod account;
+pub mod audit;
+pub mod clock;
+pub mod decision;
+pub mod fault;
+pub mod identity;
+pub mod ids;
+pub mod key;
+pub mod key_rules;
+pub mod limit;
+pub mod models;
+pub mod money;
+pub mod patch;
+pub mod pricing;
+pub mod reason;
+pub mod role;
+pub mod rollup;
+pub mod secret;
+pub mod team;
+pub mod ticket;
+pub mod usage;
+pub mod user;
+pub mod window;

@@ -1,0 +1,221 @@
+//! Model lists: which models a key, team or user may call, and their aliases.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::fault::Violation;
+
+/// Every model, also those that are added later.
+pub const ALL_PROXY_MODELS: &str = "all-proxy-models";
+/// On a key: exactly what its team may call.
+pub const ALL_TEAM_MODELS: &str = "all-team-models";
+/// On a user or team: no model of its own.
+pub const NO_DEFAULT_MODELS: &str = "no-default-models";
+
+/// The most entries of a list, and of a map of aliases.
+pub const MODELS_MAX: usize = 1_000;
+/// The most bytes of a model's name.
+pub const MODEL_NAME_MAX_BYTES: usize = 512;
+
+/// Whose list it is: the special names differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListOwner {
+    /// A user or a team.
+    UserOrTeam,
+    /// A key of a team.
+    TeamKey,
+    /// A key without a team.
+    PersonalKey,
+}
+
+/// The models that may be called. Empty: all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ModelList(Box<[Box<str>]>);
+
+impl ModelList {
+    /// Takes a list from a request: repeats collapse, the order stays.
+    pub fn parse(names: &[String], owner: ListOwner, field: &str, violations: &mut Vec<Violation>) -> Self {
+        if names.len() > MODELS_MAX {
+            violations.push(Violation::new(field, format!("must have at most {MODELS_MAX} entries")));
+        }
+        let mut seen = HashSet::new();
+        let mut list = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            if let Err(description) = check_entry(name, owner) {
+                violations.push(Violation::new(format!("{field}[{index}]"), description));
+            } else if seen.insert(name.as_str()) {
+                list.push(name.as_str().into());
+            }
+        }
+        Self(list.into())
+    }
+
+    /// Takes a list that was checked when it was stored.
+    #[must_use]
+    pub fn stored(names: Vec<String>) -> Self {
+        Self(names.into_iter().map(Into::into).collect())
+    }
+
+    /// Whether it has no entry, which means all models.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Its entries.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
+    /// Whether it lets a model be called.
+    #[must_use]
+    pub fn allows(&self, model: &str) -> bool {
+        self.is_empty() || self.iter().any(|entry| entry_allows(entry, model))
+    }
+
+    /// The entries of another list that go beyond this one.
+    pub fn beyond<'a>(&self, other: &'a ModelList) -> Vec<&'a str> {
+        other.iter().filter(|entry| *entry != ALL_TEAM_MODELS && !self.allows(entry)).collect()
+    }
+}
+
+fn check_entry(name: &str, owner: ListOwner) -> Result<(), String> {
+    if name.trim().is_empty() {
+        return Err("must not be blank".to_owned());
+    }
+    if name.len() > MODEL_NAME_MAX_BYTES {
+        return Err(format!("must have at most {MODEL_NAME_MAX_BYTES} bytes"));
+    }
+    match (name, owner) {
+        (ALL_TEAM_MODELS, ListOwner::PersonalKey) => Err(format!("{ALL_TEAM_MODELS:?} needs a key with a team_id")),
+        (ALL_TEAM_MODELS, ListOwner::UserOrTeam) => Err(format!("{ALL_TEAM_MODELS:?} is for keys only")),
+        (NO_DEFAULT_MODELS, ListOwner::TeamKey | ListOwner::PersonalKey) => {
+            Err(format!("{NO_DEFAULT_MODELS:?} is for users and teams only"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether one entry covers a model, or a narrower wildcard.
+fn entry_allows(entry: &str, model: &str) -> bool {
+    match entry {
+        // The team's list, which is checked by itself, decides.
+        ALL_PROXY_MODELS | ALL_TEAM_MODELS => true,
+        NO_DEFAULT_MODELS => false,
+        _ => match entry.strip_suffix('*') {
+            Some(prefix) => model.starts_with(prefix),
+            None => entry == model,
+        },
+    }
+}
+
+/// Public model name to the model that is called instead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ModelAliases(BTreeMap<Box<str>, Box<str>>);
+
+impl ModelAliases {
+    /// Takes a map from a request.
+    pub fn parse<'a>(
+        pairs: impl IntoIterator<Item = (&'a String, &'a String)>,
+        field: &str,
+        violations: &mut Vec<Violation>,
+    ) -> Self {
+        let mut aliases = BTreeMap::new();
+        for (name, target) in pairs {
+            let path = || format!("{field}[{name:?}]");
+            let fits = |text: &str| !text.trim().is_empty() && text.len() <= MODEL_NAME_MAX_BYTES;
+            if !fits(name) || !fits(target) {
+                let rule = format!("name and target must have 1-{MODEL_NAME_MAX_BYTES} bytes and not be blank");
+                violations.push(Violation::new(path(), rule));
+            } else if name == target {
+                violations.push(Violation::new(path(), "must not be its own target"));
+            }
+            aliases.insert(name.as_str().into(), target.as_str().into());
+        }
+        if aliases.len() > MODELS_MAX {
+            violations.push(Violation::new(field, format!("must have at most {MODELS_MAX} entries")));
+        }
+        Self(aliases)
+    }
+
+    /// The model that is called when this one is asked for, if it has an alias.
+    #[must_use]
+    pub fn resolve(&self, model: &str) -> Option<&str> {
+        self.0.get(model).map(AsRef::as_ref)
+    }
+
+    /// Its pairs.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, target)| (name.as_ref(), target.as_ref()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(names: &[&str]) -> ModelList {
+        ModelList::stored(names.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_list_allows_names_wildcards_and_special_names() {
+        for (names, model, allowed) in [
+            (&[][..], "gpt-4o", true),
+            (&["gpt-4o"], "gpt-4o", true),
+            (&["gpt-4o"], "gpt-4o-mini", false),
+            (&["gpt-4o"], "GPT-4o", false),
+            (&["openai/*"], "openai/gpt-4o", true),
+            (&["openai/*"], "azure/gpt-4o", false),
+            (&["*"], "anything", true),
+            (&["all-proxy-models"], "anything", true),
+            (&["all-team-models"], "anything", true),
+            (&["no-default-models"], "gpt-4o", false),
+            (&["no-default-models", "gpt-4o"], "gpt-4o", true),
+        ] {
+            assert_eq!(list(names).allows(model), allowed, "{names:?} {model}");
+        }
+    }
+
+    #[test]
+    fn entries_beyond_the_owners_list_are_named() {
+        let owner = list(&["gpt-4o", "openai/*"]);
+        assert_eq!(
+            owner.beyond(&list(&["gpt-4o", "openai/o1", "openai/o*", "azure/x", "*", "all-team-models"])),
+            ["azure/x", "*"]
+        );
+        assert!(list(&[]).beyond(&list(&["anything"])).is_empty());
+    }
+
+    #[test]
+    fn special_names_have_their_place() {
+        use ListOwner::{PersonalKey, TeamKey, UserOrTeam};
+        let parse = |name: &str, owner| {
+            let mut violations = Vec::new();
+            ModelList::parse(&[name.to_owned()], owner, "models", &mut violations);
+            violations.is_empty()
+        };
+        for (name, owner, fits) in [
+            (ALL_TEAM_MODELS, TeamKey, true),
+            (ALL_TEAM_MODELS, PersonalKey, false),
+            (ALL_TEAM_MODELS, UserOrTeam, false),
+            (NO_DEFAULT_MODELS, UserOrTeam, true),
+            (NO_DEFAULT_MODELS, TeamKey, false),
+            (ALL_PROXY_MODELS, PersonalKey, true),
+            (" ", UserOrTeam, false),
+        ] {
+            assert_eq!(parse(name, owner), fits, "{name} {owner:?}");
+        }
+    }
+
+    #[test]
+    fn repeats_collapse_and_the_order_stays() {
+        let mut violations = Vec::new();
+        let names = ["b", "a", "b"].map(str::to_owned);
+        let list = ModelList::parse(&names, ListOwner::UserOrTeam, "models", &mut violations);
+        assert_eq!(list.iter().collect::<Vec<_>>(), ["b", "a"]);
+    }
+}

@@ -1,0 +1,101 @@
+//! Reasons: the machine-readable names of everything that can be refused.
+
+use strum::{IntoStaticStr, VariantArray};
+
+/// Why a request was refused, as `ErrorInfo.reason`. `error_reason.proto` says
+/// what each one means and which metadata it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "error_reason.proto documents each, and a test keeps the two equal")]
+pub enum Reason {
+    // UNAUTHENTICATED
+    CredentialMissing,
+    CredentialMalformed,
+    KeyUnknown,
+    KeyExpired,
+    // PERMISSION_DENIED
+    KeyBlocked,
+    TeamBlocked,
+    UserDeactivated,
+    RoleNotAllowed,
+    RpcNotAllowedForKey,
+    FieldNotAllowed,
+    NotYourKey,
+    NotYourUser,
+    NotYourTeam,
+    TeamPermissionMissing,
+    AboveOwnBudget,
+    BudgetRaiseNeedsAdmin,
+    CustomKeysDisabled,
+    GenerationNotAllowed,
+    AdminRoleNeedsProxyAdmin,
+    OnBehalfOfNotAllowed,
+    // INVALID_ARGUMENT
+    FieldInvalid,
+    MessageMalformed,
+    SoftBudgetNotBelowMax,
+    DuplicateMember,
+    UserIdEmailMismatch,
+    UserReferenceMissing,
+    CallerHasNoUser,
+    CallerHasNoKey,
+    KeyRequired,
+    KeyMalformed,
+    DurationInvalid,
+    AboveUpperBound,
+    RequiredParamMissing,
+    ServiceAccountIdImmutable,
+    PageTokenInvalid,
+    RangeReversed,
+    RangeTooLong,
+    UsageRequired,
+    ClockSkew,
+    TooOld,
+    CostOutOfRange,
+    // NOT_FOUND
+    UserNotFound,
+    TeamNotFound,
+    MemberNotFound,
+    KeyNotFound,
+    UsageNotFound,
+    ReservationNotFound,
+    // ALREADY_EXISTS
+    UserIdExists,
+    UserEmailExists,
+    TeamIdExists,
+    MemberExists,
+    KeyExists,
+    KeyAliasExists,
+    RequestIdReused,
+    RequestIdConflict,
+    // FAILED_PRECONDITION
+    UserNotInTeam,
+    ModelOutsideOwner,
+    CannotDeleteSelf,
+    LastProxyAdmin,
+    LastTeamAdmin,
+    CreatorLimitExceeded,
+    LimitAboveTeam,
+    ModelNotPriced,
+    CallTypeNotPriced,
+    // ABORTED
+    EtagStale,
+    TooManyWriters,
+    // RESOURCE_EXHAUSTED
+    TooManyRequests,
+    // DEADLINE_EXCEEDED
+    DeadlineExceeded,
+    // UNAVAILABLE
+    StoreUnavailable,
+    ShuttingDown,
+    // INTERNAL
+    InternalError,
+}
+
+impl Reason {
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}

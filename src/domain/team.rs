@@ -1,0 +1,403 @@
+//! Teams: what one is, who is in it, and what its admins may change.
+
+#![expect(clippy::disallowed_types, reason = "what serde derives for flatten knows floats; no field is one")]
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::audit::{Change, Fields};
+use super::clock::Timestamp;
+use super::fault::Refusal;
+use super::ids::{TeamId, UserId};
+use super::limit::{Budget, Rates, is_raised};
+use super::models::{ModelAliases, ModelList};
+use super::money::Usd;
+use super::reason::Reason;
+use super::role::{MemberPermission, TeamRole};
+use super::user::{Email, User};
+use super::window::{Calendar, Length};
+
+/// A group of users who share keys, models and a budget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Team {
+    /// Never changes.
+    pub team_id: TeamId,
+    /// A free label.
+    pub team_alias: Option<String>,
+    /// What the team's keys may call.
+    pub models: ModelList,
+    /// Aliases for keys that have none of their own.
+    pub model_aliases: ModelAliases,
+    /// The money that all keys together may spend.
+    #[serde(flatten)]
+    pub budget: Budget,
+    /// The calls that all keys together may make.
+    #[serde(flatten)]
+    pub rates: Rates,
+    /// The limits of members that have none of their own.
+    #[serde(flatten)]
+    pub member_defaults: MemberDefaults,
+    /// How long keys live that members get without a duration.
+    pub team_member_key_duration: Option<Length>,
+    /// What plain members may do with keys; `None` was never written.
+    pub member_permissions: Option<BTreeSet<MemberPermission>>,
+    /// Free labels.
+    pub tags: Vec<String>,
+    /// Free data.
+    pub metadata: Fields,
+    /// A blocked team's keys are refused.
+    pub blocked: bool,
+    /// Whether a proxy admin blocked it, so that a team admin can't unblock it.
+    pub blocked_by_admin: bool,
+    /// When the team was made.
+    pub created_at: Timestamp,
+    /// When the team was last changed.
+    pub updated_at: Timestamp,
+    /// Counts the changes.
+    pub version: i64,
+}
+
+impl Team {
+    /// What plain members may do with the team's keys.
+    #[must_use]
+    pub fn permissions(&self) -> BTreeSet<MemberPermission> {
+        self.member_permissions.clone().unwrap_or_else(|| MemberPermission::DEFAULT.into())
+    }
+}
+
+/// The limits of every member without limits of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberDefaults {
+    /// The money in one window.
+    #[serde(rename = "team_member_budget")]
+    pub max: Option<Usd>,
+    /// The window; absent: the team's.
+    #[serde(rename = "team_member_budget_duration")]
+    pub duration: Option<Length>,
+    /// When the duration was set.
+    #[serde(rename = "team_member_budget_anchor_at")]
+    pub anchor: Timestamp,
+    /// Calls a minute.
+    #[serde(rename = "team_member_rpm_limit")]
+    pub rpm: Option<i64>,
+    /// Tokens a minute.
+    #[serde(rename = "team_member_tpm_limit")]
+    pub tpm: Option<i64>,
+}
+
+/// A user in a team.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// The team.
+    pub team_id: TeamId,
+    /// The user.
+    pub user_id: UserId,
+    /// The user's address, for display.
+    #[serde(skip)]
+    pub user_email: Option<Email>,
+    /// The role in the team.
+    pub role: TeamRole,
+    /// Limits of its own; `None`: the team's member defaults, also when they
+    /// change.
+    #[serde(flatten)]
+    pub own_limits: Option<MemberLimits>,
+    /// When the user joined.
+    pub added_at: Timestamp,
+}
+
+/// What one member may spend and call in one team.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberLimits {
+    /// The money in one window.
+    #[serde(rename = "max_budget_in_team")]
+    pub max: Option<Usd>,
+    /// The window; absent: the team's.
+    #[serde(rename = "budget_duration")]
+    pub duration: Option<Length>,
+    /// When the duration was set.
+    #[serde(rename = "budget_anchor_at")]
+    pub anchor: Timestamp,
+    /// Calls a minute.
+    #[serde(rename = "rpm_limit")]
+    pub rpm: Option<i64>,
+    /// Tokens a minute.
+    #[serde(rename = "tpm_limit")]
+    pub tpm: Option<i64>,
+}
+
+impl From<MemberDefaults> for MemberLimits {
+    fn from(defaults: MemberDefaults) -> Self {
+        let MemberDefaults { max, duration, anchor, rpm, tpm } = defaults;
+        Self { max, duration, anchor, rpm, tpm }
+    }
+}
+
+impl MemberLimits {
+    /// The limits as the ledger takes them. Without a duration the member
+    /// follows the windows of the team.
+    #[must_use]
+    pub fn effective(&self, team: &Budget) -> (Budget, Rates) {
+        let (duration, anchor) = match self.duration {
+            Some(duration) => (Some(duration), self.anchor),
+            None => (team.duration, team.anchor),
+        };
+        let budget = Budget { max: self.max, soft: None, duration, anchor };
+        (budget, Rates { tpm: self.tpm, rpm: self.rpm, parallel: None })
+    }
+}
+
+/// What a request says about the limits of a member that is to be added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AskedLimits {
+    /// The money in one window.
+    pub max: Option<Usd>,
+    /// The window.
+    pub duration: Option<Length>,
+    /// Calls a minute.
+    pub rpm: Option<i64>,
+    /// Tokens a minute.
+    pub tpm: Option<i64>,
+}
+
+impl AskedLimits {
+    /// The member's own limits: none if none were asked for; else what was
+    /// asked for, the rest copied from the team's defaults.
+    #[must_use]
+    pub fn complete(&self, defaults: &MemberDefaults, now: Timestamp) -> Option<MemberLimits> {
+        if *self == Self::default() {
+            return None;
+        }
+        Some(MemberLimits {
+            max: self.max.or(defaults.max),
+            duration: self.duration.or(defaults.duration),
+            anchor: if self.duration.is_some() { now } else { defaults.anchor },
+            rpm: self.rpm.or(defaults.rpm),
+            tpm: self.tpm.or(defaults.tpm),
+        })
+    }
+}
+
+/// What new teams get where the request is silent: setting
+/// `default_team_params`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TeamDefaults {
+    /// The hard budget.
+    pub max_budget: Option<Usd>,
+    /// The budget's window.
+    pub budget_duration: Option<Length>,
+    /// Tokens a minute.
+    pub tpm_limit: Option<i64>,
+    /// Calls a minute.
+    pub rpm_limit: Option<i64>,
+    /// What plain members may do with keys.
+    pub member_permissions: Option<BTreeSet<MemberPermission>>,
+}
+
+impl TeamDefaults {
+    /// Fills what a new team leaves out.
+    pub fn fill(&self, team: &mut Team, now: Timestamp) {
+        let budget = &team.budget;
+        let max = budget.max.or(self.max_budget);
+        team.budget = Budget::new(max, budget.soft, budget.duration.or(self.budget_duration), now);
+        team.rates.tpm = team.rates.tpm.or(self.tpm_limit);
+        team.rates.rpm = team.rates.rpm.or(self.rpm_limit);
+        if team.member_permissions.is_none() {
+            team.member_permissions.clone_from(&self.member_permissions);
+        }
+    }
+}
+
+/// Fields that a team admin may change freely.
+const ADMIN_FIELDS: [&str; 12] = [
+    "team_alias",
+    "metadata",
+    "tags",
+    "model_aliases",
+    "team_member_budget",
+    "team_member_budget_duration",
+    "team_member_budget_anchor_at",
+    "team_member_rpm_limit",
+    "team_member_tpm_limit",
+    "team_member_key_duration",
+    "member_permissions",
+    "soft_budget",
+];
+
+/// Fields that a team admin may tighten but not loosen.
+const NARROWING_FIELDS: [&str; 5] = ["models", "max_budget", "tpm_limit", "rpm_limit", "max_parallel_requests"];
+
+/// Decides whether a team admin may make a change.
+///
+/// # Errors
+/// Names the first field that only a proxy admin may change, or may loosen.
+pub fn check_admin_change(before: &Team, after: &Team, change: &Change) -> Result<(), Refusal> {
+    let allowed = |field: &&str| ADMIN_FIELDS.contains(field) || NARROWING_FIELDS.contains(field);
+    if let Some(field) = change.fields().find(|field| !allowed(field)) {
+        let message = format!("a team admin may not change {field}; ask a proxy admin");
+        return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", field));
+    }
+    let raised = [
+        ("max_budget", is_raised(before.budget.max.as_ref(), after.budget.max.as_ref())),
+        ("tpm_limit", is_raised(before.rates.tpm.as_ref(), after.rates.tpm.as_ref())),
+        ("rpm_limit", is_raised(before.rates.rpm.as_ref(), after.rates.rpm.as_ref())),
+        ("max_parallel_requests", is_raised(before.rates.parallel.as_ref(), after.rates.parallel.as_ref())),
+        ("models", widens(&before.models, &after.models)),
+    ];
+    match raised.into_iter().find(|(_, raised)| *raised) {
+        None => Ok(()),
+        Some((field, _)) => {
+            let message = format!("a team admin may lower {field} but not raise or clear it; ask a proxy admin");
+            Err(Refusal::denied(Reason::BudgetRaiseNeedsAdmin, message).with("field", field))
+        }
+    }
+}
+
+/// Whether a list allows more than another.
+fn widens(before: &ModelList, after: &ModelList) -> bool {
+    !before.is_empty() && (after.is_empty() || !before.beyond(after).is_empty())
+}
+
+/// Bounds a team that a user without admin rights makes, by the user's own
+/// budget and models and by the limits of the key it uses: what is absent is
+/// filled, what is larger is refused.
+///
+/// # Errors
+/// Names the first limit that is larger than the creator's.
+pub fn bound_by_creator(team: &mut Team, user: &User, key: Option<(&ModelList, &Rates)>) -> Result<(), Refusal> {
+    bound("max_budget", &mut team.budget.max, user.budget.max)?;
+    if let Some((models, rates)) = key {
+        bound("tpm_limit", &mut team.rates.tpm, rates.tpm)?;
+        bound("rpm_limit", &mut team.rates.rpm, rates.rpm)?;
+        bound_models(team, models)?;
+    }
+    bound_models(team, &user.models)
+}
+
+fn bound<T: PartialOrd + Copy + ToString>(
+    field: &'static str,
+    asked: &mut Option<T>,
+    own: Option<T>,
+) -> Result<(), Refusal> {
+    match (&asked, own) {
+        (None, own) => *asked = own,
+        (Some(value), Some(own)) if *value > own => {
+            let message = format!("{field} {} is larger than your own, {}", value.to_string(), own.to_string());
+            return Err(Refusal::precondition(Reason::CreatorLimitExceeded, message)
+                .with("field", field)
+                .with("requested", *value)
+                .with("limit", own));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn bound_models(team: &mut Team, own: &ModelList) -> Result<(), Refusal> {
+    if own.is_empty() {
+        return Ok(());
+    }
+    if team.models.is_empty() {
+        team.models = own.clone();
+    }
+    match own.beyond(&team.models).as_slice() {
+        [] => Ok(()),
+        beyond => {
+            let message = format!("models {} are not among your own", beyond.join(", "));
+            Err(Refusal::precondition(Reason::CreatorLimitExceeded, message)
+                .with("field", "models")
+                .with("requested", beyond.join(",")))
+        }
+    }
+}
+
+/// Changes the window of the member defaults, as [`Budget::set_duration`].
+pub fn set_member_duration(
+    defaults: &mut MemberDefaults,
+    patch: super::patch::Patch<Length>,
+    calendar: &Calendar,
+    now: Timestamp,
+) {
+    let mut budget = Budget { max: None, soft: None, duration: defaults.duration, anchor: defaults.anchor };
+    budget.set_duration(patch, calendar, now);
+    (defaults.duration, defaults.anchor) = (budget.duration, budget.anchor);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::audit::ObjectType;
+
+    fn team() -> Team {
+        Team {
+            team_id: TeamId::stored("t"),
+            team_alias: None,
+            models: ModelList::default(),
+            model_aliases: ModelAliases::default(),
+            budget: Budget::default(),
+            rates: Rates::default(),
+            member_defaults: MemberDefaults::default(),
+            team_member_key_duration: None,
+            member_permissions: None,
+            tags: Vec::new(),
+            metadata: Fields::new(),
+            blocked: false,
+            blocked_by_admin: false,
+            created_at: Timestamp::EPOCH,
+            updated_at: Timestamp::EPOCH,
+            version: 1,
+        }
+    }
+
+    fn models(names: &[&str]) -> ModelList {
+        ModelList::stored(names.iter().map(ToString::to_string).collect())
+    }
+
+    fn verdict(change: impl Fn(&mut Team), before: &Team) -> Option<Reason> {
+        let mut after = before.clone();
+        change(&mut after);
+        let change = Change::updated(ObjectType::Team, "t", before, &after)?;
+        check_admin_change(before, &after, &change).err().map(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn a_team_admin_lowers_and_labels_but_does_not_raise() {
+        let mut limited = team();
+        limited.budget.max = Some(Usd::from_nanos(100));
+        limited.rates.rpm = Some(10);
+        limited.models = models(&["a", "b/*"]);
+        let raise = Some(Reason::BudgetRaiseNeedsAdmin);
+        assert_eq!(verdict(|team| team.team_alias = Some("x".into()), &limited), None);
+        assert_eq!(verdict(|team| team.member_defaults.rpm = Some(1), &limited), None);
+        assert_eq!(verdict(|team| team.budget.max = Some(Usd::from_nanos(99)), &limited), None);
+        assert_eq!(verdict(|team| team.budget.max = Some(Usd::from_nanos(101)), &limited), raise);
+        assert_eq!(verdict(|team| team.budget.max = None, &limited), raise);
+        assert_eq!(verdict(|team| team.rates.rpm = None, &limited), raise);
+        assert_eq!(verdict(|team| team.rates.tpm = Some(5), &limited), None, "a first limit narrows");
+        assert_eq!(verdict(|team| team.models = models(&["b/c"]), &limited), None);
+        assert_eq!(verdict(|team| team.models = models(&["c"]), &limited), raise);
+        assert_eq!(verdict(|team| team.models = models(&[]), &limited), raise);
+        assert_eq!(verdict(|team| team.blocked = true, &limited), Some(Reason::FieldNotAllowed));
+        assert_eq!(
+            verdict(|team| team.budget.duration = Some("1d".parse().expect("a length")), &limited),
+            Some(Reason::FieldNotAllowed),
+            "a shorter window is a larger budget"
+        );
+    }
+
+    #[test]
+    fn a_members_own_limits_keep_the_rest_of_the_defaults() {
+        let defaults = MemberDefaults { max: Some(Usd::from_nanos(5)), rpm: Some(3), ..MemberDefaults::default() };
+        assert_eq!(AskedLimits::default().complete(&defaults, Timestamp::EPOCH), None);
+        let asked = AskedLimits { max: Some(Usd::from_nanos(9)), ..AskedLimits::default() };
+        let own = asked.complete(&defaults, Timestamp::EPOCH).expect("own limits");
+        assert_eq!((own.max, own.rpm), (Some(Usd::from_nanos(9)), Some(3)));
+    }
+
+    #[test]
+    fn a_member_without_a_duration_follows_the_team() {
+        let team = Budget::new(None, None, Some("1d".parse().expect("a length")), Timestamp::from_micros(7));
+        let (budget, _) = MemberLimits::default().effective(&team);
+        assert_eq!((budget.duration, budget.anchor), (team.duration, team.anchor));
+    }
+}

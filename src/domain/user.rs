@@ -1,0 +1,232 @@
+//! Users: what one is, how a new one gets its values, who may change which.
+
+#![expect(clippy::disallowed_types, reason = "what serde derives for flatten knows floats; no field is one")]
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::audit::Fields;
+use super::clock::Timestamp;
+use super::ids::{TeamId, UserId};
+use super::limit::{Budget, Rates};
+use super::models::ModelList;
+use super::money::Usd;
+use super::role::Role;
+use super::window::Length;
+
+/// A person, or a program that stands for one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct User {
+    /// Never changes.
+    pub user_id: UserId,
+    /// Unique without regard to case.
+    pub user_email: Option<Email>,
+    /// A free label.
+    pub user_alias: Option<String>,
+    /// The role in the whole installation.
+    pub user_role: Role,
+    /// What keys without a team may call.
+    pub models: ModelList,
+    /// The money that keys without a team may spend.
+    #[serde(flatten)]
+    pub budget: Budget,
+    /// The calls that all keys may make.
+    #[serde(flatten)]
+    pub rates: Rates,
+    /// Free data.
+    pub metadata: Fields,
+    /// A blocked user's keys are refused.
+    pub blocked: bool,
+    /// When the user was made.
+    pub created_at: Timestamp,
+    /// When the user was last changed.
+    pub updated_at: Timestamp,
+    /// Counts the changes.
+    pub version: i64,
+}
+
+/// An e-mail address, as it was given; compared in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Email(String);
+
+/// Text that is not an e-mail address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be an e-mail address: at most 320 bytes, one \"@\" with text on both sides, no spaces")]
+pub struct ParseEmailError;
+
+impl Email {
+    /// Takes an address; space around it is dropped.
+    ///
+    /// # Errors
+    /// [`ParseEmailError`] if it is none.
+    pub fn parse(text: &str) -> Result<Self, ParseEmailError> {
+        let text = text.trim();
+        let plain =
+            |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@');
+        let address = text.split_once('@').is_some_and(|(local, domain)| plain(local) && plain(domain));
+        if address && text.len() <= 320 { Ok(Self(text.to_owned())) } else { Err(ParseEmailError) }
+    }
+
+    /// Takes an address that was checked when it was stored.
+    #[must_use]
+    pub fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The address as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form that is compared.
+    #[must_use]
+    pub fn folded(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+impl fmt::Display for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A user that is to be made; what is absent takes a default.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NewUser {
+    /// Absent: generated.
+    pub user_id: Option<UserId>,
+    /// The address.
+    pub user_email: Option<Email>,
+    /// The label.
+    pub user_alias: Option<String>,
+    /// The role.
+    pub user_role: Option<Role>,
+    /// The models; empty counts as absent.
+    pub models: ModelList,
+    /// The hard budget.
+    pub max_budget: Option<Usd>,
+    /// The soft budget.
+    pub soft_budget: Option<Usd>,
+    /// The budget's window.
+    pub budget_duration: Option<Length>,
+    /// The rate limits.
+    pub rates: Rates,
+    /// Free data.
+    pub metadata: Fields,
+    /// Made blocked.
+    pub blocked: bool,
+    /// The teams to join.
+    pub team_ids: Vec<TeamId>,
+}
+
+/// What new users get where the request is silent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UserDefaults {
+    /// Setting `default_internal_user_params.user_role`.
+    pub user_role: Option<Role>,
+    /// Setting `default_internal_user_params.max_budget`.
+    pub max_budget: Option<Usd>,
+    /// Setting `default_internal_user_params.budget_duration`.
+    pub budget_duration: Option<Length>,
+    /// Setting `default_internal_user_params.models`.
+    pub models: ModelList,
+    /// Setting `default_internal_user_params.teams`.
+    pub team_ids: Vec<TeamId>,
+    /// Setting `max_internal_user_budget`: for internal users without any
+    /// budget.
+    pub max_internal_user_budget: Option<Usd>,
+    /// Setting `internal_user_budget_duration`, likewise.
+    pub internal_user_budget_duration: Option<Length>,
+}
+
+impl NewUser {
+    /// The user with every default filled in, and the teams to join.
+    ///
+    /// Order: the request, then `default_internal_user_params` (not for proxy
+    /// admins), then the internal-user budget for the internal roles. A user
+    /// that came with somebody else's request is an internal user by default.
+    #[must_use]
+    pub fn complete(self, defaults: &UserDefaults, fallback_role: Role, now: Timestamp) -> (User, Vec<TeamId>) {
+        let takes_defaults = self.user_role != Some(Role::ProxyAdmin);
+        let or_default = |given: bool| takes_defaults && !given;
+        let user_role = self.user_role.or(defaults.user_role).unwrap_or(fallback_role);
+        let mut max = self.max_budget;
+        let mut duration = self.budget_duration;
+        if or_default(max.is_some()) {
+            max = defaults.max_budget;
+        }
+        if or_default(duration.is_some()) {
+            duration = defaults.budget_duration;
+        }
+        if user_role.is_internal() {
+            max = max.or(defaults.max_internal_user_budget);
+            duration = duration.or(defaults.internal_user_budget_duration);
+        }
+        let models = if or_default(!self.models.is_empty()) { defaults.models.clone() } else { self.models };
+        let team_ids = if or_default(!self.team_ids.is_empty()) { defaults.team_ids.clone() } else { self.team_ids };
+        let user = User {
+            user_id: self.user_id.unwrap_or_else(UserId::generate),
+            user_email: self.user_email,
+            user_alias: self.user_alias,
+            user_role,
+            models,
+            budget: Budget::new(max, self.soft_budget, duration, now),
+            rates: self.rates,
+            metadata: self.metadata,
+            blocked: self.blocked,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        (user, team_ids)
+    }
+}
+
+/// The fields of itself that every user may change.
+pub const SELF_FIELDS: [&str; 1] = ["user_alias"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usd(text: &str) -> Option<Usd> {
+        text.parse().ok()
+    }
+
+    #[test]
+    fn an_address_has_one_at_with_text_on_both_sides() {
+        assert_eq!(Email::parse(" A@b.c ").map(|email| email.folded()), Ok("a@b.c".to_owned()));
+        for text in ["", "a", "@", "a@", "@b", "a@b@c", "a b@c", "a@b\n.c", &format!("{}@b", "x".repeat(320))] {
+            assert_eq!(Email::parse(text), Err(ParseEmailError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn defaults_fill_what_the_request_leaves_out() {
+        let defaults = UserDefaults {
+            user_role: Some(Role::InternalUser),
+            max_budget: usd("10"),
+            max_internal_user_budget: usd("5"),
+            internal_user_budget_duration: Some("30d".parse().expect("a length")),
+            ..UserDefaults::default()
+        };
+        let bare = UserDefaults { max_budget: None, user_role: None, ..defaults.clone() };
+        for (role, asked, defaults, expected_role, expected_max) in [
+            (None, None, &defaults, Role::InternalUser, usd("10")),
+            (None, usd("0"), &defaults, Role::InternalUser, usd("0")),
+            (Some(Role::ProxyAdmin), None, &defaults, Role::ProxyAdmin, None),
+            (Some(Role::ProxyAdminViewer), None, &defaults, Role::ProxyAdminViewer, usd("10")),
+            (None, None, &bare, Role::InternalUserViewer, usd("5")),
+            (Some(Role::InternalUser), None, &bare, Role::InternalUser, usd("5")),
+            (Some(Role::ProxyAdminViewer), None, &bare, Role::ProxyAdminViewer, None),
+        ] {
+            let new = NewUser { user_role: role, max_budget: asked, ..NewUser::default() };
+            let (user, _) = new.complete(defaults, Role::InternalUserViewer, Timestamp::EPOCH);
+            assert_eq!((user.user_role, user.budget.max), (expected_role, expected_max), "{role:?} {asked:?}");
+        }
+    }
+}
