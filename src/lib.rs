@@ -5,4 +5,6 @@
 
 pub mod domain;
 
+pub mod store;
+
 pub mod pb;

@@ -1,0 +1,180 @@
+//! The archive: deleted keys and teams, so that what they spent keeps a name.
+
+use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter};
+
+use super::entity::{deleted_keys, deleted_teams};
+use super::error::StoreError;
+use super::json::{from_text, to_text};
+use super::keys::{KeyFilter, KeyScope};
+use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
+use super::tx::Tx;
+use super::users::contains;
+use super::view::View;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{TeamId, new_uuid};
+use crate::domain::key::Key;
+use crate::domain::secret::KeyHash;
+use crate::domain::team::{Member, Team};
+
+/// The archive is listed by when things were deleted, the last first.
+const BY_DELETION: Order = Order { key: SortKey::number("deleted_at"), descending: true };
+
+/// A key in the archive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeletedKey {
+    /// The key as it was.
+    pub key: Key,
+    /// When it was deleted.
+    pub deleted_at: Timestamp,
+}
+
+/// A team in the archive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeletedTeam {
+    /// The team as it was.
+    pub team: Team,
+    /// Who was in it.
+    pub members: Vec<Member>,
+    /// When it was deleted.
+    pub deleted_at: Timestamp,
+}
+
+/// Which deleted teams a list shows. Empty filters do not filter.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields are those of ListTeamsRequest")]
+pub struct DeletedTeamFilter {
+    pub team_id: Option<TeamId>,
+    pub alias_contains: String,
+    pub member: Option<crate::domain::ids::UserId>,
+}
+
+impl View<'_> {
+    /// The deleted key with a hash.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn find_deleted_key(&self, hash: &KeyHash) -> Result<Option<DeletedKey>, StoreError> {
+        let query = deleted_keys::Entity::find().filter(deleted_keys::Column::KeyHash.eq(hash.to_string()));
+        query.one(&self.executor()).await?.map(|row| to_deleted_key(&row)).transpose()
+    }
+
+    /// The deleted key with an id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn find_deleted_key_by_id(
+        &self,
+        id: crate::domain::ids::KeyId,
+    ) -> Result<Option<DeletedKey>, StoreError> {
+        let row = deleted_keys::Entity::find_by_id(id.to_string()).one(&self.executor()).await?;
+        row.map(|row| to_deleted_key(&row)).transpose()
+    }
+
+    /// One page of deleted keys, the last deleted first. State and type do not
+    /// filter them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn list_deleted_keys(
+        &self,
+        filter: &KeyFilter,
+        page: &PageRequest,
+    ) -> Result<Page<DeletedKey>, StoreError> {
+        let visible: Option<SimpleExpr> = match &filter.visible_to {
+            KeyScope::All => None,
+            KeyScope::OfUser(user) => Some(deleted_keys::Column::UserId.eq(user.as_str())),
+            KeyScope::OfTeam(team) => Some(deleted_keys::Column::TeamId.eq(team.as_str())),
+            KeyScope::Only(key) => Some(deleted_keys::Column::KeyId.eq(key.to_string())),
+        };
+        let wanted = Condition::all()
+            .add_option(filter.user_id.as_ref().map(|user| deleted_keys::Column::UserId.eq(user.as_str())))
+            .add_option(filter.team_id.as_ref().map(|team| deleted_keys::Column::TeamId.eq(team.as_str())))
+            .add_option(filter.key_alias.as_ref().map(|alias| deleted_keys::Column::KeyAlias.eq(alias.as_str())))
+            .add_option(contains(deleted_keys::Column::KeyAlias, &filter.key_alias_contains))
+            .add_option(filter.key_hash.as_ref().map(|hash| deleted_keys::Column::KeyHash.eq(hash.to_string())))
+            .add_option(visible);
+        let query = deleted_keys::Entity::find().filter(wanted);
+        let total = if page.count { Some(count(query.clone(), &self.executor()).await?) } else { None };
+        let (at, id) = (Expr::col(deleted_keys::Column::DeletedAt), Expr::col(deleted_keys::Column::KeyId));
+        let rows = paginate(query, &at, &id, BY_DELETION, page).all(&self.executor()).await?;
+        let page = Page::cut(rows, page.size, total, |row| Cursor {
+            key: CursorKey::Int(row.deleted_at),
+            id: row.key_id.clone(),
+        });
+        page.try_map(|row| to_deleted_key(&row))
+    }
+
+    /// One page of deleted teams, the last deleted first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn list_deleted_teams(
+        &self,
+        filter: &DeletedTeamFilter,
+        page: &PageRequest,
+    ) -> Result<Page<DeletedTeam>, StoreError> {
+        // The roster is JSON text: a member's id stands in it as a quoted word.
+        let member = filter.member.as_ref().map(|user| to_text(&user.as_str()).map(|id| format!("\"user_id\":{id}")));
+        let wanted = Condition::all()
+            .add_option(filter.team_id.as_ref().map(|team| deleted_teams::Column::TeamId.eq(team.as_str())))
+            .add_option(contains(deleted_teams::Column::TeamAlias, &filter.alias_contains))
+            .add_option(member.transpose()?.map(|id| deleted_teams::Column::Members.contains(id)));
+        let query = deleted_teams::Entity::find().filter(wanted);
+        let total = if page.count { Some(count(query.clone(), &self.executor()).await?) } else { None };
+        let (at, id) = (Expr::col(deleted_teams::Column::DeletedAt), Expr::col(deleted_teams::Column::ArchiveId));
+        let rows = paginate(query, &at, &id, BY_DELETION, page).all(&self.executor()).await?;
+        let page = Page::cut(rows, page.size, total, |row| Cursor {
+            key: CursorKey::Int(row.deleted_at),
+            id: row.archive_id.clone(),
+        });
+        page.try_map(|row| to_deleted_team(&row))
+    }
+}
+
+impl Tx {
+    pub(super) async fn archive_key(&mut self, key: &Key) -> Result<(), StoreError> {
+        let row = deleted_keys::ActiveModel {
+            key_id: Set(key.key_id.to_string()),
+            key_hash: Set(key.key_hash.to_string()),
+            key_alias: Set(key.key_alias.clone()),
+            user_id: Set(key.user_id.as_ref().map(ToString::to_string)),
+            team_id: Set(key.team_id.as_ref().map(ToString::to_string)),
+            record: Set(to_text(key)?),
+            deleted_at: Set(self.now().micros()),
+            deleted_by: Set(self.author().actor.clone()),
+        };
+        deleted_keys::Entity::insert(row).exec_without_returning(&self.inner).await?;
+        Ok(())
+    }
+
+    /// Copies a team and its roster to the archive.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn archive_team(&mut self, team: &Team, members: &[Member]) -> Result<(), StoreError> {
+        let row = deleted_teams::ActiveModel {
+            archive_id: Set(new_uuid().to_string()),
+            team_id: Set(team.team_id.to_string()),
+            team_alias: Set(team.team_alias.clone()),
+            record: Set(to_text(team)?),
+            members: Set(to_text(&members)?),
+            deleted_at: Set(self.now().micros()),
+            deleted_by: Set(self.author().actor.clone()),
+        };
+        deleted_teams::Entity::insert(row).exec_without_returning(&self.inner).await?;
+        Ok(())
+    }
+}
+
+fn to_deleted_key(row: &deleted_keys::Model) -> Result<DeletedKey, StoreError> {
+    Ok(DeletedKey { key: from_text(&row.record)?, deleted_at: Timestamp::from_micros(row.deleted_at) })
+}
+
+fn to_deleted_team(row: &deleted_teams::Model) -> Result<DeletedTeam, StoreError> {
+    Ok(DeletedTeam {
+        team: from_text(&row.record)?,
+        members: from_text(&row.members)?,
+        deleted_at: Timestamp::from_micros(row.deleted_at),
+    })
+}

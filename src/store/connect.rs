@@ -1,0 +1,161 @@
+//! Connecting: one file of SQLite, or PostgreSQL.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bursar_migrations::Migrator;
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ConnectOptions as SeaOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+use sea_orm_migration::MigratorTrait;
+
+use super::error::StoreError;
+use super::tx::Tx;
+use super::view::View;
+use crate::domain::audit::Author;
+use crate::domain::clock::Timestamp;
+
+/// Readers of one SQLite file.
+const SQLITE_READERS: u32 = 8;
+
+/// How long a write waits for another process that writes to the same file.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Any number will do, as long as every version of Bursar takes the same.
+const MIGRATION_LOCK: i64 = 0x6275_7273_6172;
+
+/// How to connect.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// `sqlite://path?mode=rwc` or `postgres://…`.
+    pub url: String,
+    /// The most connections to PostgreSQL.
+    pub max_connections: u32,
+    /// How long a request waits for a connection.
+    pub acquire_timeout: Duration,
+    /// PostgreSQL cancels statements that take longer.
+    pub statement_timeout: Duration,
+}
+
+/// The database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    readers: DatabaseConnection,
+    /// On SQLite a single connection: writers queue for it in order, instead
+    /// of failing with "database is locked".
+    writer: DatabaseConnection,
+    statements: Arc<AtomicU64>,
+}
+
+impl Store {
+    /// Connects, without touching the tables.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the database can't be reached.
+    pub async fn connect(options: &ConnectOptions) -> Result<Self, StoreError> {
+        let statements = Arc::new(AtomicU64::new(0));
+        let open = async |size: u32| -> Result<DatabaseConnection, StoreError> {
+            let mut connection = Database::connect(sea_options(options, size)).await?;
+            let counter = Arc::clone(&statements);
+            connection.set_metric_callback(move |_| {
+                counter.fetch_add(1, Ordering::Relaxed);
+            });
+            Ok(connection)
+        };
+        let (readers, writer) = if options.url.starts_with("sqlite:") {
+            let writer = open(1).await?;
+            (open(SQLITE_READERS).await?, writer)
+        } else {
+            let pool = open(options.max_connections).await?;
+            (pool.clone(), pool)
+        };
+        Ok(Self { readers, writer, statements })
+    }
+
+    /// Brings the tables up to date, under a lock: of several instances that
+    /// start at once one does it and the others wait.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a step fails; then none of them has happened.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let transaction = self.begin_raw().await?;
+        if transaction.get_database_backend() == DbBackend::Postgres {
+            transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
+        }
+        Migrator::up(&transaction, None).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// A view of what is committed.
+    pub fn view(&self) -> View<'_> {
+        View::of_pool(&self.readers)
+    }
+
+    /// Begins a change that `author` makes at `now`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if no transaction can be begun.
+    pub async fn begin(&self, author: Author, now: Timestamp) -> Result<Tx, StoreError> {
+        Ok(Tx::new(self.begin_raw().await?, author, now))
+    }
+
+    /// Begins a transaction that may write at once.
+    pub(super) async fn begin_raw(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(self.writer.begin_with_options(options).await?)
+    }
+
+    /// The connection for reads.
+    pub(super) const fn readers(&self) -> &DatabaseConnection {
+        &self.readers
+    }
+
+    /// The connection for single statements that write.
+    pub(super) const fn writer(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// How many statements were sent since the start: for tests that promise
+    /// to send none.
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// Closes every connection.
+    ///
+    /// # Errors
+    /// [`StoreError`] if one can't be closed.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.readers.close().await?;
+        Ok(self.writer.close().await?)
+    }
+}
+
+fn sea_options(options: &ConnectOptions, size: u32) -> SeaOptions {
+    let mut sea = SeaOptions::new(options.url.clone());
+    sea.max_connections(size)
+        .acquire_timeout(options.acquire_timeout)
+        .connect_timeout(options.acquire_timeout)
+        .max_lifetime(Duration::from_mins(30))
+        // Asking each connection whether it lives costs more than most queries.
+        .test_before_acquire_if_idle_for(Duration::from_secs(10))
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(|sqlite| {
+            sqlite
+                .journal_mode(SqliteJournalMode::Wal)
+                // With FULL a commit survives a power cut, with NORMAL it need not.
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(SQLITE_BUSY_TIMEOUT)
+                .foreign_keys(true)
+        });
+    if !options.url.starts_with("sqlite:") {
+        sea.statement_timeout(options.statement_timeout);
+    }
+    sea
+}

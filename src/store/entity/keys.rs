@@ -1,0 +1,40 @@
+//! Live keys.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "keys")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub key_id: String,
+    pub key_hash: String,
+    pub key_name: String,
+    pub key_type: String,
+    pub key_alias: Option<String>,
+    pub user_id: Option<String>,
+    pub team_id: Option<String>,
+    pub service_account_id: Option<String>,
+    pub models: String,
+    pub model_aliases: String,
+    pub allowed_routes: String,
+    pub tags: String,
+    pub metadata: String,
+    pub blocked: bool,
+    pub expires_at: Option<i64>,
+    pub created_by: String,
+    pub max_budget_nanos: Option<i64>,
+    pub soft_budget_nanos: Option<i64>,
+    pub budget_duration: Option<String>,
+    pub budget_anchor_at: i64,
+    pub tpm_limit: Option<i64>,
+    pub rpm_limit: Option<i64>,
+    pub max_parallel_requests: Option<i64>,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub version: i64,
+}
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,23 @@
+//! Rows, as the tables have them. They never leave the store.
+
+#![expect(
+    unreachable_pub,
+    clippy::struct_field_names,
+    reason = "the derives make public items of private rows; columns are named as in the tables"
+)]
+
+pub mod audit_entries;
+pub mod balances;
+pub mod deleted_keys;
+pub mod deleted_teams;
+pub mod idempotency_records;
+pub mod keys;
+pub mod leases;
+pub mod prices;
+pub mod server_secrets;
+pub mod team_members;
+pub mod teams;
+pub mod usage_event_tags;
+pub mod usage_events;
+pub mod usage_rollups;
+pub mod users;

@@ -1,0 +1,96 @@
+//! Idempotency records: the first answer to a request, for its retries.
+
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+
+use super::connect::Store;
+use super::entity::idempotency_records;
+use super::error::StoreError;
+use super::tx::Tx;
+use super::view::View;
+use crate::domain::clock::Timestamp;
+
+/// The first answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyRecord {
+    /// Whose request it was.
+    pub caller: String,
+    /// The RPC.
+    pub rpc: String,
+    /// The id that the caller chose.
+    pub request_id: String,
+    /// A hash of the request.
+    pub payload_hash: String,
+    /// The answer, without its secret.
+    pub response: Vec<u8>,
+    /// The answer's secret, encrypted.
+    pub sealed_secret: Option<Vec<u8>>,
+    /// When it was given.
+    pub created_at: Timestamp,
+}
+
+impl View<'_> {
+    /// The first answer to a request, if it was answered.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn find_idempotency_record(
+        &self,
+        caller: &str,
+        rpc: &str,
+        request_id: &str,
+    ) -> Result<Option<IdempotencyRecord>, StoreError> {
+        let key = (caller.to_owned(), rpc.to_owned(), request_id.to_owned());
+        let row = idempotency_records::Entity::find_by_id(key).one(&self.executor()).await?;
+        Ok(row.map(|row| IdempotencyRecord {
+            caller: row.caller,
+            rpc: row.rpc,
+            request_id: row.request_id,
+            payload_hash: row.payload_hash,
+            response: row.response.unwrap_or_default(),
+            sealed_secret: row.sealed_secret,
+            created_at: Timestamp::from_micros(row.created_at),
+        }))
+    }
+}
+
+impl Tx {
+    /// Keeps the answer that this change leads to.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] if the request was answered meanwhile.
+    pub async fn insert_idempotency_record(&mut self, record: IdempotencyRecord) -> Result<(), StoreError> {
+        let row = idempotency_records::ActiveModel {
+            caller: Set(record.caller),
+            rpc: Set(record.rpc),
+            request_id: Set(record.request_id),
+            payload_hash: Set(record.payload_hash),
+            response: Set(Some(record.response)),
+            sealed_secret: Set(record.sealed_secret),
+            created_at: Set(record.created_at.micros()),
+        };
+        idempotency_records::Entity::insert(row).exec_without_returning(&self.inner).await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Forgets secrets of answers given before one instant, and whole answers
+    /// given before another.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn forget_answers(&self, secrets_before: Timestamp, answers_before: Timestamp) -> Result<(), StoreError> {
+        use idempotency_records::Column;
+        idempotency_records::Entity::update_many()
+            .col_expr(Column::SealedSecret, sea_orm::sea_query::Expr::val(None::<Vec<u8>>))
+            .filter(Column::CreatedAt.lt(secrets_before.micros()))
+            .filter(Column::SealedSecret.is_not_null())
+            .exec(self.writer())
+            .await?;
+        idempotency_records::Entity::delete_many()
+            .filter(Column::CreatedAt.lt(answers_before.micros()))
+            .exec(self.writer())
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,407 @@
+//! Keys: rows, reads and changes.
+
+use std::collections::HashMap;
+
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Select,
+};
+use uuid::Uuid;
+
+use super::balances::{Spend, WithSpend, select_with_spend, spend_in_window};
+use super::entity::{keys, team_members, teams};
+use super::error::StoreError;
+use super::evictions::Eviction;
+use super::json::{from_text, to_text, word};
+use super::limits::budget;
+use super::page::{Cursor, Order, Page, PageRequest, SortKey, count, paginate};
+use super::tx::Tx;
+use super::users::contains;
+use super::view::View;
+use crate::domain::account::Scope;
+use crate::domain::audit::{Action, Change, ObjectType};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{KeyId, TeamId, UserId};
+use crate::domain::key::{Key, KeyState, KeyType};
+use crate::domain::limit::Rates;
+use crate::domain::money::Usd;
+use crate::domain::role::{MemberPermission, TeamRole};
+use crate::domain::secret::KeyHash;
+
+/// The columns that keys can be ordered by.
+pub const SORTABLE: [SortKey; 6] = [
+    SortKey::number("created_at"),
+    SortKey::number("updated_at"),
+    SortKey::text("key_alias").or_null(),
+    SortKey::number("max_budget").or_null(),
+    SortKey::number("expires_at").or_null(),
+    SortKey::number("spend"),
+];
+
+/// A key with what it spent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredKey {
+    /// The key.
+    pub key: Key,
+    /// What it spent.
+    pub spend: Spend,
+}
+
+/// Which keys a list shows. Empty filters do not filter.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields are those of ListKeysRequest")]
+pub struct KeyFilter {
+    pub user_id: Option<UserId>,
+    pub team_id: Option<TeamId>,
+    pub key_alias: Option<String>,
+    pub key_alias_contains: String,
+    pub key_hash: Option<KeyHash>,
+    pub key_type: Option<KeyType>,
+    pub state: Option<KeyState>,
+    /// With `user_id`: also the keys of the teams that this user administers.
+    pub include_team_keys: bool,
+    /// What the caller may see.
+    pub visible_to: KeyScope,
+}
+
+/// The keys that a caller may see.
+#[derive(Clone, Debug, Default)]
+pub enum KeyScope {
+    /// Every key.
+    #[default]
+    All,
+    /// A user's own, those of teams that it administers or may list, and the
+    /// service accounts of teams that it is in.
+    OfUser(UserId),
+    /// The keys of one team.
+    OfTeam(TeamId),
+    /// One key.
+    Only(KeyId),
+}
+
+impl View<'_> {
+    /// The live key with a hash.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn find_key(&self, hash: &KeyHash) -> Result<Option<Key>, StoreError> {
+        let query = keys::Entity::find().filter(keys::Column::KeyHash.eq(hash.to_string()));
+        query.one(&self.executor()).await?.map(to_key).transpose()
+    }
+
+    /// The live key with an id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn find_key_by_id(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        keys::Entity::find_by_id(id.to_string()).one(&self.executor()).await?.map(to_key).transpose()
+    }
+
+    /// The live key with a hash, and what it spent.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn find_stored_key(&self, hash: &KeyHash, now: Timestamp) -> Result<Option<StoredKey>, StoreError> {
+        let query = keys::Entity::find().filter(keys::Column::KeyHash.eq(hash.to_string()));
+        let row = with_spend(query, now).into_model::<WithSpend<keys::Model>>().one(&self.executor()).await?;
+        row.map(to_stored).transpose()
+    }
+
+    /// Every live key of a user, or of a team, or of a user in a team.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn keys_of(&self, user: Option<&UserId>, team: Option<&TeamId>) -> Result<Vec<Key>, StoreError> {
+        let query = keys::Entity::find()
+            .filter(
+                Condition::all()
+                    .add_option(user.map(|user| keys::Column::UserId.eq(user.as_str())))
+                    .add_option(team.map(|team| keys::Column::TeamId.eq(team.as_str()))),
+            )
+            .order_by_asc(keys::Column::KeyId);
+        query.all(&self.executor()).await?.into_iter().map(to_key).collect()
+    }
+
+    /// One page of keys.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn list_keys(
+        &self,
+        filter: &KeyFilter,
+        order: Order,
+        page: &PageRequest,
+        now: Timestamp,
+    ) -> Result<Page<StoredKey>, StoreError> {
+        let query = keys::Entity::find().filter(condition(filter, now));
+        let total = if page.count { Some(count(query.clone(), &self.executor()).await?) } else { None };
+        let key = sort_expression(order.key, now);
+        let query = with_spend(query, now).expr_as(key.clone(), "sort_key");
+        let id = Expr::col((keys::Entity, keys::Column::KeyId));
+        let query = paginate(query, &key, &id, order, page);
+        let rows = query.into_model::<WithSpend<keys::Model>>().all(&self.executor()).await?;
+        let page = Page::cut(rows, page.size, total, |row| Cursor {
+            key: row.sort_key(order.key),
+            id: row.row.key_id.clone(),
+        });
+        page.try_map(to_stored)
+    }
+
+    /// How many live keys each of these users has; none is left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn key_counts(&self, users: &[UserId]) -> Result<HashMap<UserId, i64>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Count {
+            user_id: String,
+            count: i64,
+        }
+        if users.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let counts = keys::Entity::find()
+            .select_only()
+            .column(keys::Column::UserId)
+            .column_as(keys::Column::KeyId.count(), "count")
+            .filter(keys::Column::UserId.is_in(users.iter().map(UserId::as_str)))
+            .group_by(keys::Column::UserId)
+            .into_model::<Count>()
+            .all(&self.executor())
+            .await?;
+        Ok(counts.into_iter().map(|row| (UserId::stored(row.user_id), row.count)).collect())
+    }
+}
+
+impl Tx {
+    /// Adds a key.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] if its hash or alias is, also by a deleted key.
+    pub async fn insert_key(&mut self, key: &Key) -> Result<(), StoreError> {
+        if self.view().find_deleted_key(&key.key_hash).await?.is_some() {
+            return Err(StoreError::Taken(super::error::Constraint::DeletedKeyHash));
+        }
+        keys::Entity::insert(to_row(key)?).exec_without_returning(&self.inner).await?;
+        self.record(Change::created(ObjectType::Key, key.key_id, key));
+        self.evict(Eviction::Key(key.key_hash));
+        Ok(())
+    }
+
+    /// Changes a key; `after` gets its new version.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] if somebody else changed it, and
+    /// [`StoreError::Taken`] if its new alias is taken.
+    pub async fn update_key(&mut self, before: &Key, after: &mut Key) -> Result<(), StoreError> {
+        let Some(change) = Change::updated(ObjectType::Key, before.key_id, before, after) else { return Ok(()) };
+        after.version = before.version + 1;
+        after.updated_at = self.now();
+        let updated = keys::Entity::update_many()
+            .set(to_row(after)?)
+            .filter(keys::Column::KeyId.eq(before.key_id.to_string()))
+            .filter(keys::Column::Version.eq(before.version))
+            .exec(&self.inner)
+            .await?;
+        if updated.rows_affected != 1 {
+            return Err(StoreError::Stale);
+        }
+        let action = match (before.blocked, after.blocked) {
+            (false, true) => Action::Block,
+            (true, false) => Action::Unblock,
+            _ => Action::Update,
+        };
+        self.record(change.named(action));
+        self.evict(Eviction::Key(before.key_hash));
+        Ok(())
+    }
+
+    /// Moves a key to the archive.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] if it is not live any more.
+    pub async fn delete_key(&mut self, key: &Key) -> Result<(), StoreError> {
+        let deleted = keys::Entity::delete_by_id(key.key_id.to_string()).exec(&self.inner).await?;
+        if deleted.rows_affected != 1 {
+            return Err(StoreError::Stale);
+        }
+        self.archive_key(key).await?;
+        self.record(Change::deleted(ObjectType::Key, key.key_id, key));
+        self.evict(Eviction::Key(key.key_hash));
+        Ok(())
+    }
+
+    /// Locks the live keys with these hashes or aliases until the end of the
+    /// transaction and reads them; unknown ones are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn lock_keys(&mut self, hashes: &[KeyHash], aliases: &[String]) -> Result<Vec<Key>, StoreError> {
+        let wanted = Condition::any()
+            .add(keys::Column::KeyHash.is_in(hashes.iter().map(KeyHash::to_string)))
+            .add(keys::Column::KeyAlias.is_in(aliases));
+        let query = keys::Entity::find().filter(wanted).order_by_asc(keys::Column::KeyId);
+        let rows = query.lock_exclusive().all(&self.inner).await?;
+        rows.into_iter().map(to_key).collect()
+    }
+}
+
+fn condition(filter: &KeyFilter, now: Timestamp) -> Condition {
+    let key_type = filter.key_type.map(<&'static str>::from);
+    let owner = filter.user_id.as_ref().map(|user| {
+        let own = Condition::any().add(keys::Column::UserId.eq(user.as_str()));
+        if filter.include_team_keys { own.add(in_teams(user, Some(TeamRole::Admin))) } else { own }
+    });
+    Condition::all()
+        .add_option(owner)
+        .add_option(filter.team_id.as_ref().map(|team| keys::Column::TeamId.eq(team.as_str())))
+        .add_option(filter.key_alias.as_ref().map(|alias| keys::Column::KeyAlias.eq(alias.as_str())))
+        .add_option(contains(keys::Column::KeyAlias, &filter.key_alias_contains))
+        .add_option(filter.key_hash.as_ref().map(|hash| keys::Column::KeyHash.eq(hash.to_string())))
+        .add_option(key_type.map(|key_type| keys::Column::KeyType.eq(key_type)))
+        .add_option(filter.state.map(|state| in_state(state, now)))
+        .add(visible(&filter.visible_to))
+}
+
+fn in_state(state: KeyState, now: Timestamp) -> Condition {
+    let expired = keys::Column::ExpiresAt.lte(now.micros());
+    let unexpired = keys::Column::ExpiresAt.is_null().or(keys::Column::ExpiresAt.gt(now.micros()));
+    let blocked = |blocked: bool| keys::Column::Blocked.eq(blocked);
+    match state {
+        KeyState::Active => Condition::all().add(blocked(false)).add(unexpired),
+        KeyState::Blocked => Condition::all().add(blocked(true)),
+        KeyState::Expired => Condition::all().add(blocked(false)).add(expired),
+        KeyState::Deleted => Condition::all().add(Expr::val(false)),
+    }
+}
+
+fn visible(scope: &KeyScope) -> Condition {
+    match scope {
+        KeyScope::All => Condition::all(),
+        KeyScope::OfTeam(team) => Condition::all().add(keys::Column::TeamId.eq(team.as_str())),
+        KeyScope::Only(key) => Condition::all().add(keys::Column::KeyId.eq(key.to_string())),
+        KeyScope::OfUser(user) => {
+            let service_accounts = Condition::all().add(keys::Column::UserId.is_null()).add(in_teams(user, None));
+            Condition::any()
+                .add(keys::Column::UserId.eq(user.as_str()))
+                .add(in_teams(user, Some(TeamRole::Admin)))
+                .add(in_teams_that_permit(user, MemberPermission::KeyList))
+                .add(service_accounts)
+        }
+    }
+}
+
+/// Keys of the teams in which a user has a role, or any.
+fn in_teams(user: &UserId, role: Option<TeamRole>) -> SimpleExpr {
+    let role = role.map(<&'static str>::from);
+    let memberships = team_members::Entity::find()
+        .select_only()
+        .column(team_members::Column::TeamId)
+        .filter(team_members::Column::UserId.eq(user.as_str()))
+        .filter(Condition::all().add_option(role.map(|role| team_members::Column::Role.eq(role))));
+    keys::Column::TeamId.in_subquery(memberships.into_query())
+}
+
+/// Keys of the teams that permit something to a member.
+fn in_teams_that_permit(user: &UserId, permission: MemberPermission) -> SimpleExpr {
+    let permission: &'static str = permission.into();
+    let memberships = team_members::Entity::find()
+        .select_only()
+        .column(team_members::Column::TeamId)
+        .filter(team_members::Column::UserId.eq(user.as_str()));
+    // The list is JSON text of quoted words.
+    let permitting = teams::Entity::find()
+        .select_only()
+        .column(teams::Column::TeamId)
+        .filter(teams::Column::TeamId.in_subquery(memberships.into_query()))
+        .filter(teams::Column::MemberPermissions.contains(format!("\"{permission}\"")));
+    keys::Column::TeamId.in_subquery(permitting.into_query())
+}
+
+fn with_spend(query: Select<keys::Entity>, now: Timestamp) -> Select<keys::Entity> {
+    select_with_spend(query, Scope::Key, "keys", "key_id", now)
+}
+
+fn sort_expression(key: SortKey, now: Timestamp) -> SimpleExpr {
+    let column = match key.name {
+        "spend" => return spend_in_window(Scope::Key, "keys", "key_id", now),
+        "key_alias" => keys::Column::KeyAlias,
+        "max_budget" => keys::Column::MaxBudgetNanos,
+        "expires_at" => keys::Column::ExpiresAt,
+        "updated_at" => keys::Column::UpdatedAt,
+        _ => keys::Column::CreatedAt,
+    };
+    Expr::col((keys::Entity, column))
+}
+
+fn to_stored(row: WithSpend<keys::Model>) -> Result<StoredKey, StoreError> {
+    Ok(StoredKey { spend: row.spend(), key: to_key(row.row)? })
+}
+
+pub(super) fn parse_key_id(text: &str) -> Result<KeyId, StoreError> {
+    Uuid::parse_str(text).map(KeyId).map_err(|_| StoreError::Broken(format!("stored key id {text:?}")))
+}
+
+fn to_key(row: keys::Model) -> Result<Key, StoreError> {
+    Ok(Key {
+        key_id: parse_key_id(&row.key_id)?,
+        key_hash: word(&row.key_hash)?,
+        key_name: row.key_name,
+        key_type: word(&row.key_type)?,
+        key_alias: row.key_alias,
+        user_id: row.user_id.map(UserId::stored),
+        team_id: row.team_id.map(TeamId::stored),
+        service_account_id: row.service_account_id,
+        models: from_text(&row.models)?,
+        model_aliases: from_text(&row.model_aliases)?,
+        budget: budget(
+            row.max_budget_nanos,
+            row.soft_budget_nanos,
+            row.budget_duration.as_deref(),
+            row.budget_anchor_at,
+        )?,
+        rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
+        allowed_routes: from_text(&row.allowed_routes)?,
+        tags: from_text(&row.tags)?,
+        metadata: from_text(&row.metadata)?,
+        blocked: row.blocked,
+        expires_at: row.expires_at.map(Timestamp::from_micros),
+        created_at: Timestamp::from_micros(row.created_at),
+        created_by: row.created_by,
+        updated_at: Timestamp::from_micros(row.updated_at),
+        version: row.version,
+    })
+}
+
+fn to_row(key: &Key) -> Result<keys::ActiveModel, StoreError> {
+    let key_type: &'static str = key.key_type.into();
+    Ok(keys::ActiveModel {
+        key_id: Set(key.key_id.to_string()),
+        key_hash: Set(key.key_hash.to_string()),
+        key_name: Set(key.key_name.clone()),
+        key_type: Set(key_type.to_owned()),
+        key_alias: Set(key.key_alias.clone()),
+        user_id: Set(key.user_id.as_ref().map(ToString::to_string)),
+        team_id: Set(key.team_id.as_ref().map(ToString::to_string)),
+        service_account_id: Set(key.service_account_id.clone()),
+        models: Set(to_text(&key.models)?),
+        model_aliases: Set(to_text(&key.model_aliases)?),
+        allowed_routes: Set(to_text(&key.allowed_routes)?),
+        tags: Set(to_text(&key.tags)?),
+        metadata: Set(to_text(&key.metadata)?),
+        blocked: Set(key.blocked),
+        expires_at: Set(key.expires_at.map(Timestamp::micros)),
+        created_by: Set(key.created_by.clone()),
+        max_budget_nanos: Set(key.budget.max.map(Usd::nanos)),
+        soft_budget_nanos: Set(key.budget.soft.map(Usd::nanos)),
+        budget_duration: Set(key.budget.duration.map(|length| length.to_string())),
+        budget_anchor_at: Set(key.budget.anchor.micros()),
+        tpm_limit: Set(key.rates.tpm),
+        rpm_limit: Set(key.rates.rpm),
+        max_parallel_requests: Set(key.rates.parallel),
+        created_at: Set(key.created_at.micros()),
+        updated_at: Set(key.updated_at.micros()),
+        version: Set(key.version),
+    })
+}

@@ -1,0 +1,509 @@
+//! The ledger's one transaction: a batch of events, the accounts and rollups
+//! that they move, and what is held for calls in flight.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryResult, QuerySelect,
+    Statement,
+};
+
+use super::balances::{Balance, BalanceKey, OPEN_END};
+use super::connect::Store;
+use super::dialect::{Bulk, Column};
+use super::entity::{leases, usage_events};
+use super::error::StoreError;
+use super::json::word;
+use super::tx::Tx;
+use super::usage::to_columns;
+use super::view::View;
+use crate::domain::account::{AccountId, Scope};
+use crate::domain::clock::Timestamp;
+use crate::domain::money::Usd;
+use crate::domain::rollup::{Cut, Dimension, bucket_of};
+use crate::domain::usage::{CostSource, Event, UsageStatus};
+use crate::domain::window::Window;
+
+/// What is written together.
+#[derive(Debug, Default)]
+pub struct LedgerBatch {
+    /// Events to append; no two have the same id.
+    pub events: Vec<Event>,
+    /// The windows in which the events' accounts are, by posting.
+    pub windows: HashMap<BalanceKey, Window>,
+    /// What this run wants to hold.
+    pub holds: Vec<HoldWrite>,
+    /// What other runs need hold no longer: by account, window and run.
+    pub settled_elsewhere: Vec<(BalanceKey, i64, Usd)>,
+}
+
+/// What a run wants to hold of an account's window.
+#[derive(Clone, Debug)]
+pub struct HoldWrite {
+    /// The account and window.
+    pub key: BalanceKey,
+    /// The window.
+    pub window: Window,
+    /// What it would like to hold.
+    pub wanted: Usd,
+    /// What it needs to hold.
+    pub needed: Usd,
+    /// What it holds already, which it keeps in any case.
+    pub held: Usd,
+    /// The limit that spent and held together must keep.
+    pub limit: Option<Usd>,
+    /// Until when it holds it.
+    pub expires_at: Timestamp,
+}
+
+/// What a run holds of an account's window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The run.
+    pub holder: i64,
+    /// What it holds.
+    pub held: Usd,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+/// What became of one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was appended.
+    Recorded {
+        /// What it is booked as.
+        cost: Usd,
+    },
+    /// It was there, with the same content.
+    Duplicate {
+        /// What it was booked as.
+        cost: Usd,
+    },
+    /// Another event has its id.
+    Conflict,
+}
+
+/// An event's outcome, by its id.
+pub type Appended = HashMap<String, Outcome>;
+
+/// What a committed batch changed.
+#[derive(Debug, Default)]
+pub struct BatchOutcome {
+    /// What became of each event.
+    pub appended: Appended,
+    /// The balances that were touched, as they are now.
+    pub balances: Vec<(BalanceKey, Balance)>,
+    /// What is held by this run now, and by others, for each account of
+    /// [`LedgerBatch::holds`].
+    pub holds: Vec<(BalanceKey, Lease, Vec<Lease>)>,
+}
+
+impl Store {
+    /// Numbers a new run of an instance.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn new_holder(&self, now: Timestamp) -> Result<i64, StoreError> {
+        let sql = format!("INSERT INTO holders (started_at) VALUES ({}) RETURNING holder", now.micros());
+        let statement = Statement::from_string(self.writer().get_database_backend(), sql);
+        let row = self.writer().query_one_raw(statement).await?;
+        Ok(row.ok_or_else(|| StoreError::Broken("no number for this run".to_owned()))?.try_get("", "holder")?)
+    }
+
+    /// Writes a batch. It is durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing of it has happened, unless the connection
+    /// broke while the answer was on its way.
+    pub async fn write_batch(
+        &self,
+        batch: &LedgerBatch,
+        holder: i64,
+        now: Timestamp,
+    ) -> Result<BatchOutcome, StoreError> {
+        let transaction = self.begin_raw().await?;
+        let appended = append(&transaction, &batch.events).await?;
+        let new: Vec<&Event> = batch
+            .events
+            .iter()
+            .filter(|event| matches!(appended.get(&event.usage.request_id), Some(Outcome::Recorded { .. })))
+            .collect();
+        let balances = move_balances(&transaction, batch, &new, now).await?;
+        release_elsewhere(&transaction, &batch.settled_elsewhere).await?;
+        let holds = write_holds(&transaction, &batch.holds, &balances, holder, now).await?;
+        insert_tags(&transaction, &new).await?;
+        move_rollups(&transaction, &new).await?;
+        transaction.commit().await?;
+        Ok(BatchOutcome { appended, balances: balances.into_iter().collect(), holds })
+    }
+
+    /// Removes leases that expired before an instant.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn remove_leases_before(&self, instant: Timestamp) -> Result<(), StoreError> {
+        leases::Entity::delete_many()
+            .filter(leases::Column::ExpiresAt.lt(instant.micros()))
+            .exec(self.writer())
+            .await?;
+        Ok(())
+    }
+}
+
+impl Tx {
+    /// Locks what an account spent in a window, until the end of the
+    /// transaction, and reads it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn lock_balance(&mut self, account: &AccountId, window: Window) -> Result<Usd, StoreError> {
+        let moves = BTreeMap::from([((account.clone(), window.start), Move::lock(window))]);
+        let locked = write_balances(&self.inner, moves).await?;
+        Ok(locked.into_values().next().map_or(Usd::ZERO, |balance| balance.spent))
+    }
+
+    /// Changes what an account spent in a window, by an event that corrects it.
+    /// The correction is part of the change, and of the audit log by it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn correct_balance(&mut self, correction: Event, window: Window) -> Result<(), StoreError> {
+        let account = correction.postings.first().map(|posting| posting.account.clone());
+        let account = account.ok_or_else(|| StoreError::Broken("a correction of nothing".to_owned()))?;
+        let windows = HashMap::from([((account, window.start), window)]);
+        let batch = LedgerBatch { windows, ..LedgerBatch::default() };
+        append(&self.inner, std::slice::from_ref(&correction)).await?;
+        let balances = move_balances(&self.inner, &batch, &[&correction], self.now()).await?;
+        self.moved(balances);
+        Ok(())
+    }
+}
+
+impl View<'_> {
+    /// The leases on these accounts' windows that have not expired.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn leases(&self, keys: &[BalanceKey], now: Timestamp) -> Result<Vec<(BalanceKey, Lease)>, StoreError> {
+        let mut found = Vec::new();
+        for chunk in keys.chunks(300) {
+            let wanted = chunk.iter().fold(Condition::any(), |any, (account, start)| any.add(is_on(account, *start)));
+            let query = leases::Entity::find().filter(wanted).filter(leases::Column::ExpiresAt.gt(now.micros()));
+            for row in query.all(&self.executor()).await? {
+                let scope: Scope = word(&row.scope)?;
+                let key = (AccountId::stored(scope, row.name), Timestamp::from_micros(row.window_start_at));
+                let lease = Lease {
+                    holder: row.holder,
+                    held: Usd::from_nanos(row.held_nanos),
+                    expires_at: Timestamp::from_micros(row.expires_at),
+                };
+                found.push((key, lease));
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn is_on(account: &AccountId, start: Timestamp) -> Condition {
+    Condition::all()
+        .add(leases::Column::Scope.eq(account.scope().as_str()))
+        .add(leases::Column::Name.eq(account.name()))
+        .add(leases::Column::WindowStartAt.eq(start.micros()))
+}
+
+/// Appends the events that are new, and finds out about the others.
+async fn append(transaction: &DatabaseTransaction, events: &[Event]) -> Result<Appended, StoreError> {
+    let insert = Bulk {
+        table: "usage_events",
+        columns: to_columns(events)?,
+        suffix: "ON CONFLICT (request_id) DO NOTHING RETURNING request_id",
+    };
+    let mut new = HashSet::new();
+    for row in insert.run(transaction).await? {
+        new.insert(row.try_get::<String>("", "request_id")?);
+    }
+    let (new, old): (Vec<&Event>, Vec<&Event>) = events.iter().partition(|event| new.contains(&event.usage.request_id));
+    let recorded = |event: &&Event| (event.usage.request_id.clone(), Outcome::Recorded { cost: event.costing.cost });
+    let mut appended: Appended = new.iter().map(recorded).collect();
+    for chunk in old.chunks(1_000) {
+        let rows: Vec<(String, String, i64)> = usage_events::Entity::find()
+            .select_only()
+            .columns([
+                usage_events::Column::RequestId,
+                usage_events::Column::Fingerprint,
+                usage_events::Column::CostNanos,
+            ])
+            .filter(usage_events::Column::RequestId.is_in(chunk.iter().map(|event| event.usage.request_id.as_str())))
+            .into_tuple()
+            .all(transaction)
+            .await?;
+        let stored: HashMap<String, (String, i64)> =
+            rows.into_iter().map(|(id, fingerprint, cost)| (id, (fingerprint, cost))).collect();
+        for event in chunk {
+            let outcome = match stored.get(&event.usage.request_id) {
+                Some((fingerprint, cost)) if *fingerprint == event.fingerprint => {
+                    Outcome::Duplicate { cost: Usd::from_nanos(*cost) }
+                }
+                _ => Outcome::Conflict,
+            };
+            appended.insert(event.usage.request_id.clone(), outcome);
+        }
+    }
+    Ok(appended)
+}
+
+/// Adds the new events to their accounts, in one order for all transactions,
+/// and locks the accounts that something is to be held of.
+async fn move_balances(
+    transaction: &DatabaseTransaction,
+    batch: &LedgerBatch,
+    new: &[&Event],
+    now: Timestamp,
+) -> Result<BTreeMap<BalanceKey, Balance>, StoreError> {
+    let mut moves: Moves = BTreeMap::new();
+    for event in new {
+        let cost = event.costing.cost.nanos();
+        for posting in &event.postings {
+            let key = (posting.account.clone(), posting.window_start);
+            let window = batch.windows.get(&key).copied().unwrap_or(Window { start: posting.window_start, end: None });
+            moves.entry(key).or_insert(Move::lock(window)).add(cost, now);
+            if posting.window_start != Timestamp::EPOCH {
+                let life = (posting.account.clone(), Timestamp::EPOCH);
+                moves.entry(life).or_insert(Move::lock(Window::LIFETIME)).add(cost, now);
+            }
+        }
+    }
+    for hold in &batch.holds {
+        moves.entry(hold.key.clone()).or_insert(Move::lock(hold.window));
+    }
+    write_balances(transaction, moves).await
+}
+
+/// What happens to each account's window.
+type Moves = BTreeMap<BalanceKey, Move>;
+
+/// What happens to an account's window; without an event it is only locked.
+struct Move {
+    window: Window,
+    nanos: i64,
+    used_at: Timestamp,
+}
+
+impl Move {
+    const fn lock(window: Window) -> Self {
+        Self { window, nanos: 0, used_at: Timestamp::EPOCH }
+    }
+
+    const fn add(&mut self, nanos: i64, now: Timestamp) {
+        self.nanos = self.nanos.saturating_add(nanos);
+        self.used_at = now;
+    }
+}
+
+/// Adds to balances, in the order of their keys, and returns what they are.
+async fn write_balances(
+    transaction: &DatabaseTransaction,
+    moves: Moves,
+) -> Result<BTreeMap<BalanceKey, Balance>, StoreError> {
+    let ends = |window: &Window| window.end.map_or(OPEN_END, Timestamp::micros);
+    let upsert = Bulk {
+        table: "balances",
+        columns: vec![
+            ("scope", Column::Text(moves.keys().map(|(account, _)| account.scope().as_str().to_owned()).collect())),
+            ("name", Column::Text(moves.keys().map(|(account, _)| account.name().to_owned()).collect())),
+            ("window_start_at", Column::Number(moves.keys().map(|(_, start)| start.micros()).collect())),
+            ("window_end_at", Column::Number(moves.values().map(|moved| ends(&moved.window)).collect())),
+            ("spent_nanos", Column::Number(moves.values().map(|moved| moved.nanos).collect())),
+            ("revision", Column::Number(vec![1; moves.len()])),
+            ("used_at", Column::Number(moves.values().map(|moved| moved.used_at.micros()).collect())),
+        ],
+        suffix: "ON CONFLICT (scope, name, window_start_at) DO UPDATE SET \
+                 spent_nanos = balances.spent_nanos + excluded.spent_nanos, \
+                 revision = balances.revision + 1, \
+                 used_at = CASE WHEN excluded.used_at > balances.used_at THEN excluded.used_at ELSE balances.used_at END \
+                 RETURNING scope, name, window_start_at, spent_nanos, revision",
+    };
+    let rows = upsert.run(transaction).await?;
+    rows.iter().map(to_balance).collect()
+}
+
+fn to_balance(row: &QueryResult) -> Result<(BalanceKey, Balance), StoreError> {
+    let scope: Scope = word(&row.try_get::<String>("", "scope")?)?;
+    let account = AccountId::stored(scope, row.try_get::<String>("", "name")?);
+    let start = Timestamp::from_micros(row.try_get("", "window_start_at")?);
+    let spent = Usd::from_nanos(row.try_get("", "spent_nanos")?);
+    Ok(((account, start), Balance { spent, revision: row.try_get("", "revision")? }))
+}
+
+async fn release_elsewhere(
+    transaction: &DatabaseTransaction,
+    released: &[(BalanceKey, i64, Usd)],
+) -> Result<(), StoreError> {
+    for ((account, start), holder, amount) in released {
+        let held = Expr::col(leases::Column::HeldNanos);
+        leases::Entity::update_many()
+            .col_expr(leases::Column::HeldNanos, sea_orm::sea_query::ExprTrait::sub(held, amount.nanos()))
+            .filter(is_on(account, *start))
+            .filter(leases::Column::Holder.eq(*holder))
+            .filter(leases::Column::HeldNanos.gte(amount.nanos()))
+            .exec(transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Holds what fits beside what is spent and what others hold. The balances are
+/// locked, so that no two runs can hold the same room.
+async fn write_holds(
+    transaction: &DatabaseTransaction,
+    holds: &[HoldWrite],
+    balances: &BTreeMap<BalanceKey, Balance>,
+    holder: i64,
+    now: Timestamp,
+) -> Result<Vec<(BalanceKey, Lease, Vec<Lease>)>, StoreError> {
+    if holds.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: BTreeSet<BalanceKey> = holds.iter().map(|hold| hold.key.clone()).collect();
+    let keys: Vec<BalanceKey> = keys.into_iter().collect();
+    let mut others: HashMap<BalanceKey, Vec<Lease>> = HashMap::new();
+    for (key, lease) in View::of_transaction(transaction).leases(&keys, now).await? {
+        if lease.holder != holder {
+            others.entry(key).or_default().push(lease);
+        }
+    }
+    let written: Vec<(BalanceKey, Lease, Vec<Lease>)> = holds
+        .iter()
+        .map(|hold| {
+            let others = others.remove(&hold.key).unwrap_or_default();
+            let spent = balances.get(&hold.key).map_or(Usd::ZERO, |balance| balance.spent);
+            let held = others.iter().fold(spent, |sum, lease| sum.saturating_add(lease.held));
+            let room = hold.limit.map_or(Usd::MAX, |limit| limit.saturating_less(held));
+            let lease = Lease { holder, held: fit(hold, room), expires_at: hold.expires_at };
+            (hold.key.clone(), lease, others)
+        })
+        .collect();
+    let upsert = Bulk {
+        table: "leases",
+        columns: vec![
+            (
+                "scope",
+                Column::Text(written.iter().map(|((account, _), ..)| account.scope().as_str().to_owned()).collect()),
+            ),
+            ("name", Column::Text(written.iter().map(|((account, _), ..)| account.name().to_owned()).collect())),
+            ("window_start_at", Column::Number(written.iter().map(|((_, start), ..)| start.micros()).collect())),
+            ("holder", Column::Number(vec![holder; written.len()])),
+            ("held_nanos", Column::Number(written.iter().map(|(_, lease, _)| lease.held.nanos()).collect())),
+            ("expires_at", Column::Number(written.iter().map(|(_, lease, _)| lease.expires_at.micros()).collect())),
+        ],
+        suffix: "ON CONFLICT (scope, name, window_start_at, holder) DO UPDATE SET \
+                 held_nanos = excluded.held_nanos, expires_at = excluded.expires_at",
+    };
+    upsert.run(transaction).await?;
+    Ok(written)
+}
+
+/// What is held: all that is wanted if there is room, else what is needed, else
+/// what there is room for; never less than before.
+fn fit(hold: &HoldWrite, room: Usd) -> Usd {
+    if hold.wanted <= room {
+        hold.wanted
+    } else if hold.needed <= room {
+        hold.needed
+    } else {
+        room.max(hold.held.min(hold.needed))
+    }
+}
+
+async fn insert_tags(transaction: &DatabaseTransaction, new: &[&Event]) -> Result<(), StoreError> {
+    let tags = || new.iter().flat_map(|event| event.usage.tags.iter().map(move |tag| (event, tag)));
+    let insert = Bulk {
+        table: "usage_event_tags",
+        columns: vec![
+            ("tag", Column::Text(tags().map(|(_, tag)| tag.clone()).collect())),
+            ("started_at", Column::Number(tags().map(|(event, _)| event.started_at.micros()).collect())),
+            ("request_id", Column::Text(tags().map(|(event, _)| event.usage.request_id.clone()).collect())),
+        ],
+        suffix: "ON CONFLICT DO NOTHING",
+    };
+    insert.run(transaction).await?;
+    Ok(())
+}
+
+/// Adds the new events to one row of each cut.
+async fn move_rollups(transaction: &DatabaseTransaction, new: &[&Event]) -> Result<(), StoreError> {
+    let mut rows: BTreeMap<(&'static str, i64, [String; 5]), [i64; 8]> = BTreeMap::new();
+    for event in new.iter().filter(|event| event.costing.source != CostSource::Adjustment) {
+        let sums = sums_of(event);
+        for cut in <Cut as strum::VariantArray>::VARIANTS {
+            let key = (cut.as_str(), bucket_of(event.started_at).micros(), dimensions_of(*cut, event));
+            let row = rows.entry(key).or_default();
+            row.iter_mut().zip(sums).for_each(|(total, part)| *total = total.saturating_add(part));
+        }
+    }
+    let dimension = |index: usize| Column::Text(rows.keys().map(|(_, _, values)| values[index].clone()).collect());
+    let sum = |index: usize| Column::Number(rows.values().map(|sums| sums[index]).collect());
+    let upsert = Bulk {
+        table: "usage_rollups",
+        columns: vec![
+            ("cut", Column::Text(rows.keys().map(|(cut, ..)| (*cut).to_owned()).collect())),
+            ("bucket_at", Column::Number(rows.keys().map(|(_, bucket, _)| *bucket).collect())),
+            ("key_id", dimension(0)),
+            ("user_id", dimension(1)),
+            ("team_id", dimension(2)),
+            ("model", dimension(3)),
+            ("provider", dimension(4)),
+            ("spent_nanos", sum(0)),
+            ("prompt_tokens", sum(1)),
+            ("completion_tokens", sum(2)),
+            ("cache_read_tokens", sum(3)),
+            ("cache_write_tokens", sum(4)),
+            ("api_requests", sum(5)),
+            ("successful_requests", sum(6)),
+            ("failed_requests", sum(7)),
+        ],
+        suffix: "ON CONFLICT (cut, bucket_at, key_id, user_id, team_id, model, provider) DO UPDATE SET \
+                 spent_nanos = usage_rollups.spent_nanos + excluded.spent_nanos, \
+                 prompt_tokens = usage_rollups.prompt_tokens + excluded.prompt_tokens, \
+                 completion_tokens = usage_rollups.completion_tokens + excluded.completion_tokens, \
+                 cache_read_tokens = usage_rollups.cache_read_tokens + excluded.cache_read_tokens, \
+                 cache_write_tokens = usage_rollups.cache_write_tokens + excluded.cache_write_tokens, \
+                 api_requests = usage_rollups.api_requests + excluded.api_requests, \
+                 successful_requests = usage_rollups.successful_requests + excluded.successful_requests, \
+                 failed_requests = usage_rollups.failed_requests + excluded.failed_requests",
+    };
+    upsert.run(transaction).await?;
+    Ok(())
+}
+
+/// What an event adds to a rollup row, in the order of its columns.
+fn sums_of(event: &Event) -> [i64; 8] {
+    let counts = &event.usage.counts;
+    let succeeded = event.usage.status == UsageStatus::Success;
+    [
+        event.costing.cost.nanos(),
+        counts.prompt,
+        counts.completion,
+        counts.cache_read,
+        counts.cache_write,
+        1,
+        i64::from(succeeded),
+        i64::from(!succeeded),
+    ]
+}
+
+/// An event's place in a cut: what the cut does not keep apart is empty.
+fn dimensions_of(cut: Cut, event: &Event) -> [String; 5] {
+    let text = |value: Option<&dyn ToString>| value.map(ToString::to_string).unwrap_or_default();
+    let value = |dimension: Dimension| match dimension {
+        _ if !cut.has(dimension) => String::new(),
+        Dimension::Key => text(event.key_id.as_ref().map(|id| id as &dyn ToString)),
+        Dimension::User => text(event.user_id.as_ref().map(|id| id as &dyn ToString)),
+        Dimension::Team => text(event.team_id.as_ref().map(|id| id as &dyn ToString)),
+        Dimension::Model => event.usage.model.clone(),
+        Dimension::Provider => event.costing.provider.clone(),
+    };
+    [Dimension::Key, Dimension::User, Dimension::Team, Dimension::Model, Dimension::Provider].map(value)
+}

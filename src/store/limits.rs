@@ -1,0 +1,22 @@
+//! The columns of a budget, which several tables have.
+
+use super::error::StoreError;
+use super::json::word;
+use crate::domain::clock::Timestamp;
+use crate::domain::limit::Budget;
+use crate::domain::money::Usd;
+
+/// The budget in a row's columns.
+pub(super) fn budget(
+    max_nanos: Option<i64>,
+    soft_nanos: Option<i64>,
+    duration: Option<&str>,
+    anchor_at: i64,
+) -> Result<Budget, StoreError> {
+    Ok(Budget {
+        max: max_nanos.map(Usd::from_nanos),
+        soft: soft_nanos.map(Usd::from_nanos),
+        duration: duration.map(word).transpose()?,
+        anchor: Timestamp::from_micros(anchor_at),
+    })
+}

@@ -1,0 +1,58 @@
+//! The tables: the only SQL of the project. Domain types in, domain types out.
+//!
+//! Reads go through a [`View`], of the database or of an open transaction.
+//! Changes of users, teams, keys and prices go through a [`Tx`], which writes
+//! the audit entry of each change in its own transaction: there is no way to
+//! change one of them without. The ledger has transactions of its own.
+
+mod archive;
+mod audit;
+mod balances;
+mod connect;
+mod dialect;
+mod entity;
+mod error;
+mod evictions;
+mod idempotency;
+mod json;
+mod keys;
+mod ledger;
+mod limits;
+mod members;
+mod page;
+mod prices;
+mod rollups;
+mod secrets;
+mod teams;
+mod tx;
+mod usage;
+mod users;
+mod verify;
+mod view;
+
+pub use archive::{DeletedKey, DeletedTeam, DeletedTeamFilter};
+pub use audit::{AuditFilter, FeedEntry, StoredEntry};
+pub use balances::{Balance, BalanceKey, Spend};
+pub use connect::{ConnectOptions, Store};
+pub use error::{Constraint, StoreError};
+pub use evictions::Eviction;
+pub use idempotency::IdempotencyRecord;
+pub use keys::{KeyFilter, KeyScope, StoredKey};
+pub use ledger::{Appended, BatchOutcome, HoldWrite, Lease, LedgerBatch, Outcome};
+pub use page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey};
+pub use prices::ImportReport;
+pub use rollups::{BucketRow, RollupFilter, RollupScope};
+pub use secrets::SecretName;
+pub use teams::{StoredTeam, TeamFilter, TeamScope};
+pub use tx::{Committed, Tx};
+pub use usage::{EventFilter, EventScope, StoredEvent};
+pub use users::{StoredUser, UserFilter};
+pub use verify::{Discrepancy, Verification};
+pub use view::View;
+
+/// The columns that lists can be ordered by.
+pub mod sortable {
+    pub use super::keys::SORTABLE as KEYS;
+    pub use super::teams::SORTABLE as TEAMS;
+    pub use super::users::SORTABLE as USERS;
+}

@@ -1,0 +1,378 @@
+//! Usage events: rows and reads. They are written by the ledger.
+
+#![expect(clippy::disallowed_types, reason = "what serde derives for flatten knows floats; no field is one")]
+
+use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
+use serde::{Deserialize, Serialize};
+
+use super::dialect::Column as Cells;
+use super::entity::{keys, team_members, teams, usage_event_tags, usage_events};
+use super::error::StoreError;
+use super::json::{from_text, to_text, word};
+use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
+use super::view::View;
+use crate::domain::account::{AccountId, Scope};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{KeyId, TeamId, UserId};
+use crate::domain::money::Usd;
+use crate::domain::pricing::Counts;
+use crate::domain::role::{MemberPermission, TeamRole};
+use crate::domain::usage::{Costing, Event, Posting, Usage, UsageStatus};
+
+/// An event as it is read: its unpriced parts are words of its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredEvent {
+    /// The event.
+    pub event: Event,
+    /// Counts without a price.
+    pub unpriced_parts: Vec<String>,
+}
+
+/// Which events a list shows. Empty filters do not filter.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields are those of ListUsageRequest")]
+pub struct EventFilter {
+    pub from: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    pub key_id: Option<KeyId>,
+    pub user_id: Option<UserId>,
+    pub team_id: Option<TeamId>,
+    pub customer_id: String,
+    pub model: String,
+    pub tag: String,
+    pub request_id: String,
+    pub session_id: String,
+    pub status: Option<UsageStatus>,
+    pub min_spend: Option<Usd>,
+    pub max_spend: Option<Usd>,
+    /// What the caller may see.
+    pub visible_to: EventScope,
+}
+
+/// The usage that a caller may see.
+#[derive(Clone, Debug, Default)]
+pub enum EventScope {
+    /// All of it.
+    #[default]
+    All,
+    /// That of a user and of its keys, and of the teams that it administers or
+    /// that permit their members to see it.
+    OfUser(UserId, MemberPermission),
+    /// That of one key.
+    OfKey(KeyId),
+}
+
+impl EventScope {
+    /// The scope as a condition on the columns of events or rollups.
+    pub(super) fn condition(
+        &self,
+        key: impl ColumnTrait,
+        user: impl ColumnTrait,
+        team: impl ColumnTrait,
+    ) -> Option<Condition> {
+        match self {
+            Self::All => None,
+            Self::OfKey(id) => Some(Condition::all().add(key.eq(id.to_string()))),
+            Self::OfUser(id, permission) => {
+                let own_keys = keys::Entity::find()
+                    .select_only()
+                    .column(keys::Column::KeyId)
+                    .filter(keys::Column::UserId.eq(id.as_str()));
+                let scope = Condition::any()
+                    .add(user.eq(id.as_str()))
+                    .add(key.in_subquery(own_keys.into_query()))
+                    .add(team.in_subquery(teams_open_to(id, *permission)));
+                Some(scope)
+            }
+        }
+    }
+}
+
+/// The teams that a user administers, or that permit something to it.
+fn teams_open_to(user: &UserId, permission: MemberPermission) -> sea_orm::sea_query::SelectStatement {
+    let admin: &'static str = TeamRole::Admin.into();
+    let permission: &'static str = permission.into();
+    team_members::Entity::find()
+        .select_only()
+        .column(team_members::Column::TeamId)
+        .inner_join_teams()
+        .filter(team_members::Column::UserId.eq(user.as_str()))
+        .filter(
+            Condition::any()
+                .add(team_members::Column::Role.eq(admin))
+                .add(teams::Column::MemberPermissions.contains(format!("\"{permission}\""))),
+        )
+        .into_query()
+}
+
+/// Joins teams to memberships.
+trait JoinTeams {
+    fn inner_join_teams(self) -> Self;
+}
+
+impl JoinTeams for sea_orm::Select<team_members::Entity> {
+    fn inner_join_teams(mut self) -> Self {
+        use sea_orm::sea_query::ExprTrait;
+        let on = Expr::col((teams::Entity, teams::Column::TeamId))
+            .equals((team_members::Entity, team_members::Column::TeamId));
+        QuerySelect::query(&mut self).inner_join(teams::Entity, on);
+        self
+    }
+}
+
+/// Events are listed by when they began, the latest first.
+const LATEST_FIRST: Order = Order { key: SortKey::number("started_at"), descending: true };
+
+impl View<'_> {
+    /// The event with an id, if the scope holds it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn find_event(&self, request_id: &str, scope: &EventScope) -> Result<Option<StoredEvent>, StoreError> {
+        let filter =
+            EventFilter { request_id: request_id.to_owned(), visible_to: scope.clone(), ..EventFilter::default() };
+        let query = usage_events::Entity::find().filter(condition(&filter));
+        query.one(&self.executor()).await?.map(to_event).transpose()
+    }
+
+    /// One page of events.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn list_events(&self, filter: &EventFilter, page: &PageRequest) -> Result<Page<StoredEvent>, StoreError> {
+        let query = usage_events::Entity::find().filter(condition(filter));
+        let total = if page.count { Some(count(query.clone(), &self.executor()).await?) } else { None };
+        let at = Expr::col((usage_events::Entity, usage_events::Column::StartedAt));
+        let id = Expr::col((usage_events::Entity, usage_events::Column::RequestId));
+        let rows = paginate(query, &at, &id, LATEST_FIRST, page).all(&self.executor()).await?;
+        let page = Page::cut(rows, page.size, total, |row| Cursor {
+            key: CursorKey::Int(row.started_at),
+            id: row.request_id.clone(),
+        });
+        page.try_map(to_event)
+    }
+
+    /// Up to `limit` events behind an id, by id: for walking through all.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn events_after(&self, request_id: &str, limit: u64) -> Result<Vec<StoredEvent>, StoreError> {
+        let query = usage_events::Entity::find()
+            .filter(usage_events::Column::RequestId.gt(request_id))
+            .order_by_asc(usage_events::Column::RequestId)
+            .limit(limit);
+        query.all(&self.executor()).await?.into_iter().map(to_event).collect()
+    }
+
+    /// The ids and labels of keys, live or deleted, for showing events.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn key_labels(&self, ids: &[KeyId]) -> Result<Vec<crate::domain::key::Key>, StoreError> {
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.find_key_by_id(*id).await? {
+                Some(key) => found.push(key),
+                None => found.extend(self.find_deleted_key_by_id(*id).await?.map(|deleted| deleted.key)),
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn condition(filter: &EventFilter) -> Condition {
+    use usage_events::Column;
+    let filled = |column: Column, text: &str| -> Option<SimpleExpr> { (!text.is_empty()).then(|| column.eq(text)) };
+    let status = filter.status.map(<&'static str>::from);
+    let tagged = (!filter.tag.is_empty()).then(|| {
+        let ids = usage_event_tags::Entity::find()
+            .select_only()
+            .column(usage_event_tags::Column::RequestId)
+            .filter(usage_event_tags::Column::Tag.eq(filter.tag.as_str()));
+        Column::RequestId.in_subquery(ids.into_query())
+    });
+    let model = (!filter.model.is_empty()).then(|| {
+        Condition::any().add(Column::Model.eq(filter.model.as_str())).add(Column::ModelGroup.eq(filter.model.as_str()))
+    });
+    Condition::all()
+        .add_option(filter.from.map(|from| Column::StartedAt.gte(from.micros())))
+        .add_option(filter.until.map(|until| Column::StartedAt.lt(until.micros())))
+        .add_option(filter.key_id.map(|key| Column::KeyId.eq(key.to_string())))
+        .add_option(filter.user_id.as_ref().map(|user| Column::UserId.eq(user.as_str())))
+        .add_option(filter.team_id.as_ref().map(|team| Column::TeamId.eq(team.as_str())))
+        .add_option(filled(Column::CustomerId, &filter.customer_id))
+        .add_option(model)
+        .add_option(tagged)
+        .add_option(filled(Column::RequestId, &filter.request_id))
+        .add_option(filled(Column::SessionId, &filter.session_id))
+        .add_option(status.map(|status| Column::Status.eq(status)))
+        .add_option(filter.min_spend.map(|least| Column::CostNanos.gte(least.nanos())))
+        .add_option(filter.max_spend.map(|most| Column::CostNanos.lte(most.nanos())))
+        .add_option(filter.visible_to.condition(Column::KeyId, Column::UserId, Column::TeamId))
+}
+
+/// What is rarely there, in one column.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Detail {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    service_tier: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    batch: bool,
+    #[serde(flatten)]
+    counts: std::collections::BTreeMap<String, i64>,
+}
+
+/// The counts that have no column of their own.
+fn rare_counts(counts: &mut Counts) -> [(&'static str, &mut i64); 11] {
+    [
+        ("cache_write_1h", &mut counts.cache_write_1h),
+        ("cache_write_12h", &mut counts.cache_write_12h),
+        ("cache_read_audio", &mut counts.cache_read_audio),
+        ("cache_read_image", &mut counts.cache_read_image),
+        ("input_audio", &mut counts.input_audio),
+        ("input_image", &mut counts.input_image),
+        ("input_video", &mut counts.input_video),
+        ("output_audio", &mut counts.output_audio),
+        ("output_image", &mut counts.output_image),
+        ("output_video", &mut counts.output_video),
+        ("citation", &mut counts.citation),
+    ]
+}
+
+/// A posting as it is stored: scope, name, start of the window.
+type StoredPosting = (String, String, i64);
+
+fn to_event(row: usage_events::Model) -> Result<StoredEvent, StoreError> {
+    let some = |text: String| (!text.is_empty()).then_some(text);
+    let instant = |micros: i64| (micros != 0).then(|| Timestamp::from_micros(micros));
+    let detail: Detail = from_text(&row.detail)?;
+    let mut counts = Counts {
+        prompt: row.prompt_tokens,
+        completion: row.completion_tokens,
+        cache_read: row.cache_read_tokens,
+        cache_write: row.cache_write_tokens,
+        reasoning: row.reasoning_tokens,
+        ..Counts::default()
+    };
+    for (name, count) in rare_counts(&mut counts) {
+        *count = detail.counts.get(name).copied().unwrap_or_default();
+    }
+    let postings: Vec<StoredPosting> = from_text(&row.postings)?;
+    let postings = postings.into_iter().map(|(scope, name, start)| {
+        let scope: Scope = word(&scope)?;
+        Ok(Posting { account: AccountId::stored(scope, name), window_start: Timestamp::from_micros(start) })
+    });
+    let started_at = Timestamp::from_micros(row.started_at);
+    let ended_at = Timestamp::from_micros(row.ended_at);
+    let event = Event {
+        fingerprint: row.fingerprint,
+        key_id: some(row.key_id).map(|id| super::keys::parse_key_id(&id)).transpose()?,
+        user_id: some(row.user_id).map(UserId::stored),
+        team_id: some(row.team_id).map(TeamId::stored),
+        costing: Costing {
+            cost: Usd::from_nanos(row.cost_nanos),
+            source: word(&row.cost_source)?,
+            price_id: row.price_id,
+            provider: row.provider.clone(),
+            unpriced_parts: Vec::new(),
+            inconsistent: row.inconsistent,
+        },
+        started_at,
+        ended_at,
+        recorded_at: Timestamp::from_micros(row.recorded_at),
+        reporter: row.reporter,
+        postings: postings.collect::<Result<_, StoreError>>()?,
+        usage: Usage {
+            request_id: row.request_id,
+            model: row.model,
+            model_group: row.model_group,
+            provider: row.provider,
+            deployment: row.deployment,
+            customer_id: row.customer_id,
+            tags: from_text(&row.tags)?,
+            started_at: Some(started_at),
+            ended_at: Some(ended_at),
+            first_token_at: instant(row.first_token_at),
+            counts,
+            service_tier: detail.service_tier,
+            batch: detail.batch,
+            cost: Some(Usd::from_nanos(row.cost_nanos)),
+            status: word(&row.status)?,
+            error_code: row.error_code,
+            error_message: row.error_message,
+            cache_hit: row.cache_hit,
+            call_type: row.call_type,
+            session_id: row.session_id,
+            metadata: from_text(&row.metadata)?,
+        },
+    };
+    Ok(StoredEvent { event, unpriced_parts: from_text(&row.unpriced_parts)? })
+}
+
+/// The columns of a batch of events, in the order of the table's.
+pub(super) fn to_columns(events: &[Event]) -> Result<Vec<(&'static str, Cells)>, StoreError> {
+    let text = |of: &dyn Fn(&Event) -> String| Cells::Text(events.iter().map(of).collect());
+    let json = |of: &dyn Fn(&Event) -> Result<String, StoreError>| -> Result<Cells, StoreError> {
+        Ok(Cells::Text(events.iter().map(of).collect::<Result<_, _>>()?))
+    };
+    let number = |of: &dyn Fn(&Event) -> i64| Cells::Number(events.iter().map(of).collect());
+    let flag = |of: &dyn Fn(&Event) -> bool| Cells::Flag(events.iter().map(of).collect());
+    Ok(vec![
+        ("request_id", text(&|event| event.usage.request_id.clone())),
+        ("fingerprint", text(&|event| event.fingerprint.clone())),
+        ("key_id", text(&|event| event.key_id.map(|id| id.to_string()).unwrap_or_default())),
+        ("user_id", text(&|event| event.user_id.as_ref().map(ToString::to_string).unwrap_or_default())),
+        ("team_id", text(&|event| event.team_id.as_ref().map(ToString::to_string).unwrap_or_default())),
+        ("model", text(&|event| event.usage.model.clone())),
+        ("model_group", text(&|event| event.usage.model_group.clone())),
+        ("provider", text(&|event| event.costing.provider.clone())),
+        ("deployment", text(&|event| event.usage.deployment.clone())),
+        ("customer_id", text(&|event| event.usage.customer_id.clone())),
+        ("tags", json(&|event| to_text(&event.usage.tags))?),
+        ("started_at", number(&|event| event.started_at.micros())),
+        ("ended_at", number(&|event| event.ended_at.micros())),
+        ("first_token_at", number(&|event| event.usage.first_token_at.map_or(0, Timestamp::micros))),
+        ("prompt_tokens", number(&|event| event.usage.counts.prompt)),
+        ("completion_tokens", number(&|event| event.usage.counts.completion)),
+        ("cache_read_tokens", number(&|event| event.usage.counts.cache_read)),
+        ("cache_write_tokens", number(&|event| event.usage.counts.cache_write)),
+        ("reasoning_tokens", number(&|event| event.usage.counts.reasoning)),
+        ("detail", json(&detail)?),
+        ("cost_nanos", number(&|event| event.costing.cost.nanos())),
+        ("cost_source", text(&|event| <&'static str>::from(event.costing.source).to_owned())),
+        ("price_id", text(&|event| event.costing.price_id.clone())),
+        ("unpriced_parts", json(&|event| to_text(&event.costing.unpriced_parts))?),
+        ("inconsistent", flag(&|event| event.costing.inconsistent)),
+        ("status", text(&|event| <&'static str>::from(event.usage.status).to_owned())),
+        ("error_code", text(&|event| event.usage.error_code.clone())),
+        ("error_message", text(&|event| event.usage.error_message.clone())),
+        ("cache_hit", flag(&|event| event.usage.cache_hit)),
+        ("call_type", text(&|event| event.usage.call_type.clone())),
+        ("session_id", text(&|event| event.usage.session_id.clone())),
+        ("metadata", json(&|event| to_text(&event.usage.metadata))?),
+        ("reporter", text(&|event| event.reporter.clone())),
+        ("recorded_at", number(&|event| event.recorded_at.micros())),
+        ("postings", json(&postings)?),
+    ])
+}
+
+fn detail(event: &Event) -> Result<String, StoreError> {
+    let mut counts = event.usage.counts;
+    let rare = rare_counts(&mut counts).into_iter().filter(|(_, count)| **count != 0);
+    to_text(&Detail {
+        service_tier: event.usage.service_tier.clone(),
+        batch: event.usage.batch,
+        counts: rare.map(|(name, count)| (name.to_owned(), *count)).collect(),
+    })
+}
+
+fn postings(event: &Event) -> Result<String, StoreError> {
+    let stored: Vec<_> = event
+        .postings
+        .iter()
+        .map(|posting| (posting.account.scope().as_str(), posting.account.name(), posting.window_start.micros()))
+        .collect();
+    to_text(&stored)
+}

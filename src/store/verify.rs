@@ -1,0 +1,188 @@
+//! Verifying: do the counters equal the sum of the events?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{
+    AccessMode, ColumnTrait, DatabaseConnection, DbBackend, EntityTrait, IsolationLevel, QueryFilter, QueryOrder,
+    QuerySelect, TransactionTrait,
+};
+
+use super::balances::BalanceKey;
+use super::connect::Store;
+use super::entity::{balances, usage_rollups};
+use super::error::StoreError;
+use super::json::word;
+use super::rollups::sum;
+use super::view::View;
+use crate::domain::account::{AccountId, Scope};
+use crate::domain::clock::Timestamp;
+use crate::domain::rollup::{Cut, bucket_of};
+use crate::domain::usage::CostSource;
+
+/// How many rows are read at a time.
+const PAGE: u64 = 5_000;
+
+/// A counter that is not the sum of its events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discrepancy {
+    /// An account's window.
+    Account {
+        /// The account and the start of the window.
+        key: BalanceKey,
+        /// What the counter says, in nano-dollars.
+        counted_nanos: i128,
+        /// What the events add up to.
+        summed_nanos: i128,
+    },
+    /// All rows of one cut in one bucket.
+    Rollup {
+        /// The cut.
+        cut: Cut,
+        /// The bucket's first instant.
+        bucket: Timestamp,
+        /// Spend in nano-dollars, and calls, as the rows say.
+        counted: (i128, i128),
+        /// As the events add up.
+        summed: (i128, i128),
+    },
+}
+
+/// What was verified.
+#[derive(Clone, Debug, Default)]
+pub struct Verification {
+    /// How many events were added up.
+    pub events: u64,
+    /// How many account windows were compared.
+    pub accounts: u64,
+    /// What does not add up.
+    pub discrepancies: Vec<Discrepancy>,
+}
+
+impl Store {
+    /// Adds up every event and compares the sums with every counter, as they
+    /// stood at one instant; the server may run meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn verify(&self) -> Result<Verification, StoreError> {
+        let snapshot = self.snapshot().await?;
+        let view = View::of_transaction(&snapshot);
+        let mut result = Verification::default();
+        let mut accounts: BTreeMap<BalanceKey, i128> = BTreeMap::new();
+        let mut buckets: BTreeMap<Timestamp, (i128, i128)> = BTreeMap::new();
+        let mut last = String::new();
+        loop {
+            let events = view.events_after(&last, PAGE).await?;
+            let Some(end) = events.last() else { break };
+            last.clone_from(&end.event.usage.request_id);
+            result.events += events.len() as u64;
+            for stored in events {
+                let event = stored.event;
+                let cost = i128::from(event.costing.cost.nanos());
+                for posting in event.postings {
+                    if posting.window_start != Timestamp::EPOCH {
+                        *accounts.entry((posting.account.clone(), Timestamp::EPOCH)).or_default() += cost;
+                    }
+                    *accounts.entry((posting.account, posting.window_start)).or_default() += cost;
+                }
+                if event.costing.source != CostSource::Adjustment {
+                    let bucket = buckets.entry(bucket_of(event.started_at)).or_default();
+                    *bucket = (bucket.0 + cost, bucket.1 + 1);
+                }
+            }
+        }
+        compare_accounts(&view, accounts, &mut result).await?;
+        compare_rollups(&view, &buckets, &mut result).await?;
+        Ok(result)
+    }
+
+    /// A transaction that sees one state of the database from beginning to
+    /// end.
+    async fn snapshot(&self) -> Result<sea_orm::DatabaseTransaction, StoreError> {
+        let readers: &DatabaseConnection = self.readers();
+        let transaction = match readers.get_database_backend() {
+            DbBackend::Postgres => {
+                readers.begin_with_config(Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly)).await?
+            }
+            _ => readers.begin().await?,
+        };
+        Ok(transaction)
+    }
+}
+
+async fn compare_accounts(
+    view: &View<'_>,
+    mut sums: BTreeMap<BalanceKey, i128>,
+    result: &mut Verification,
+) -> Result<(), StoreError> {
+    use balances::Column;
+    let mut last: Option<(String, String, i64)> = None;
+    loop {
+        let mut query = balances::Entity::find()
+            .order_by_asc(Column::Scope)
+            .order_by_asc(Column::Name)
+            .order_by_asc(Column::WindowStartAt)
+            .limit(PAGE);
+        if let Some((scope, name, start)) = &last {
+            let key = Expr::tuple([Column::Scope, Column::Name, Column::WindowStartAt].map(Expr::col));
+            let end = Expr::tuple([Expr::val(scope.as_str()), Expr::val(name.as_str()), Expr::val(*start)]);
+            query = query.filter(key.gt(end));
+        }
+        let rows = query.all(&view.executor()).await?;
+        let Some(end) = rows.last() else { break };
+        last = Some((end.scope.clone(), end.name.clone(), end.window_start_at));
+        result.accounts += rows.len() as u64;
+        for row in rows {
+            let scope: Scope = word(&row.scope)?;
+            let key = (AccountId::stored(scope, row.name), Timestamp::from_micros(row.window_start_at));
+            let summed_nanos = sums.remove(&key).unwrap_or(0);
+            let counted_nanos = i128::from(row.spent_nanos);
+            if counted_nanos != summed_nanos {
+                result.discrepancies.push(Discrepancy::Account { key, counted_nanos, summed_nanos });
+            }
+        }
+    }
+    // What is left has events but no counter.
+    let missing = sums.into_iter().filter(|(_, sum)| *sum != 0);
+    result.discrepancies.extend(missing.map(|(key, summed_nanos)| Discrepancy::Account {
+        key,
+        counted_nanos: 0,
+        summed_nanos,
+    }));
+    Ok(())
+}
+
+async fn compare_rollups(
+    view: &View<'_>,
+    sums: &BTreeMap<Timestamp, (i128, i128)>,
+    result: &mut Verification,
+) -> Result<(), StoreError> {
+    use usage_rollups::Column;
+    let sum = |column| sum(column, view.backend());
+    for cut in <Cut as strum::VariantArray>::VARIANTS {
+        let rows: Vec<(i64, i64, i64)> = usage_rollups::Entity::find()
+            .select_only()
+            .column(Column::BucketAt)
+            .expr_as(sum(Column::SpentNanos), "spent_nanos")
+            .expr_as(sum(Column::ApiRequests), "api_requests")
+            .filter(Column::Cut.eq(cut.as_str()))
+            .group_by(Column::BucketAt)
+            .into_tuple()
+            .all(&view.executor())
+            .await?;
+        let counted: BTreeMap<Timestamp, (i128, i128)> = rows
+            .into_iter()
+            .map(|(bucket, spent, calls)| (Timestamp::from_micros(bucket), (spent.into(), calls.into())))
+            .collect();
+        let every: BTreeSet<Timestamp> = counted.keys().chain(sums.keys()).copied().collect();
+        for bucket in every {
+            let counted = counted.get(&bucket).copied().unwrap_or_default();
+            let summed = sums.get(&bucket).copied().unwrap_or_default();
+            if counted != summed {
+                result.discrepancies.push(Discrepancy::Rollup { cut: *cut, bucket, counted, summed });
+            }
+        }
+    }
+    Ok(())
+}
