@@ -7,4 +7,6 @@ pub mod domain;
 
 pub mod store;
 
+pub mod gate;
+
 pub mod pb;

@@ -1,0 +1,241 @@
+//! Authorizing: may this key call this model now?
+
+use std::sync::Arc;
+
+use super::ledger::{Answer, Ask, Grant, NewReservation, Reservation};
+use super::rates::TokenNeed;
+use super::standing::{BudgetStanding, RateStanding};
+use super::{BookingError, Gate};
+use crate::domain::clock::Timestamp;
+use crate::domain::decision::{self, Denial, PriceState};
+use crate::domain::identity::Identity;
+use crate::domain::ids::new_uuid;
+use crate::domain::money::Usd;
+use crate::domain::pricing::{Price, cost};
+use crate::domain::secret::KeyHash;
+use crate::domain::ticket::{Ticket, account_tag};
+use crate::store::StoreError;
+
+/// How often a call asks again after its reservation found no room that was
+/// there when it was checked.
+const ATTEMPTS: u32 = 4;
+
+/// What a caller says the call may cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Estimate {
+    /// In dollars; wins over tokens.
+    pub cost: Option<Usd>,
+    /// Input tokens.
+    pub input_tokens: Option<i64>,
+    /// The most output tokens.
+    pub max_output_tokens: Option<i64>,
+}
+
+/// A model call that somebody wants to make.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// Who asks.
+    pub caller: u64,
+    /// The key that calls.
+    pub key: KeyHash,
+    /// The model that is asked for.
+    pub model: &'a str,
+    /// What it may cost.
+    pub estimate: Estimate,
+    /// The caller's id for the request, if money is to be set aside.
+    pub reserve: Option<&'a str>,
+    /// A hash of the request.
+    pub payload: u64,
+}
+
+/// The answer to a call.
+#[derive(Debug)]
+pub struct Decision {
+    /// Why not, if not.
+    pub denial: Option<Denial>,
+    /// The model to call.
+    pub resolved_model: String,
+    /// Who calls, if the key was found.
+    pub identity: Option<Identity>,
+    /// The budgets that bind, failing ones first.
+    pub budgets: Vec<BudgetStanding>,
+    /// The rate limits that bind, failing ones first.
+    pub rates: Vec<RateStanding>,
+    /// The reservation's id, and when it expires.
+    pub reservation: Option<(String, Timestamp)>,
+    /// When it may be worth asking again.
+    pub retry_at: Option<Timestamp>,
+}
+
+impl Decision {
+    fn denied(denial: Denial, resolved_model: &str, identity: Option<Identity>) -> Self {
+        Self {
+            denial: Some(denial),
+            resolved_model: resolved_model.to_owned(),
+            identity,
+            budgets: Vec::new(),
+            rates: Vec::new(),
+            reservation: None,
+            retry_at: None,
+        }
+    }
+}
+
+/// Why no decision could be made.
+#[derive(Debug)]
+pub enum AuthorizeError {
+    /// The request id was used for another request.
+    RequestIdReused,
+    /// The database does not answer.
+    Store(StoreError),
+    /// Room could not be held.
+    Booking(BookingError),
+}
+
+impl From<StoreError> for AuthorizeError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Gate {
+    /// Decides about a call and, if asked for, sets its estimated cost aside.
+    ///
+    /// # Errors
+    /// [`AuthorizeError`] if no decision could be made.
+    pub async fn authorize(&self, call: &Call<'_>, now: Timestamp) -> Result<Decision, AuthorizeError> {
+        let known = self.directory().known(&call.key);
+        let found = match known {
+            Some(identity) => Some(identity),
+            None => self.directory().find(&call.key, now).await?,
+        };
+        let Some(identity) = found else { return Ok(Decision::denied(Denial::unknown_key(), call.model, None)) };
+        if let Err(denial) = decision::check_identity(&identity, now) {
+            return Ok(Decision::denied(denial, call.model, Some(identity)));
+        }
+        let resolved = decision::resolve_model(&identity, call.model).to_owned();
+        let prices = self.prices();
+        let price = prices.find(&[&resolved, call.model], "", now);
+        let state = price_state(price);
+        if let Err(denial) = decision::check_model(&identity, &resolved, state, self.rules().prices) {
+            return Ok(Decision::denied(denial, &resolved, Some(identity)));
+        }
+        let cost = self.estimated_cost(price, call, now);
+        self.check_limits(call, identity, resolved, state, cost, now).await
+    }
+
+    fn estimated_cost(&self, price: Option<&Price>, call: &Call<'_>, now: Timestamp) -> Usd {
+        let Estimate { cost: told, input_tokens, max_output_tokens } = call.estimate;
+        if let Some(told) = told {
+            return told;
+        }
+        if call.reserve.is_none() && input_tokens.is_none() && max_output_tokens.is_none() {
+            return Usd::ZERO;
+        }
+        let Some(price) = price.filter(|price| price.is_priced()) else { return self.rules().unpriced_reserve };
+        let default = self.rules().default_output_tokens;
+        // What can't be priced in tokens is told by its caller, or unpriced.
+        cost::estimate(price, input_tokens.unwrap_or(0), max_output_tokens, default, now)
+            .unwrap_or(self.rules().unpriced_reserve)
+    }
+
+    async fn check_limits(
+        &self,
+        call: &Call<'_>,
+        identity: Identity,
+        resolved: String,
+        price: PriceState,
+        cost: Usd,
+        now: Timestamp,
+    ) -> Result<Decision, AuthorizeError> {
+        let tokens =
+            TokenNeed { input: call.estimate.input_tokens.unwrap_or(0), output: call.estimate.max_output_tokens };
+        let mut attempt = 1;
+        let answer = loop {
+            let lines = identity.lines(self.rules().user_budget_on_team_keys);
+            let reserve =
+                call.reserve.map(|request_id| Arc::new(new_reservation(call, request_id, &identity, &resolved)));
+            let ask = Ask {
+                lines: &lines,
+                cost,
+                budgets_apply: price != PriceState::Zero,
+                tokens,
+                reserve: reserve.as_ref(),
+            };
+            match self.ledger.ask(&ask, now) {
+                Answer::Missing(missing) => self.ledger.load(&missing, &self.store, self.holder, now).await?,
+                Answer::Allowed { reservation: Some((reservation, Grant::Tentative)), budgets, rates, .. } => {
+                    let id = reservation.asked.id;
+                    if self.batcher.hold(id).await.map_err(AuthorizeError::Booking)? {
+                        break (None, budgets, rates, Some(reservation), None);
+                    }
+                    attempt += 1;
+                    if attempt > ATTEMPTS {
+                        let cause = "room for a reservation is taken again and again".to_owned();
+                        return Err(AuthorizeError::Booking(BookingError::Unavailable(cause)));
+                    }
+                }
+                Answer::Allowed { reservation, budgets, rates, runs_short } => {
+                    if runs_short {
+                        self.batcher.keep_up();
+                    }
+                    break (None, budgets, rates, reservation.map(|(reservation, _)| reservation), None);
+                }
+                Answer::Denied { denial, budgets, rates, retry_at } => {
+                    break (Some(denial), budgets, rates, None, retry_at);
+                }
+                Answer::RequestIdReused => return Err(AuthorizeError::RequestIdReused),
+            }
+        };
+        let (denial, budgets, rates, reservation, retry_at) = answer;
+        let reservation = reservation.map(|reservation| (self.ticket(&reservation), reservation.expires_at));
+        Ok(Decision {
+            denial,
+            resolved_model: resolved,
+            identity: Some(identity),
+            budgets,
+            rates,
+            reservation,
+            retry_at,
+        })
+    }
+
+    /// The id of a reservation: a ticket that says what was reserved.
+    fn ticket(&self, reservation: &Reservation) -> String {
+        let asked = &reservation.asked;
+        let ticket = Ticket {
+            reservation: asked.id,
+            caller: asked.caller,
+            key_id: asked.key.key_id,
+            holder: self.holder,
+            authorized_at: reservation.authorized_at,
+            expires_at: reservation.expires_at,
+            amount: reservation.amount,
+            held_by: reservation.held_by().map(account_tag).collect(),
+            model: asked.model.to_string(),
+            model_group: asked.model_group.to_string(),
+        };
+        ticket.seal(&self.tickets)
+    }
+}
+
+fn price_state(price: Option<&Price>) -> PriceState {
+    match price {
+        None => PriceState::Unknown,
+        Some(price) if !price.is_priced() => PriceState::Unpriced,
+        Some(price) if price.is_zero => PriceState::Zero,
+        Some(_) => PriceState::Priced,
+    }
+}
+
+fn new_reservation(call: &Call<'_>, request_id: &str, identity: &Identity, resolved: &str) -> NewReservation {
+    NewReservation {
+        id: new_uuid(),
+        caller: call.caller,
+        request_id: request_id.into(),
+        payload: call.payload,
+        key: Arc::clone(&identity.key),
+        model: resolved.into(),
+        model_group: call.model.into(),
+    }
+}

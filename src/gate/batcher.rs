@@ -1,0 +1,394 @@
+//! The batcher: many callers share one commit.
+//!
+//! One task writes everything that the ledger writes, one batch after another.
+//! While a batch is being committed the next one collects; nobody waits for a
+//! timer. Who asked is answered when the batch is durable. A caller that went
+//! away does not stop its event from being booked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::ledger::Ledger;
+use crate::domain::account::AccountId;
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::ids::new_uuid;
+use crate::domain::limit::Budget;
+use crate::domain::money::Usd;
+use crate::domain::usage::{Event, Posting};
+use crate::domain::window::{Calendar, Window};
+use crate::store::{BalanceKey, BatchOutcome, HoldWrite, LedgerBatch, Outcome, Store, StoreError};
+
+/// How many items may wait. A caller beyond that waits for a place.
+const QUEUE: usize = 16_384;
+
+/// How many items are written together.
+const BATCH: usize = 2_000;
+
+/// How often a batch is tried again that others were in the way of.
+const ATTEMPTS: u32 = 6;
+
+/// An event on its way to the database.
+#[derive(Debug)]
+pub(super) struct Booking {
+    /// The event, without its postings and the time of its recording.
+    pub(super) event: Event,
+    /// The accounts that it moves, with the budgets that name their windows.
+    pub(super) accounts: Vec<(AccountId, Budget)>,
+    /// The windows of a reservation that it settles: they go before those that
+    /// are open now.
+    pub(super) windows: Vec<(AccountId, Window)>,
+    /// The reservation in memory that it settles.
+    pub(super) settles: Option<Uuid>,
+    /// What another run holds for it, and need not any longer.
+    pub(super) settles_elsewhere: Vec<(BalanceKey, i64, Usd)>,
+}
+
+/// A booking that could not be written. The event may have been, if the
+/// connection broke: repeating it is safe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BookingError {
+    /// The database does not answer.
+    Unavailable(String),
+    /// A fault of Bursar.
+    Broken(String),
+}
+
+impl From<&StoreError> for BookingError {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(cause) | StoreError::Contended(cause) => Self::Unavailable(cause.clone()),
+            other => Self::Broken(other.to_string()),
+        }
+    }
+}
+
+type BookingAnswer = Result<Outcome, BookingError>;
+
+enum Item {
+    Book(Box<Booking>, oneshot::Sender<BookingAnswer>),
+    Hold(Uuid, oneshot::Sender<Result<bool, BookingError>>),
+    Upkeep,
+}
+
+/// Hands work to the one task that writes.
+#[derive(Clone)]
+pub(super) struct Batcher {
+    queue: mpsc::Sender<Item>,
+    upkeep_queued: Arc<AtomicBool>,
+}
+
+impl Batcher {
+    /// Starts the task. It ends, with everything written, when the last
+    /// [`Batcher`] is gone.
+    pub(super) fn start(
+        store: Store,
+        ledger: Arc<Ledger>,
+        holder: i64,
+        calendar: Calendar,
+        clock: Clock,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
+        let (queue, items) = mpsc::channel(QUEUE);
+        let upkeep_queued = Arc::new(AtomicBool::new(false));
+        let writer = Writer { store, ledger, holder, calendar, clock, upkeep_queued: Arc::clone(&upkeep_queued) };
+        let task = tokio::spawn(writer.run(items));
+        (Self { queue, upkeep_queued }, task)
+    }
+
+    /// Books an event; answers when it is durable.
+    ///
+    /// # Errors
+    /// [`BookingError`] if it could not be written.
+    pub(super) async fn book(&self, booking: Booking) -> BookingAnswer {
+        let answer = self.enqueue(booking).await?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Books events; answers when all are durable, in their order.
+    pub(super) async fn book_all(&self, bookings: Vec<Booking>) -> Vec<BookingAnswer> {
+        let mut answers = Vec::with_capacity(bookings.len());
+        for booking in bookings {
+            answers.push(self.enqueue(booking).await);
+        }
+        let mut outcomes = Vec::with_capacity(answers.len());
+        for answer in answers {
+            outcomes.push(match answer {
+                Ok(answer) => answer.await.unwrap_or_else(|_| Err(stopped())),
+                Err(error) => Err(error),
+            });
+        }
+        outcomes
+    }
+
+    async fn enqueue(&self, booking: Booking) -> Result<oneshot::Receiver<BookingAnswer>, BookingError> {
+        let (sender, answer) = oneshot::channel();
+        self.queue.send(Item::Book(Box::new(booking), sender)).await.map_err(|_| stopped())?;
+        Ok(answer)
+    }
+
+    /// Waits until room is held for a tentative reservation. Says whether
+    /// there was room; if not, the reservation is gone.
+    ///
+    /// # Errors
+    /// [`BookingError`] if the database fails; then it is gone too.
+    pub(super) async fn hold(&self, reservation: Uuid) -> Result<bool, BookingError> {
+        let (sender, answer) = oneshot::channel();
+        self.queue.send(Item::Hold(reservation, sender)).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Asks for room that runs short to be widened, and for surplus to be
+    /// given back, some time soon.
+    pub(super) fn keep_up(&self) {
+        if !self.upkeep_queued.swap(true, Ordering::Relaxed) {
+            // A full queue has a batch under way, which a later call follows.
+            if self.queue.try_send(Item::Upkeep).is_err() {
+                self.upkeep_queued.store(false, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn stopped() -> BookingError {
+    BookingError::Unavailable("the server is shutting down".to_owned())
+}
+
+struct Writer {
+    store: Store,
+    ledger: Arc<Ledger>,
+    holder: i64,
+    calendar: Calendar,
+    clock: Clock,
+    upkeep_queued: Arc<AtomicBool>,
+}
+
+/// The items of a batch by kind.
+#[derive(Default)]
+struct Batch {
+    bookings: Vec<(Box<Booking>, oneshot::Sender<BookingAnswer>)>,
+    holds: Vec<(Uuid, oneshot::Sender<Result<bool, BookingError>>)>,
+    upkeep: bool,
+}
+
+impl Batch {
+    fn of(items: &mut Vec<Item>) -> Self {
+        let mut batch = Self::default();
+        for item in items.drain(..) {
+            match item {
+                Item::Book(booking, answer) => batch.bookings.push((booking, answer)),
+                Item::Hold(reservation, answer) => batch.holds.push((reservation, answer)),
+                Item::Upkeep => batch.upkeep = true,
+            }
+        }
+        batch
+    }
+}
+
+impl Writer {
+    async fn run(self, mut queue: mpsc::Receiver<Item>) {
+        let mut items = Vec::with_capacity(BATCH);
+        while queue.recv_many(&mut items, BATCH).await > 0 {
+            self.write(Batch::of(&mut items)).await;
+        }
+    }
+
+    async fn write(&self, mut batch: Batch) {
+        if batch.upkeep {
+            self.upkeep_queued.store(false, Ordering::Relaxed);
+        }
+        let now = self.clock.now();
+        let firsts = self.prepare(&mut batch.bookings, now);
+        let tentative: Vec<Uuid> = batch.holds.iter().map(|(id, _)| *id).collect();
+        let settling: Vec<Uuid> = batch.bookings.iter().filter_map(|(booking, _)| booking.settles).collect();
+        let mut ledger_batch = Self::assemble(&batch.bookings, &firsts);
+        ledger_batch.holds = self.ledger.plan_holds(&tentative, &settling, now);
+        if batch.upkeep {
+            add_upkeep(&mut ledger_batch.holds, self.ledger.plan_upkeep(now));
+        }
+        if ledger_batch.events.is_empty() && ledger_batch.holds.is_empty() && tentative.is_empty() {
+            return;
+        }
+        match self.write_patiently(&ledger_batch, now).await {
+            Ok(outcome) => self.succeed(batch, &outcome, &tentative, now),
+            Err(error) => {
+                let touched = touched(&ledger_batch);
+                self.ledger.distrust(&touched);
+                if matches!(error, StoreError::Broken(_)) && batch.bookings.len() > 1 {
+                    // One event that can't be written must not hurt the others.
+                    tracing::error!(%error, "a batch was refused by the database; its items are written one by one");
+                    self.write_one_by_one(batch).await;
+                } else {
+                    self.fail(batch, &tentative, &error, now);
+                }
+            }
+        }
+    }
+
+    /// Works out the postings of each event, and which events stand for
+    /// themselves: a repeat within the batch follows the first of its id.
+    fn prepare(
+        &self,
+        bookings: &mut [(Box<Booking>, oneshot::Sender<BookingAnswer>)],
+        now: Timestamp,
+    ) -> HashMap<String, usize> {
+        let mut firsts = HashMap::with_capacity(bookings.len());
+        for (index, (booking, _)) in bookings.iter_mut().enumerate() {
+            booking.event.recorded_at = now;
+            let Booking { event, accounts, windows, .. } = booking.as_mut();
+            event.postings = accounts
+                .iter()
+                .map(|(account, budget)| {
+                    let reserved = windows.iter().find(|(reserved, _)| reserved == account).map(|(_, window)| *window);
+                    let window = reserved.unwrap_or_else(|| budget.window(&self.calendar, now));
+                    if reserved.is_none() {
+                        windows.push((account.clone(), window));
+                    }
+                    Posting { account: account.clone(), window_start: window.start }
+                })
+                .collect();
+            firsts.entry(event.usage.request_id.clone()).or_insert(index);
+        }
+        firsts
+    }
+
+    fn assemble(
+        bookings: &[(Box<Booking>, oneshot::Sender<BookingAnswer>)],
+        firsts: &HashMap<String, usize>,
+    ) -> LedgerBatch {
+        let mut batch = LedgerBatch::default();
+        for (index, (booking, _)) in bookings.iter().enumerate() {
+            if firsts.get(&booking.event.usage.request_id) != Some(&index) {
+                continue;
+            }
+            for (account, window) in &booking.windows {
+                batch.windows.insert((account.clone(), window.start), *window);
+            }
+            batch.settled_elsewhere.extend(booking.settles_elsewhere.iter().cloned());
+            batch.events.push(booking.event.clone());
+        }
+        batch
+    }
+
+    /// Writes a batch, again and again if others are in the way.
+    async fn write_patiently(&self, batch: &LedgerBatch, now: Timestamp) -> Result<BatchOutcome, StoreError> {
+        let mut attempt = 1;
+        loop {
+            match self.store.write_batch(batch, self.holder, now).await {
+                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
+                    tracing::debug!(%error, attempt, "a batch is tried again");
+                    tokio::time::sleep(pause(attempt)).await;
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn succeed(&self, batch: Batch, outcome: &BatchOutcome, tentative: &[Uuid], now: Timestamp) {
+        let settled: Vec<(Uuid, i64)> = batch
+            .bookings
+            .iter()
+            .filter_map(|(booking, _)| booking.settles.map(|id| (id, rate_tokens(&booking.event))))
+            .collect();
+        let refused = self.ledger.apply(outcome, tentative, &settled, now);
+        self.answer_bookings(batch.bookings, outcome, now);
+        let mut wanted = Vec::new();
+        let mut abandoned = Vec::new();
+        for (id, answer) in batch.holds {
+            let granted = !refused.contains(&id);
+            match answer.send(Ok(granted)) {
+                Ok(()) => wanted.push(id),
+                Err(_) => abandoned.push(id),
+            }
+        }
+        // Nobody will use what a caller asked for that went away.
+        for id in abandoned.into_iter().filter(|id| !wanted.contains(id)) {
+            self.ledger.release(id, now);
+        }
+    }
+
+    fn answer_bookings(
+        &self,
+        bookings: Vec<(Box<Booking>, oneshot::Sender<BookingAnswer>)>,
+        outcome: &BatchOutcome,
+        now: Timestamp,
+    ) {
+        let mut seen: HashMap<String, (String, Usd)> = HashMap::new();
+        for (booking, answer) in bookings {
+            let id = &booking.event.usage.request_id;
+            let result = match seen.get(id) {
+                Some((fingerprint, cost)) if *fingerprint == booking.event.fingerprint => {
+                    Outcome::Duplicate { cost: *cost }
+                }
+                Some(_) => Outcome::Conflict,
+                None => outcome.appended.get(id).cloned().unwrap_or(Outcome::Conflict),
+            };
+            let booked = match &result {
+                Outcome::Recorded { cost } | Outcome::Duplicate { cost } => Some(*cost),
+                Outcome::Conflict => None,
+            };
+            if let Some(cost) = booked {
+                seen.entry(id.clone()).or_insert_with(|| (booking.event.fingerprint.clone(), cost));
+            }
+            if matches!(result, Outcome::Recorded { .. }) && booking.settles.is_none() {
+                let accounts: Vec<AccountId> = booking.accounts.iter().map(|(account, _)| account.clone()).collect();
+                self.ledger.add_tokens(&accounts, rate_tokens(&booking.event), now);
+            }
+            // A caller that went away is not told; the event is booked.
+            let _ = answer.send(Ok(result));
+        }
+    }
+
+    fn fail(&self, batch: Batch, tentative: &[Uuid], error: &StoreError, now: Timestamp) {
+        tracing::warn!(%error, "a batch could not be written");
+        for (booking, answer) in batch.bookings {
+            if let Some(id) = booking.settles {
+                self.ledger.abort_settle(id);
+            }
+            let _ = answer.send(Err(error.into()));
+        }
+        for id in tentative {
+            self.ledger.release(*id, now);
+        }
+        for (_, answer) in batch.holds {
+            let _ = answer.send(Err(error.into()));
+        }
+    }
+
+    async fn write_one_by_one(&self, batch: Batch) {
+        let holds = Batch { holds: batch.holds, upkeep: batch.upkeep, ..Batch::default() };
+        Box::pin(self.write(holds)).await;
+        for booking in batch.bookings {
+            Box::pin(self.write(Batch { bookings: vec![booking], ..Batch::default() })).await;
+        }
+    }
+}
+
+/// Tokens that count against a limit: none for what the gateway's own cache
+/// answered.
+fn rate_tokens(event: &Event) -> i64 {
+    if event.usage.cache_hit { 0 } else { event.usage.counts.total() }
+}
+
+/// Adds what upkeep wants to hold, where the batch does not hold it already.
+fn add_upkeep(holds: &mut Vec<HoldWrite>, upkeep: Vec<HoldWrite>) {
+    let planned: std::collections::HashSet<BalanceKey> = holds.iter().map(|hold| hold.key.clone()).collect();
+    holds.extend(upkeep.into_iter().filter(|hold| !planned.contains(&hold.key)));
+}
+
+fn touched(batch: &LedgerBatch) -> Vec<BalanceKey> {
+    let posted = batch.events.iter().flat_map(|event| &event.postings);
+    let posted = posted.map(|posting| (posting.account.clone(), posting.window_start));
+    posted.chain(batch.holds.iter().map(|hold| hold.key.clone())).collect()
+}
+
+/// A growing pause with chance in it, so that two that collided do not collide
+/// again.
+fn pause(attempt: u32) -> Duration {
+    let chance = u64::from(new_uuid().as_bytes()[15]);
+    Duration::from_millis((1_u64 << attempt.min(8)) + chance / 8)
+}

@@ -1,0 +1,170 @@
+//! The directory: who a key is, from memory.
+//!
+//! What is asked for and not known is read once, however many ask at once, and
+//! kept until a change evicts it. An eviction also voids a read that is under
+//! way, so that nothing stale can be kept. Expiry and windows are not kept as
+//! results: they are compared with the clock at each use.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::identity::{Identity, KeyFacts, MemberFacts, Membership, TeamFacts, UserFacts};
+use crate::domain::ids::{TeamId, UserId};
+use crate::domain::secret::KeyHash;
+use crate::store::{Eviction, Store, StoreError};
+
+/// How long a hash that belongs to no key is remembered, in seconds.
+const UNKNOWN_SECONDS: i64 = 5;
+/// How many of those are remembered.
+const UNKNOWN_CAPACITY: usize = 10_000;
+
+/// Keys, users, teams and memberships in memory.
+pub struct Directory {
+    store: Store,
+    keys: Memory<KeyHash, KeyFacts>,
+    users: Memory<UserId, UserFacts>,
+    teams: Memory<TeamId, TeamFacts>,
+    members: Memory<(TeamId, UserId), MemberFacts>,
+    unknown: Cache<KeyHash, Timestamp>,
+}
+
+/// Things of one kind, the most used of them, in memory. `None`: there is no
+/// such thing.
+struct Memory<K, V>(Cache<K, Option<Arc<V>>>);
+
+impl<K: Eq + Hash + Clone, V> Memory<K, V> {
+    fn new(capacity: usize) -> Self {
+        Self(Cache::new(capacity))
+    }
+
+    async fn get_or_read(
+        &self,
+        key: &K,
+        read: impl Future<Output = Result<Option<V>, StoreError>>,
+    ) -> Result<Option<Arc<V>>, StoreError> {
+        match self.0.get_value_or_guard_async(key).await {
+            Ok(value) => Ok(value),
+            Err(guard) => {
+                let value = read.await?.map(Arc::new);
+                // Refused if the key was evicted meanwhile.
+                let _ = guard.insert(value.clone());
+                Ok(value)
+            }
+        }
+    }
+}
+
+impl Directory {
+    /// A directory that keeps up to `capacity` keys.
+    pub fn new(store: Store, capacity: usize) -> Self {
+        Self {
+            store,
+            keys: Memory::new(capacity),
+            users: Memory::new(capacity),
+            teams: Memory::new(capacity),
+            members: Memory::new(capacity),
+            unknown: Cache::new(UNKNOWN_CAPACITY),
+        }
+    }
+
+    /// Who a key is, if that is in memory whole.
+    pub fn known(&self, hash: &KeyHash) -> Option<Identity> {
+        let key = self.keys.0.get(hash)??;
+        let user = match &key.user_id {
+            Some(id) => self.users.0.get(id)?,
+            None => None,
+        };
+        let team = match &key.team_id {
+            Some(id) => self.teams.0.get(id)?,
+            None => None,
+        };
+        let member = match (&key.team_id, &key.user_id) {
+            (Some(team), Some(user)) => self.members.0.get(&(team.clone(), user.clone()))?,
+            _ => None,
+        };
+        Some(identity(key, user, team, member))
+    }
+
+    /// Who a key is; `None` if no live key has this hash.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not in memory and the database fails.
+    pub async fn find(&self, hash: &KeyHash, now: Timestamp) -> Result<Option<Identity>, StoreError> {
+        if let Some(identity) = self.known(hash) {
+            return Ok(Some(identity));
+        }
+        if self.unknown.get(hash).is_some_and(|until| now < until) {
+            return Ok(None);
+        }
+        let Some(key) = self.keys.get_or_read(hash, self.read_key(hash)).await? else {
+            // An attacker who tries hashes must not push real keys out.
+            self.keys.0.remove(hash);
+            self.unknown.insert(*hash, now.plus_seconds(UNKNOWN_SECONDS));
+            return Ok(None);
+        };
+        let user = match &key.user_id {
+            Some(id) => self.users.get_or_read(id, self.read_user(id)).await?,
+            None => None,
+        };
+        let team = match &key.team_id {
+            Some(id) => self.teams.get_or_read(id, self.read_team(id)).await?,
+            None => None,
+        };
+        let member = match (&key.team_id, &key.user_id) {
+            (Some(team), Some(user)) => {
+                let pair = (team.clone(), user.clone());
+                self.members.get_or_read(&pair, self.read_member(team, user)).await?
+            }
+            _ => None,
+        };
+        Ok(Some(identity(key, user, team, member)))
+    }
+
+    /// Forgets what a change made stale.
+    pub fn evict(&self, evictions: &[Eviction]) {
+        for eviction in evictions {
+            match eviction {
+                Eviction::Key(hash) => {
+                    self.keys.0.remove(hash);
+                    self.unknown.remove(hash);
+                }
+                Eviction::User(id) => drop(self.users.0.remove(id)),
+                Eviction::Team(id) => drop(self.teams.0.remove(id)),
+                Eviction::Member(team, user) => drop(self.members.0.remove(&(team.clone(), user.clone()))),
+                Eviction::Prices => {}
+            }
+        }
+    }
+
+    async fn read_key(&self, hash: &KeyHash) -> Result<Option<KeyFacts>, StoreError> {
+        Ok(self.store.view().find_key(hash).await?.map(Into::into))
+    }
+
+    async fn read_user(&self, id: &UserId) -> Result<Option<UserFacts>, StoreError> {
+        let view = self.store.view();
+        let Some(user) = view.find_user(id).await? else { return Ok(None) };
+        let (administers_a_team, is_in_a_team) = view.team_ranks(id).await?;
+        Ok(Some(UserFacts::new(user, administers_a_team, is_in_a_team)))
+    }
+
+    async fn read_team(&self, id: &TeamId) -> Result<Option<TeamFacts>, StoreError> {
+        Ok(self.store.view().find_team(id).await?.map(Into::into))
+    }
+
+    async fn read_member(&self, team: &TeamId, user: &UserId) -> Result<Option<MemberFacts>, StoreError> {
+        Ok(self.store.view().find_member(team, user).await?.map(Into::into))
+    }
+}
+
+fn identity(
+    key: Arc<KeyFacts>,
+    user: Option<Arc<UserFacts>>,
+    team: Option<Arc<TeamFacts>>,
+    member: Option<Arc<MemberFacts>>,
+) -> Identity {
+    let membership = team.as_ref().zip(member).map(|(team, facts)| Membership::new(facts, team));
+    Identity { key, user, team, membership }
+}

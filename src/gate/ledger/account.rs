@@ -1,0 +1,221 @@
+//! One account in memory: its windows and its rates.
+
+use crate::domain::clock::Timestamp;
+use crate::domain::limit::Budget;
+use crate::domain::money::Usd;
+use crate::domain::window::{Calendar, Window};
+use crate::gate::rates::RateCounts;
+use crate::store::{Balance, HoldWrite, Lease};
+
+/// Within how many seconds a second need for more room is taken as demand.
+const DEMAND_SECONDS: i64 = 10;
+
+/// The largest share of what is left that is held in advance.
+const ADVANCE_SHARE: u32 = 4;
+
+/// An account in memory.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// The windows that are open or still have calls in flight; the one asked
+    /// for last comes first.
+    windows: Vec<WindowState>,
+    pub(super) rates: RateCounts,
+    pub(super) last_used_at: Timestamp,
+    /// The window found last, and what it was found for.
+    current: Option<(Budget, Window)>,
+}
+
+/// One window of an account.
+#[derive(Debug)]
+pub(super) struct WindowState {
+    pub(super) window: Window,
+    /// What is committed.
+    pub(super) balance: Balance,
+    /// Whether the committed numbers may be out of date and must be read again.
+    pub(super) stale: bool,
+    /// What reservations set aside, tentative ones included.
+    pub(super) reserved: Usd,
+    /// What tentative reservations set aside.
+    pub(super) tentative: Usd,
+    /// The limit that was last asked about.
+    pub(super) limit: Option<Usd>,
+    /// What this run holds in the database.
+    held: Usd,
+    held_until: Timestamp,
+    /// What other runs hold.
+    pub(super) others: Vec<Lease>,
+    demand: Demand,
+}
+
+/// How much room is taken in advance.
+#[derive(Clone, Copy, Debug, Default)]
+struct Demand {
+    last_raise_at: Timestamp,
+    advance: Usd,
+}
+
+impl Account {
+    /// The window that is open now. Worked out anew only when the budget or
+    /// the window has changed.
+    pub(super) fn current_window(&mut self, budget: &Budget, calendar: &Calendar, now: Timestamp) -> Window {
+        if let Some((known, window)) = &self.current
+            && (known.duration, known.anchor) == (budget.duration, budget.anchor)
+            && window.contains(now)
+        {
+            return *window;
+        }
+        let window = budget.window(calendar, now);
+        self.current = Some((*budget, window));
+        window
+    }
+
+    pub(super) fn window(&self, start: Timestamp) -> Option<&WindowState> {
+        self.windows.iter().find(|state| state.window.start == start)
+    }
+
+    pub(super) fn window_mut(&mut self, start: Timestamp) -> Option<&mut WindowState> {
+        self.windows.iter_mut().find(|state| state.window.start == start)
+    }
+
+    pub(super) fn window_starts(&self) -> impl Iterator<Item = Timestamp> {
+        self.windows.iter().map(|state| state.window.start)
+    }
+
+    /// Takes over what was read of a window.
+    pub(super) fn put_window(&mut self, window: Window, balance: Balance, others: Vec<Lease>) {
+        match self.window_mut(window.start) {
+            Some(state) => {
+                state.take_balance(balance);
+                state.others = others;
+                state.stale = false;
+            }
+            None => self.windows.insert(0, WindowState::new(window, balance, others)),
+        }
+    }
+
+    /// Drops windows that are over and have nothing in flight.
+    pub(super) fn drop_finished(&mut self, now: Timestamp) {
+        self.windows.retain(|state| state.window.contains(now) || state.reserved > Usd::ZERO);
+    }
+
+    /// Whether nothing would be lost by forgetting it.
+    pub(super) fn is_idle(&self, now: Timestamp) -> bool {
+        self.rates.is_idle(now) && self.windows.iter().all(|state| state.reserved == Usd::ZERO)
+    }
+}
+
+impl WindowState {
+    fn new(window: Window, balance: Balance, others: Vec<Lease>) -> Self {
+        Self {
+            window,
+            balance,
+            stale: false,
+            reserved: Usd::ZERO,
+            tentative: Usd::ZERO,
+            limit: None,
+            held: Usd::ZERO,
+            held_until: Timestamp::EPOCH,
+            others,
+            demand: Demand::default(),
+        }
+    }
+
+    /// Takes over a balance, unless a newer one is known.
+    pub(super) fn take_balance(&mut self, balance: Balance) {
+        if balance.revision > self.balance.revision {
+            self.balance = balance;
+        }
+    }
+
+    /// What is set aside by this run and held by others.
+    pub(super) fn all_reserved(&self, now: Timestamp) -> Usd {
+        let live = self.others.iter().filter(|lease| lease.expires_at > now);
+        live.fold(self.reserved, |sum, lease| sum.saturating_add(lease.held))
+    }
+
+    /// Whether everything that is set aside is held in the database for long
+    /// enough.
+    pub(super) fn covers(&self, until: Timestamp) -> bool {
+        self.reserved <= self.held && until <= self.held_until
+    }
+
+    /// What is held in the database is not known any more.
+    pub(super) fn distrust(&mut self) {
+        self.stale = true;
+        self.held = Usd::ZERO;
+        self.held_until = Timestamp::EPOCH;
+    }
+
+    pub(super) fn take_lease(&mut self, lease: &Lease, others: Vec<Lease>) {
+        self.held = lease.held;
+        self.held_until = lease.expires_at;
+        self.others = others;
+    }
+
+    /// More room is needed than is held: asks for it and, if that happens
+    /// often, for some in advance. The advance doubles with the demand and
+    /// never takes more than a share of what is left, so that near a limit
+    /// exactly what is needed is held.
+    pub(super) fn plan_raise(&mut self, limit: Option<Usd>, estimate: Usd, now: Timestamp) {
+        let recent = now.micros_since(self.demand.last_raise_at) < DEMAND_SECONDS * 1_000_000;
+        let doubled = self.demand.advance.saturating_add(self.demand.advance).max(estimate);
+        let taken = self.balance.spent.saturating_add(self.all_reserved(now));
+        let left = limit.unwrap_or(Usd::MAX).saturating_less(taken).portion(ADVANCE_SHARE);
+        self.demand.advance = if recent && left >= estimate { doubled.min(left) } else { Usd::ZERO };
+        self.demand.last_raise_at = now;
+        self.limit = limit;
+    }
+
+    /// What should be held once `settling` of what is reserved has moved to
+    /// the balance.
+    pub(super) fn hold_write(
+        &self,
+        key: crate::store::BalanceKey,
+        settling: Usd,
+        limit: Option<Usd>,
+        until: Timestamp,
+    ) -> HoldWrite {
+        let needed = self.reserved.saturating_less(settling);
+        HoldWrite {
+            key,
+            window: self.window,
+            wanted: needed.saturating_add(self.demand.advance),
+            needed,
+            held: self.held,
+            limit,
+            expires_at: self.held_until.max(until),
+        }
+    }
+
+    /// Whether room is held in the database for a tentative reservation beside
+    /// everything that was granted.
+    pub(super) fn has_room_for_tentative(&self, amount: Usd, until: Timestamp) -> bool {
+        let granted = self.reserved.saturating_less(self.tentative);
+        granted.saturating_add(amount) <= self.held && until <= self.held_until
+    }
+
+    /// Whether room is taken in advance.
+    pub(super) fn takes_advance(&self) -> bool {
+        self.demand.advance > Usd::ZERO
+    }
+
+    /// Whether room is held in the database.
+    pub(super) fn holds(&self) -> bool {
+        self.held > Usd::ZERO
+    }
+
+    /// Whether more is held than is needed, now that demand has ceased.
+    pub(super) fn has_surplus(&mut self, now: Timestamp) -> bool {
+        if now.micros_since(self.demand.last_raise_at) >= DEMAND_SECONDS * 1_000_000 {
+            self.demand.advance = Usd::ZERO;
+        }
+        self.held > self.reserved.saturating_add(self.demand.advance)
+    }
+
+    /// Whether what is held in advance is nearly used up or will soon be too
+    /// old: then it is renewed before a call must wait for it.
+    pub(super) fn runs_short(&self, soon: Timestamp) -> bool {
+        self.demand.advance > Usd::ZERO
+            && (self.held.saturating_less(self.reserved) < self.demand.advance.portion(2) || self.held_until < soon)
+    }
+}

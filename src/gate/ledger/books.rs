@@ -1,0 +1,633 @@
+//! The books: every account and reservation in memory, without the lock.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+use uuid::Uuid;
+
+use super::account::Account;
+use super::reservation::{NewReservation, Reservation, ReservedLine, State};
+use super::{LedgerRules, MissingWindow};
+use crate::domain::account::{AccountId, Line};
+use crate::domain::clock::Timestamp;
+use crate::domain::decision::{Denial, DenyReason};
+use crate::domain::identity::KeyFacts;
+use crate::domain::money::Usd;
+use crate::domain::window::Window;
+use crate::gate::rates::{RateCounts, SCOPE_ORDER, TokenNeed};
+use crate::gate::standing::{BudgetStanding, RateKind, RateStanding};
+use crate::store::{Balance, BalanceKey, BatchOutcome, HoldWrite, Lease};
+
+/// After how many seconds an account that nobody asks about is forgotten.
+const IDLE_SECONDS: i64 = 600;
+
+/// How many accounts are looked at when idle ones are sought: few, because
+/// everybody waits meanwhile.
+const IDLE_SLICE: usize = 2_000;
+
+/// How many seconds a caller should wait for a call in flight to end.
+const PARALLEL_WAIT_SECONDS: i64 = 1;
+
+/// What a caller asks the ledger.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The accounts that the call touches, in the order of the checks.
+    pub lines: &'a [Line<'a>],
+    /// What the call is estimated to cost.
+    pub cost: Usd,
+    /// Whether budgets apply: not to models that cost nothing.
+    pub budgets_apply: bool,
+    /// The tokens that it is estimated to use.
+    pub tokens: TokenNeed,
+    /// What to reserve.
+    pub reserve: Option<&'a Arc<NewReservation>>,
+}
+
+/// What the ledger answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// The call may be made.
+    Allowed {
+        /// What was reserved. While it is tentative the caller must wait for
+        /// the batcher before it may rely on it.
+        reservation: Option<(Reservation, Grant)>,
+        /// The budgets that bind, after this decision.
+        budgets: Vec<BudgetStanding>,
+        /// The rate limits that bind, after this decision.
+        rates: Vec<RateStanding>,
+        /// Room that is held in advance runs short.
+        runs_short: bool,
+    },
+    /// It may not; nothing was consumed.
+    Denied {
+        /// Why.
+        denial: Denial,
+        /// The budgets that bind, failing ones first.
+        budgets: Vec<BudgetStanding>,
+        /// The rate limits that bind, failing ones first.
+        rates: Vec<RateStanding>,
+        /// When it may be worth asking again.
+        retry_at: Option<Timestamp>,
+    },
+    /// The caller used this request id for another request.
+    RequestIdReused,
+    /// These accounts must be read first.
+    Missing(Vec<MissingWindow>),
+}
+
+/// Whether a reservation may be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Room for it is held in the database.
+    Held,
+    /// It waits for room.
+    Tentative,
+}
+
+/// What became of an attempt to settle.
+#[derive(Debug)]
+pub enum Settling {
+    /// The reservation is live.
+    Live {
+        /// The key that called, as it was when it was authorised.
+        key: Arc<KeyFacts>,
+        /// The windows that its cost belongs to.
+        windows: Vec<(AccountId, Window)>,
+    },
+    /// It is not in memory: settled, released, expired, or of another run.
+    Gone,
+}
+
+/// Every account and reservation in memory.
+#[derive(Default)]
+pub(super) struct Books {
+    accounts: IndexMap<AccountId, Account, RandomState>,
+    reservations: HashMap<Uuid, Reservation, RandomState>,
+    by_request: HashMap<(u64, Box<str>), Uuid, RandomState>,
+    expiries: BTreeSet<(Timestamp, Uuid)>,
+    /// Windows that are being read, and the newest balance that was committed
+    /// meanwhile.
+    loading: HashMap<BalanceKey, Loading, RandomState>,
+    /// Windows of which room is held in the database.
+    holding: HashSet<BalanceKey, RandomState>,
+    /// Where the search for idle accounts goes on.
+    idle_cursor: usize,
+}
+
+#[derive(Default)]
+struct Loading {
+    readers: u32,
+    newest: Balance,
+}
+
+impl Books {
+    pub(super) fn ask(&mut self, ask: &Ask<'_>, rules: &LedgerRules, now: Timestamp) -> Answer {
+        self.expire(now);
+        if let Some(asked) = ask.reserve
+            && let Some(id) = self.by_request.get(&(asked.caller, asked.request_id.clone()))
+        {
+            let Some(reservation) = self.reservations.get(id).cloned() else { return Answer::RequestIdReused };
+            if reservation.asked.payload != asked.payload {
+                return Answer::RequestIdReused;
+            }
+            return self.repeat(ask, reservation, rules, now);
+        }
+        let limited = |line: &&Line<'_>| ask.budgets_apply && line.limits_money();
+        let missing = self.missing(ask.lines.iter().filter(limited), rules, now);
+        if !missing.is_empty() {
+            return Answer::Missing(missing);
+        }
+        let mut budgets = self.budget_standings(ask.lines.iter().filter(limited), rules, now);
+        let mut rates = self.rate_standings(ask.lines, now);
+        let fits = |standing: &BudgetStanding| standing.fits(ask.cost);
+        let admits = |standing: &RateStanding| RateCounts::admits(standing, ask.tokens, ask.reserve.is_some());
+        if let Some(failing) = budgets.iter().find(|standing| !fits(standing)) {
+            let denial = deny(DenyReason::BudgetExceeded, &failing.account, failing.in_words(ask.cost));
+            let retry_at = failing.window.end;
+            budgets.sort_by_key(fits);
+            return Answer::Denied { denial, budgets, rates, retry_at };
+        }
+        if let Some(failing) = rates.iter().find(|standing| !admits(standing)) {
+            let denial = deny(DenyReason::RateLimited, &failing.account, failing.in_words());
+            let waits = rates.iter().filter(|standing| !admits(standing)).map(|standing| wait_for(standing, now));
+            let retry_at = waits.max();
+            rates.sort_by_key(admits);
+            return Answer::Denied { denial, budgets, rates, retry_at };
+        }
+        let (reservation, runs_short) = self.admit(ask, rules, now);
+        Answer::Allowed {
+            budgets: self.budget_standings(ask.lines.iter().filter(limited), rules, now),
+            rates: self.rate_standings(ask.lines, now),
+            reservation,
+            runs_short,
+        }
+    }
+
+    /// The answer to a request that was made before.
+    fn repeat(&mut self, ask: &Ask<'_>, reservation: Reservation, rules: &LedgerRules, now: Timestamp) -> Answer {
+        let limited = |line: &&Line<'_>| ask.budgets_apply && line.limits_money();
+        let missing = self.missing(ask.lines.iter().filter(limited), rules, now);
+        if !missing.is_empty() {
+            return Answer::Missing(missing);
+        }
+        let grant = if reservation.state == State::Tentative { Grant::Tentative } else { Grant::Held };
+        Answer::Allowed {
+            reservation: Some((reservation, grant)),
+            budgets: self.budget_standings(ask.lines.iter().filter(limited), rules, now),
+            rates: self.rate_standings(ask.lines, now),
+            runs_short: false,
+        }
+    }
+
+    /// Counts a call and, if asked for, reserves for it.
+    fn admit(&mut self, ask: &Ask<'_>, rules: &LedgerRules, now: Timestamp) -> (Option<(Reservation, Grant)>, bool) {
+        let expires_at = now.plus_seconds(rules.reservation_seconds);
+        let soon = now.plus_seconds(rules.reservation_seconds + rules.lease_seconds / 2);
+        let mut lines = Vec::with_capacity(ask.lines.len());
+        let (mut grant, mut runs_short) = (Grant::Held, false);
+        for line in ask.lines {
+            let account = self.account(line.account);
+            account.last_used_at = now;
+            let counted = line.rates_bind.then(|| account.rates.count(line.rates, ask.tokens, ask.reserve.is_some()));
+            let window = account.current_window(line.budget, &rules.calendar, now);
+            let holds_money = ask.budgets_apply && line.limits_money() && ask.reserve.is_some();
+            if holds_money && let Some(state) = account.window_mut(window.start) {
+                state.reserved = state.reserved.saturating_add(ask.cost);
+                if state.covers(expires_at) {
+                    runs_short |= state.runs_short(soon);
+                } else {
+                    state.plan_raise(line.budget.max, ask.cost, now);
+                    grant = Grant::Tentative;
+                }
+            }
+            if ask.reserve.is_some() {
+                let limit = line.budget.max;
+                lines.push(ReservedLine { account: line.account.clone(), window, holds_money, limit, counted });
+            }
+        }
+        let reservation = ask.reserve.map(|asked| {
+            let state = if grant == Grant::Held { State::Live } else { State::Tentative };
+            let reservation = Reservation {
+                asked: Arc::clone(asked),
+                amount: ask.cost,
+                authorized_at: now,
+                expires_at,
+                lines,
+                state,
+            };
+            if state == State::Tentative {
+                self.for_money_windows(&reservation, |window, amount| {
+                    window.tentative = window.tentative.saturating_add(amount);
+                });
+            }
+            self.by_request.insert((asked.caller, asked.request_id.clone()), asked.id);
+            self.expiries.insert((expires_at, asked.id));
+            self.reservations.insert(asked.id, reservation.clone());
+            (reservation, grant)
+        });
+        (reservation, runs_short)
+    }
+
+    pub(super) fn standings(
+        &mut self,
+        lines: &[Line<'_>],
+        rules: &LedgerRules,
+        now: Timestamp,
+    ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), Vec<MissingWindow>> {
+        self.expire(now);
+        let missing = self.missing(lines.iter(), rules, now);
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        Ok((self.budget_standings(lines.iter(), rules, now), self.rate_standings(lines, now)))
+    }
+
+    fn account(&mut self, id: &AccountId) -> &mut Account {
+        if !self.accounts.contains_key(id) {
+            self.accounts.insert(id.clone(), Account::default());
+        }
+        // Put there a line above, if it was not there.
+        &mut self.accounts[id]
+    }
+
+    /// The windows that must be read before they can be judged.
+    fn missing<'a>(
+        &mut self,
+        lines: impl Iterator<Item = &'a Line<'a>>,
+        rules: &LedgerRules,
+        now: Timestamp,
+    ) -> Vec<MissingWindow> {
+        let mut missing = Vec::new();
+        for line in lines {
+            let account = self.account(line.account);
+            let window = account.current_window(line.budget, &rules.calendar, now);
+            if account.window(window.start).is_none_or(|state| state.stale) {
+                missing.push((line.account.clone(), window));
+            }
+        }
+        missing
+    }
+
+    fn budget_standings<'a>(
+        &mut self,
+        lines: impl Iterator<Item = &'a Line<'a>>,
+        rules: &LedgerRules,
+        now: Timestamp,
+    ) -> Vec<BudgetStanding> {
+        let mut standings = Vec::new();
+        for line in lines {
+            let account = self.account(line.account);
+            let window = account.current_window(line.budget, &rules.calendar, now);
+            if let Some(state) = account.window(window.start) {
+                standings.push(BudgetStanding {
+                    account: line.account.clone(),
+                    budget: *line.budget,
+                    window,
+                    spent: state.balance.spent,
+                    reserved: state.all_reserved(now),
+                });
+            }
+        }
+        standings
+    }
+
+    /// The rate limits that bind, in the order in which they are checked.
+    fn rate_standings(&mut self, lines: &[Line<'_>], now: Timestamp) -> Vec<RateStanding> {
+        let mut standings = Vec::new();
+        for scope in SCOPE_ORDER {
+            for line in lines.iter().filter(|line| line.account.scope() == scope && line.rates_bind) {
+                let account = self.account(line.account);
+                account.rates.turn(now);
+                if !line.rates.is_unlimited() {
+                    standings.extend(account.rates.standings(line.account, line.rates));
+                }
+            }
+        }
+        standings
+    }
+
+    /// Frees what expired by now. Reservations whose cost is on the way to the
+    /// database are freed when it arrives.
+    fn expire(&mut self, now: Timestamp) {
+        while let Some((at, id)) = self.expiries.first().copied()
+            && at <= now
+        {
+            self.expiries.pop_first();
+            if self.reservations.get(&id).is_some_and(|reservation| reservation.state != State::Settling)
+                && let Some(reservation) = self.remove(id)
+            {
+                self.for_counted_lines(&reservation, |rates, _| rates.expire());
+            }
+        }
+    }
+
+    /// Removes a reservation and frees its money.
+    fn remove(&mut self, id: Uuid) -> Option<Reservation> {
+        let reservation = self.reservations.remove(&id)?;
+        self.expiries.remove(&(reservation.expires_at, id));
+        self.by_request.remove(&(reservation.asked.caller, reservation.asked.request_id.clone()));
+        let tentative = reservation.state == State::Tentative;
+        self.for_money_windows(&reservation, |window, amount| {
+            window.reserved = window.reserved.saturating_less(amount);
+            if tentative {
+                window.tentative = window.tentative.saturating_less(amount);
+            }
+        });
+        Some(reservation)
+    }
+
+    fn for_money_windows(
+        &mut self,
+        reservation: &Reservation,
+        mut act: impl FnMut(&mut super::account::WindowState, Usd),
+    ) {
+        for line in reservation.lines.iter().filter(|line| line.holds_money) {
+            let account = self.accounts.get_mut(&line.account);
+            if let Some(window) = account.and_then(|account| account.window_mut(line.window.start)) {
+                act(window, reservation.amount);
+            }
+        }
+    }
+
+    fn for_counted_lines(
+        &mut self,
+        reservation: &Reservation,
+        mut act: impl FnMut(&mut RateCounts, crate::gate::rates::CountedCall),
+    ) {
+        for line in &reservation.lines {
+            if let Some(counted) = line.counted
+                && let Some(account) = self.accounts.get_mut(&line.account)
+            {
+                act(&mut account.rates, counted);
+            }
+        }
+    }
+
+    pub(super) fn begin_settle(&mut self, id: Uuid, cost: Usd, now: Timestamp) -> Settling {
+        self.expire(now);
+        let Some(reservation) = self.reservations.get_mut(&id) else { return Settling::Gone };
+        reservation.state = State::Settling;
+        let key = Arc::clone(&reservation.asked.key);
+        let windows = reservation.lines.iter().map(|line| (line.account.clone(), line.window)).collect();
+        let more = cost.saturating_less(reservation.amount);
+        if more > Usd::ZERO {
+            // Until it is committed, the real cost must already keep others out.
+            let before = Reservation { amount: more, ..reservation.clone() };
+            reservation.amount = cost;
+            self.for_money_windows(&before, |window, more| window.reserved = window.reserved.saturating_add(more));
+        }
+        Settling::Live { key, windows }
+    }
+
+    pub(super) fn abort_settle(&mut self, id: Uuid) {
+        if let Some(reservation) = self.reservations.get_mut(&id) {
+            reservation.state = State::Live;
+            self.expiries.insert((reservation.expires_at, id));
+        }
+    }
+
+    pub(super) fn release(&mut self, id: Uuid, now: Timestamp) -> bool {
+        self.expire(now);
+        // What is being settled is not released: it was made.
+        if self.reservations.get(&id).is_none_or(|reservation| reservation.state == State::Settling) {
+            return false;
+        }
+        let Some(reservation) = self.remove(id) else { return false };
+        self.for_counted_lines(&reservation, |rates, counted| {
+            rates.turn(now);
+            rates.release(counted);
+        });
+        true
+    }
+
+    pub(super) fn plan_holds(
+        &mut self,
+        tentative: &[Uuid],
+        settling: &[Uuid],
+        rules: &LedgerRules,
+        now: Timestamp,
+    ) -> Vec<HoldWrite> {
+        struct Plan {
+            settling: Usd,
+            limit: Option<Usd>,
+            raise: bool,
+        }
+        let mut plans: BTreeMap<BalanceKey, Plan> = BTreeMap::new();
+        for (ids, raise) in [(settling, false), (tentative, true)] {
+            for reservation in ids.iter().filter_map(|id| self.reservations.get(id)) {
+                for line in reservation.lines.iter().filter(|line| line.holds_money) {
+                    let key = (line.account.clone(), line.window.start);
+                    let plan =
+                        plans.entry(key).or_insert(Plan { settling: Usd::ZERO, limit: line.limit, raise: false });
+                    plan.limit = plan.limit.min(line.limit);
+                    plan.raise |= raise;
+                    if !raise {
+                        plan.settling = plan.settling.saturating_add(reservation.amount);
+                    }
+                }
+            }
+        }
+        let until = now.plus_seconds(rules.reservation_seconds);
+        let mut holds = Vec::with_capacity(plans.len());
+        for (key, plan) in plans {
+            let Some(window) = self.accounts.get(&key.0).and_then(|account| account.window(key.1)) else { continue };
+            if plan.raise || window.holds() {
+                let until = if window.takes_advance() { until.plus_seconds(rules.lease_seconds) } else { until };
+                holds.push(window.hold_write(key, plan.settling, plan.limit, until));
+            }
+        }
+        holds
+    }
+
+    pub(super) fn plan_upkeep(&mut self, rules: &LedgerRules, now: Timestamp) -> Vec<HoldWrite> {
+        self.expire(now);
+        let soon = now.plus_seconds(rules.reservation_seconds + rules.lease_seconds / 2);
+        let until = now.plus_seconds(rules.reservation_seconds + rules.lease_seconds);
+        let mut holds = Vec::new();
+        for key in &self.holding {
+            let Some(window) = self.accounts.get_mut(&key.0).and_then(|account| account.window_mut(key.1)) else {
+                continue;
+            };
+            if window.stale || window.tentative > Usd::ZERO {
+                continue;
+            }
+            if window.runs_short(soon) {
+                window.plan_raise(window.limit, Usd::ZERO, now);
+                holds.push(window.hold_write(key.clone(), Usd::ZERO, window.limit, until));
+            } else if window.has_surplus(now) {
+                holds.push(window.hold_write(key.clone(), Usd::ZERO, window.limit, Timestamp::EPOCH));
+            }
+        }
+        holds
+    }
+
+    pub(super) fn apply(
+        &mut self,
+        outcome: &BatchOutcome,
+        tentative: &[Uuid],
+        settled: &[(Uuid, i64)],
+        now: Timestamp,
+    ) -> Vec<Uuid> {
+        for (key, balance) in &outcome.balances {
+            self.take_balance(key, *balance);
+        }
+        for (id, tokens) in settled {
+            if let Some(reservation) = self.remove(*id) {
+                self.for_counted_lines(&reservation, |rates, counted| {
+                    rates.turn(now);
+                    rates.settle(counted, *tokens);
+                });
+            }
+        }
+        for (key, lease, others) in &outcome.holds {
+            let account = self.accounts.get_mut(&key.0);
+            if let Some(window) = account.and_then(|account| account.window_mut(key.1)) {
+                window.take_lease(lease, others.clone());
+            }
+            if lease.held > Usd::ZERO {
+                self.holding.insert(key.clone());
+            } else {
+                self.holding.remove(key);
+            }
+        }
+        let mut refused = Vec::new();
+        for id in tentative {
+            if !self.confirm(*id) {
+                refused.push(*id);
+            }
+        }
+        refused
+    }
+
+    /// Grants a tentative reservation if room for it is held everywhere, else
+    /// removes it. Says whether it may be relied on.
+    fn confirm(&mut self, id: Uuid) -> bool {
+        let Some(reservation) = self.reservations.get(&id).cloned() else { return false };
+        if reservation.state != State::Tentative {
+            return true;
+        }
+        let mut fits = true;
+        self.for_money_windows(&reservation, |window, amount| {
+            fits &= window.has_room_for_tentative(amount, reservation.expires_at);
+        });
+        if fits {
+            self.for_money_windows(&reservation, |window, amount| {
+                window.tentative = window.tentative.saturating_less(amount);
+            });
+            if let Some(reservation) = self.reservations.get_mut(&id) {
+                reservation.state = State::Live;
+            }
+        } else {
+            self.remove(id);
+            self.for_counted_lines(&reservation, super::super::rates::RateCounts::release);
+        }
+        fits
+    }
+
+    pub(super) fn take_balance(&mut self, key: &BalanceKey, balance: Balance) {
+        let account = self.accounts.get_mut(&key.0);
+        if let Some(window) = account.and_then(|account| account.window_mut(key.1)) {
+            window.take_balance(balance);
+        }
+        if let Some(loading) = self.loading.get_mut(key)
+            && balance.revision > loading.newest.revision
+        {
+            loading.newest = balance;
+        }
+    }
+
+    pub(super) fn distrust(&mut self, keys: &[BalanceKey]) {
+        for key in keys {
+            if let Some(window) = self.accounts.get_mut(&key.0).and_then(|account| account.window_mut(key.1)) {
+                window.distrust();
+            }
+        }
+    }
+
+    pub(super) fn add_tokens(&mut self, accounts: &[AccountId], tokens: i64, now: Timestamp) {
+        for id in accounts {
+            // An account that is not in memory has no minute to add to.
+            if let Some(account) = self.accounts.get_mut(id) {
+                account.rates.turn(now);
+                account.rates.add_tokens(tokens);
+            }
+        }
+    }
+
+    pub(super) fn begin_load(&mut self, missing: &[MissingWindow]) {
+        for (account, window) in missing {
+            self.loading.entry((account.clone(), window.start)).or_default().readers += 1;
+        }
+    }
+
+    pub(super) fn end_load(
+        &mut self,
+        missing: &[MissingWindow],
+        balances: &HashMap<BalanceKey, Balance>,
+        mut leases: HashMap<BalanceKey, Vec<Lease>>,
+        now: Timestamp,
+    ) {
+        for (account, window) in missing {
+            let key = (account.clone(), window.start);
+            let read = balances.get(&key).copied().unwrap_or_default();
+            let newest = self.loading.get(&key).map_or(read, |loading| loading.newest);
+            let balance = if newest.revision > read.revision { newest } else { read };
+            let others = leases.remove(&key).unwrap_or_default();
+            let account = self.account(account);
+            account.drop_finished(now);
+            account.put_window(*window, balance, others);
+        }
+        self.abandon_load(missing);
+    }
+
+    pub(super) fn abandon_load(&mut self, missing: &[MissingWindow]) {
+        for (account, window) in missing {
+            let key = (account.clone(), window.start);
+            if let Some(loading) = self.loading.get_mut(&key) {
+                loading.readers -= 1;
+                if loading.readers == 0 {
+                    self.loading.remove(&key);
+                }
+            }
+        }
+    }
+
+    pub(super) fn forget_idle(&mut self, now: Timestamp) {
+        self.expire(now);
+        let idle_before = now.plus_seconds(-IDLE_SECONDS);
+        for _ in 0..IDLE_SLICE.min(self.accounts.len()) {
+            if self.idle_cursor >= self.accounts.len() {
+                self.idle_cursor = 0;
+            }
+            let index = self.idle_cursor;
+            let idle = self
+                .accounts
+                .get_index(index)
+                .is_some_and(|(_, account)| account.last_used_at < idle_before && account.is_idle(now));
+            if idle && let Some((id, account)) = self.accounts.swap_remove_index(index) {
+                for start in account.window_starts() {
+                    self.holding.remove(&(id.clone(), start));
+                }
+            } else {
+                self.idle_cursor += 1;
+            }
+        }
+    }
+
+    pub(super) fn live_reservations(&self) -> usize {
+        self.reservations.len()
+    }
+}
+
+fn deny(reason: DenyReason, account: &AccountId, message: String) -> Denial {
+    Denial { reason, scope: Some(account.scope()), message }
+}
+
+fn wait_for(standing: &RateStanding, now: Timestamp) -> Timestamp {
+    match standing.kind {
+        RateKind::Parallel => now.plus_seconds(PARALLEL_WAIT_SECONDS),
+        RateKind::Requests | RateKind::Tokens => standing.resets_at.unwrap_or(now),
+    }
+}

@@ -1,0 +1,190 @@
+//! The ledger in memory: what accounts spent and hold, behind one lock.
+//!
+//! Every number here is either committed (`spent`, a copy of the database with
+//! its revision) or promised (`reserved`, what calls in flight may cost). A
+//! reservation is granted from memory while this run *holds* enough room in the
+//! database, in a lease that outlives a crash; if not, it is tentative until
+//! the batcher has widened the lease. So the sum of spent and reserved keeps
+//! every limit across crashes and across instances.
+//!
+//! The lock is held for a few map operations, never across a wait.
+
+mod account;
+mod books;
+mod reservation;
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use self::books::Books;
+pub(super) use self::books::{Answer, Ask, Grant, Settling};
+pub(super) use self::reservation::{NewReservation, Reservation};
+use super::standing::{BudgetStanding, RateStanding};
+use crate::domain::account::{AccountId, Line};
+use crate::domain::clock::Timestamp;
+use crate::domain::money::Usd;
+use crate::domain::window::{Calendar, Window};
+use crate::store::{Balance, BalanceKey, BatchOutcome, HoldWrite, Lease, Store, StoreError};
+
+/// A window that is not in memory.
+pub(super) type MissingWindow = (AccountId, Window);
+
+/// The rules that the ledger keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct LedgerRules {
+    /// The calendar that windows follow.
+    pub calendar: Calendar,
+    /// How long room that is held in advance may be used, in seconds.
+    pub lease_seconds: i64,
+    /// How long a reservation lives, in seconds.
+    pub reservation_seconds: i64,
+}
+
+/// The accounts in memory.
+pub struct Ledger {
+    rules: LedgerRules,
+    books: Mutex<Books>,
+}
+
+impl Ledger {
+    /// An empty ledger: accounts are read when they are first needed.
+    pub fn new(rules: LedgerRules) -> Self {
+        Self { rules, books: Mutex::new(Books::default()) }
+    }
+
+    /// Asks for a call: checks every budget, then every rate limit, and sets
+    /// the cost aside, all or nothing.
+    pub fn ask(&self, ask: &Ask<'_>, now: Timestamp) -> Answer {
+        self.books.lock().ask(ask, &self.rules, now)
+    }
+
+    /// How budgets and rate limits stand, or which accounts must be read first.
+    ///
+    /// # Errors
+    /// The windows that are not in memory.
+    pub fn standings(
+        &self,
+        lines: &[Line<'_>],
+        now: Timestamp,
+    ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), Vec<MissingWindow>> {
+        self.books.lock().standings(lines, &self.rules, now)
+    }
+
+    /// Reads accounts into memory.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails; then they stay unknown.
+    pub async fn load(
+        &self,
+        missing: &[MissingWindow],
+        store: &Store,
+        holder: i64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.books.lock().begin_load(missing);
+        let read = read(missing, store, holder, now).await;
+        let mut books = self.books.lock();
+        match read {
+            Ok((balances, leases)) => {
+                books.end_load(missing, &balances, leases, now);
+                Ok(())
+            }
+            Err(error) => {
+                books.abandon_load(missing);
+                Err(error)
+            }
+        }
+    }
+
+    /// The windows that are open at an instant, for booking an event.
+    pub fn windows<'a>(&self, lines: &'a [Line<'_>], now: Timestamp) -> Vec<(&'a AccountId, Window)> {
+        lines.iter().map(|line| (line.account, line.budget.window(&self.rules.calendar, now))).collect()
+    }
+
+    /// Begins to settle a live reservation: it stays counted, with its real
+    /// cost if that is larger, until the batch is committed.
+    pub fn begin_settle(&self, reservation: Uuid, cost: Usd, now: Timestamp) -> Settling {
+        self.books.lock().begin_settle(reservation, cost, now)
+    }
+
+    /// Undoes [`Ledger::begin_settle`] after a batch that failed.
+    pub fn abort_settle(&self, reservation: Uuid) {
+        self.books.lock().abort_settle(reservation);
+    }
+
+    /// Frees a reservation of a call that was not made. Says whether it was
+    /// live.
+    pub fn release(&self, reservation: Uuid, now: Timestamp) -> bool {
+        self.books.lock().release(reservation, now)
+    }
+
+    /// What a batch must hold: enough for the tentative reservations in it, and
+    /// no more than needed for the accounts that it settles.
+    pub fn plan_holds(&self, tentative: &[Uuid], settling: &[Uuid], now: Timestamp) -> Vec<HoldWrite> {
+        self.books.lock().plan_holds(tentative, settling, &self.rules, now)
+    }
+
+    /// What is held and no longer needed, and what will run short soon.
+    pub fn plan_upkeep(&self, now: Timestamp) -> Vec<HoldWrite> {
+        self.books.lock().plan_upkeep(&self.rules, now)
+    }
+
+    /// Takes over what a batch committed. Returns the tentative reservations
+    /// that could not be held and are gone.
+    pub fn apply(
+        &self,
+        outcome: &BatchOutcome,
+        tentative: &[Uuid],
+        settled: &[(Uuid, i64)],
+        now: Timestamp,
+    ) -> Vec<Uuid> {
+        self.books.lock().apply(outcome, tentative, settled, now)
+    }
+
+    /// Takes over balances that another transaction committed.
+    pub fn apply_balances(&self, balances: &[(BalanceKey, Balance)]) {
+        let mut books = self.books.lock();
+        for (key, balance) in balances {
+            books.take_balance(key, *balance);
+        }
+    }
+
+    /// A batch failed, and nobody knows whether it was committed: what it
+    /// touched must be read again.
+    pub fn distrust(&self, keys: &[BalanceKey]) {
+        self.books.lock().distrust(keys);
+    }
+
+    /// Adds tokens that were used without a reservation.
+    pub fn add_tokens(&self, accounts: &[AccountId], tokens: i64, now: Timestamp) {
+        self.books.lock().add_tokens(accounts, tokens, now);
+    }
+
+    /// Forgets accounts that nobody has asked about for a while.
+    pub fn forget_idle(&self, now: Timestamp) {
+        self.books.lock().forget_idle(now);
+    }
+
+    /// How many reservations are live: for tests, and for whoever shuts down.
+    pub fn live_reservations(&self) -> usize {
+        self.books.lock().live_reservations()
+    }
+}
+
+type Read = (HashMap<BalanceKey, Balance>, HashMap<BalanceKey, Vec<Lease>>);
+
+async fn read(missing: &[MissingWindow], store: &Store, holder: i64, now: Timestamp) -> Result<Read, StoreError> {
+    let view = store.view();
+    let keys: Vec<BalanceKey> = missing.iter().map(|(account, window)| (account.clone(), window.start)).collect();
+    // Leases first: what moves from a lease to the balance in between is then
+    // counted twice for a moment, never lost.
+    let mut others: HashMap<BalanceKey, Vec<Lease>> = HashMap::new();
+    for (key, lease) in view.leases(&keys, now).await? {
+        if lease.holder != holder {
+            others.entry(key).or_default().push(lease);
+        }
+    }
+    Ok((view.balances(&keys).await?, others))
+}

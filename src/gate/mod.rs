@@ -1,0 +1,169 @@
+//! The hot path: what sidecars ask, answered from memory.
+//!
+//! All shared mutable state of the process is here. It can be lost at any
+//! moment: what must survive is in the store before anybody is told.
+
+mod authorize;
+mod batcher;
+mod directory;
+mod feed;
+mod ledger;
+mod rates;
+mod record;
+mod standing;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::task::JoinHandle;
+
+pub use self::authorize::{AuthorizeError, Call, Decision, Estimate};
+use self::batcher::Batcher;
+pub use self::batcher::BookingError;
+pub use self::directory::Directory;
+pub use self::feed::follow_changes;
+pub use self::ledger::{Ledger, LedgerRules};
+pub use self::record::{RecordError, Recorded, Report, Reporter, Settled};
+pub use self::standing::{BudgetStanding, RateKind, RateStanding};
+use crate::domain::account::Line;
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::decision::PriceRules;
+use crate::domain::identity::Identity;
+use crate::domain::money::Usd;
+use crate::domain::pricing::PriceBook;
+use crate::domain::ticket::TicketKey;
+use crate::domain::usage::CostRules;
+use crate::store::{Committed, Eviction, Store, StoreError};
+
+/// The settings that the hot path follows.
+#[derive(Clone, Debug)]
+pub struct GateRules {
+    /// Windows, leases, reservations.
+    pub ledger: LedgerRules,
+    /// Output tokens that are expected of a call that names no maximum.
+    pub default_output_tokens: i64,
+    /// What is reserved for a model without a price.
+    pub unpriced_reserve: Usd,
+    /// Which models are denied for want of a price.
+    pub prices: PriceRules,
+    /// How events are costed.
+    pub costs: CostRules,
+    /// How old an event may be that is not an import, in seconds.
+    pub max_event_age_seconds: i64,
+    /// Whether a user's budget binds its keys in teams.
+    pub user_budget_on_team_keys: bool,
+    /// How many keys are kept in memory.
+    pub directory_capacity: usize,
+}
+
+/// The hot path.
+pub struct Gate {
+    rules: GateRules,
+    store: Store,
+    directory: Directory,
+    ledger: Arc<Ledger>,
+    batcher: Batcher,
+    prices: ArcSwap<PriceBook>,
+    tickets: TicketKey,
+    holder: i64,
+}
+
+impl Gate {
+    /// Starts the hot path of one run: numbers the run, reads the price book,
+    /// starts the batcher. The batcher's task ends, with everything written,
+    /// when the gate is gone.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn start(
+        store: Store,
+        rules: GateRules,
+        tickets: TicketKey,
+        clock: Clock,
+    ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
+        let holder = store.new_holder(clock.now()).await?;
+        let ledger = Arc::new(Ledger::new(rules.ledger));
+        let (batcher, task) = Batcher::start(store.clone(), Arc::clone(&ledger), holder, rules.ledger.calendar, clock);
+        let gate = Self {
+            directory: Directory::new(store.clone(), rules.directory_capacity),
+            prices: ArcSwap::from_pointee(PriceBook::new(store.view().prices().await?)),
+            rules,
+            store,
+            ledger,
+            batcher,
+            tickets,
+            holder,
+        };
+        Ok((Arc::new(gate), task))
+    }
+
+    /// Who keys are.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The settings that it follows.
+    pub fn rules(&self) -> &GateRules {
+        &self.rules
+    }
+
+    /// The price book as it is now.
+    pub fn prices(&self) -> Arc<PriceBook> {
+        self.prices.load_full()
+    }
+
+    /// Forgets what a committed change made stale. To be called before the
+    /// caller is answered.
+    ///
+    /// # Errors
+    /// [`StoreError`] if prices changed and can't be read.
+    pub async fn absorb(&self, committed: &Committed) -> Result<(), StoreError> {
+        self.evict(&committed.evictions).await?;
+        self.ledger.apply_balances(&committed.balances);
+        Ok(())
+    }
+
+    async fn evict(&self, evictions: &[Eviction]) -> Result<(), StoreError> {
+        self.directory.evict(evictions);
+        if evictions.contains(&Eviction::Prices) {
+            self.prices.store(Arc::new(PriceBook::new(self.store.view().prices().await?)));
+        }
+        Ok(())
+    }
+
+    /// How every budget and rate limit of these accounts stands.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they are not in memory and the database fails.
+    pub async fn standings(
+        &self,
+        lines: &[Line<'_>],
+        now: Timestamp,
+    ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), StoreError> {
+        loop {
+            match self.ledger.standings(lines, now) {
+                Ok(standings) => return Ok(standings),
+                Err(missing) => self.ledger.load(&missing, &self.store, self.holder, now).await?,
+            }
+        }
+    }
+
+    /// The accounts of a key whose limits can deny a call.
+    pub fn binding_lines<'a>(&self, identity: &'a Identity) -> Vec<Line<'a>> {
+        let mut lines = identity.lines(self.rules.user_budget_on_team_keys);
+        lines.retain(|line| line.budget_binds || line.rates_bind);
+        lines
+    }
+
+    /// Tends what nobody asks about: gives back room that is held without
+    /// need, and forgets idle accounts.
+    pub fn tend(&self, now: Timestamp) {
+        self.batcher.keep_up();
+        self.ledger.forget_idle(now);
+    }
+
+    /// How many reservations are in memory.
+    pub fn live_reservations(&self) -> usize {
+        self.ledger.live_reservations()
+    }
+}

@@ -1,0 +1,229 @@
+//! Rates: calls, tokens and calls in flight of one account.
+//!
+//! Minutes are fixed and aligned to UTC: at most the limit in each minute, so
+//! at most twice the limit in any sixty seconds.
+
+use super::standing::{RateKind, RateStanding};
+use crate::domain::account::{AccountId, Scope};
+use crate::domain::clock::Timestamp;
+use crate::domain::limit::Rates;
+
+const MINUTE_MICROS: i64 = 60_000_000;
+
+/// Output tokens that are expected of a call that names no maximum.
+const EXPECTED_OUTPUT: i64 = 1_024;
+
+/// The order in which scopes are checked.
+pub(super) const SCOPE_ORDER: [Scope; 5] =
+    [Scope::Key, Scope::User, Scope::UserPersonal, Scope::Team, Scope::TeamMember];
+
+/// The minute that an instant falls into.
+pub(super) const fn minute_of(now: Timestamp) -> i64 {
+    now.micros().div_euclid(MINUTE_MICROS)
+}
+
+/// What an account used up in the current minute, and what is in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RateCounts {
+    minute: i64,
+    requests: i64,
+    tokens: i64,
+    parallel: i64,
+}
+
+/// What a call is expected to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenNeed {
+    /// Input tokens.
+    pub input: i64,
+    /// The most output tokens, if the caller names it.
+    pub output: Option<i64>,
+}
+
+impl TokenNeed {
+    /// The tokens that are set aside under a limit: at least one, and at most
+    /// the limit itself, so that a large call is admitted in an empty minute.
+    pub(super) fn under(self, limit: i64) -> i64 {
+        let output = self.output.unwrap_or_else(|| EXPECTED_OUTPUT.min(limit / 4));
+        self.input.saturating_add(output).clamp(1, limit.max(1))
+    }
+}
+
+impl RateCounts {
+    /// Forgets a minute that is over.
+    pub(super) fn turn(&mut self, now: Timestamp) {
+        let minute = minute_of(now);
+        if self.minute != minute {
+            *self = Self { minute, parallel: self.parallel, ..Self::default() };
+        }
+    }
+
+    /// How the limits stand, in the order in which they are checked.
+    pub(super) fn standings(&self, account: &AccountId, rates: &Rates) -> Vec<RateStanding> {
+        let minute_end = Timestamp::from_micros((self.minute + 1) * MINUTE_MICROS);
+        let standing = |kind, limit: Option<i64>, used: i64, resets_at| {
+            limit.map(|limit| RateStanding {
+                account: account.clone(),
+                kind,
+                limit,
+                remaining: limit.saturating_sub(used).max(0),
+                resets_at,
+            })
+        };
+        let standings = [
+            standing(RateKind::Parallel, rates.parallel, self.parallel, None),
+            standing(RateKind::Requests, rates.rpm, self.requests, Some(minute_end)),
+            standing(RateKind::Tokens, rates.tpm, self.tokens, Some(minute_end)),
+        ];
+        standings.into_iter().flatten().collect()
+    }
+
+    /// Whether a limit that stands like this lets one more call through.
+    pub(super) fn admits(standing: &RateStanding, need: TokenNeed, reserve: bool) -> bool {
+        match standing.kind {
+            RateKind::Tokens if reserve => standing.remaining >= need.under(standing.limit),
+            // Without a reservation no tokens are set aside: any room will do.
+            RateKind::Parallel | RateKind::Requests | RateKind::Tokens => standing.remaining >= 1,
+        }
+    }
+
+    /// Counts a call that was admitted; returns what it was counted as.
+    pub(super) fn count(&mut self, rates: &Rates, need: TokenNeed, reserve: bool) -> CountedCall {
+        let tokens = if reserve { rates.tpm.map_or(0, |limit| need.under(limit)) } else { 0 };
+        self.requests += 1;
+        self.tokens = self.tokens.saturating_add(tokens);
+        self.parallel += i64::from(reserve);
+        CountedCall { minute: self.minute, tokens }
+    }
+
+    /// A reserved call ended and used these tokens: they replace those set
+    /// aside, if the minute is still the same.
+    pub(super) fn settle(&mut self, counted: CountedCall, used: i64) {
+        self.parallel -= 1;
+        if self.minute == counted.minute {
+            self.tokens = self.tokens.saturating_sub(counted.tokens).saturating_add(used);
+        }
+    }
+
+    /// A reserved call was not made.
+    pub(super) fn release(&mut self, counted: CountedCall) {
+        self.parallel -= 1;
+        if self.minute == counted.minute {
+            self.requests -= 1;
+            self.tokens = self.tokens.saturating_sub(counted.tokens);
+        }
+    }
+
+    /// A reserved call was never heard of again: it counts as a call.
+    pub(super) fn expire(&mut self) {
+        self.parallel -= 1;
+    }
+
+    /// Tokens that were used without a reservation.
+    pub(super) fn add_tokens(&mut self, used: i64) {
+        self.tokens = self.tokens.saturating_add(used);
+    }
+
+    /// Whether there is nothing to remember.
+    pub(super) fn is_idle(&self, now: Timestamp) -> bool {
+        self.parallel == 0 && self.minute != minute_of(now)
+    }
+}
+
+/// What a call was counted as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct CountedCall {
+    minute: i64,
+    tokens: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::UserId;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_700_000_005_000_000);
+
+    fn admits(counts: &RateCounts, rates: &Rates, need: TokenNeed) -> bool {
+        let account = AccountId::user(&UserId::stored("u"));
+        counts.standings(&account, rates).iter().all(|standing| RateCounts::admits(standing, need, true))
+    }
+
+    fn need(input: i64, output: i64) -> TokenNeed {
+        TokenNeed { input, output: Some(output) }
+    }
+
+    #[test]
+    fn as_many_calls_as_the_limit_are_admitted_in_a_minute() {
+        let rates = Rates { rpm: Some(2), ..Rates::default() };
+        let mut counts = RateCounts::default();
+        for now in [NOW, NOW.plus_seconds(60)] {
+            counts.turn(now);
+            for _ in 0..2 {
+                assert!(admits(&counts, &rates, need(1, 1)));
+                counts.count(&rates, need(1, 1), true);
+            }
+            assert!(!admits(&counts, &rates, need(1, 1)));
+        }
+    }
+
+    #[test]
+    fn a_slot_is_free_again_when_its_call_ends() {
+        let rates = Rates { parallel: Some(1), ..Rates::default() };
+        let ends: [fn(&mut RateCounts); 2] = [RateCounts::expire, |counts| counts.settle(CountedCall::default(), 0)];
+        for end in ends {
+            let mut counts = RateCounts::default();
+            counts.count(&rates, need(1, 1), true);
+            assert!(!admits(&counts, &rates, need(1, 1)));
+            end(&mut counts);
+            assert!(admits(&counts, &rates, need(1, 1)));
+        }
+    }
+
+    #[test]
+    fn real_tokens_replace_the_expected_ones_in_the_same_minute_only() {
+        let rates = Rates { tpm: Some(1_000), ..Rates::default() };
+        let mut counts = RateCounts::default();
+        counts.turn(NOW);
+        let call = counts.count(&rates, need(300, 200), true);
+        assert!(admits(&counts, &rates, need(300, 200)) && !admits(&counts, &rates, need(300, 201)));
+        let mut later = counts;
+        counts.settle(call, 100);
+        assert!(admits(&counts, &rates, need(900, 0)) && !admits(&counts, &rates, need(901, 0)));
+        later.turn(NOW.plus_seconds(60));
+        later.settle(call, 100);
+        assert!(admits(&later, &rates, need(1_000, 0)), "the next minute is untouched");
+    }
+
+    #[test]
+    fn a_call_larger_than_the_limit_is_admitted_in_an_empty_minute() {
+        let rates = Rates { tpm: Some(100), ..Rates::default() };
+        let mut counts = RateCounts::default();
+        counts.turn(NOW);
+        assert!(admits(&counts, &rates, need(5_000, 5_000)));
+        counts.count(&rates, need(5_000, 5_000), true);
+        assert!(!admits(&counts, &rates, need(1, 0)));
+    }
+
+    #[test]
+    fn zero_admits_nothing() {
+        for rates in [
+            Rates { rpm: Some(0), ..Rates::default() },
+            Rates { tpm: Some(0), ..Rates::default() },
+            Rates { parallel: Some(0), ..Rates::default() },
+        ] {
+            assert!(!admits(&RateCounts::default(), &rates, need(1, 1)), "{rates:?}");
+        }
+    }
+
+    #[test]
+    fn a_released_call_gives_everything_back() {
+        let rates = Rates { rpm: Some(1), tpm: Some(10), parallel: Some(1) };
+        let mut counts = RateCounts::default();
+        counts.turn(NOW);
+        let before = counts;
+        let call = counts.count(&rates, need(5, 5), true);
+        counts.release(call);
+        assert_eq!(counts, before);
+    }
+}

@@ -1,0 +1,340 @@
+//! Recording: booking what calls used, with a reservation or without.
+
+use std::sync::Arc;
+
+use super::batcher::Booking;
+use super::ledger::Settling;
+use super::standing::BudgetStanding;
+use super::{BookingError, Gate};
+use crate::domain::account::AccountId;
+use crate::domain::clock::Timestamp;
+use crate::domain::fault::Violation;
+use crate::domain::identity::{Identity, KeyFacts};
+use crate::domain::ids::KeyId;
+use crate::domain::key::Key;
+use crate::domain::limit::Budget;
+use crate::domain::money::Usd;
+use crate::domain::secret::KeyHash;
+use crate::domain::ticket::{Ticket, account_tag};
+use crate::domain::usage::{self, AgeRule, Costing, CostingError, Event, Usage};
+use crate::domain::window::Window;
+use crate::store::{BalanceKey, Outcome, StoreError};
+
+/// Who reports usage.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    /// The caller, as tickets name it.
+    pub tag: u64,
+    /// The caller, as events name it.
+    pub name: String,
+    /// Whether it may settle what others reserved.
+    pub settles_all: bool,
+    /// Whether a cost that it tells is believed.
+    pub believes_cost: bool,
+    /// Whether it may record events of any age.
+    pub imports: bool,
+}
+
+/// What is reported about one call.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The usage.
+    pub usage: Usage,
+    /// The key that called; `None` if the reservation says it.
+    pub key: Option<KeyHash>,
+    /// The reservation's id, or nothing.
+    pub reservation_id: String,
+}
+
+/// Why a report was not booked.
+#[derive(Debug)]
+pub enum RecordError {
+    /// Bursar never gave this reservation to this caller.
+    ReservationUnknown,
+    /// No key has, or had, this hash.
+    KeyUnknown,
+    /// A value is out of bounds.
+    Invalid(Violation),
+    /// The cost can't be worked out.
+    NotCosted(CostingError),
+    /// Another event has its request id.
+    Conflict,
+    /// The database does not answer.
+    Store(StoreError),
+    /// The event could not be written.
+    Booking(BookingError),
+}
+
+impl From<StoreError> for RecordError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A booked report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// What is booked.
+    pub cost: Usd,
+    /// Whether it had been booked before.
+    pub duplicate: bool,
+    /// Whether its reservation no longer counted.
+    pub late: bool,
+}
+
+/// A settled reservation.
+#[derive(Debug)]
+pub struct Settled {
+    /// What was booked.
+    pub recorded: Recorded,
+    /// The event's id.
+    pub request_id: String,
+    /// The budgets that bind the key, after booking.
+    pub budgets: Vec<BudgetStanding>,
+}
+
+/// A report on its way to the batcher.
+struct Prepared {
+    booking: Booking,
+    key: KeyHash,
+    late: bool,
+}
+
+/// The accounts that an event moves, before it is booked.
+#[derive(Default)]
+struct Route {
+    accounts: Vec<(AccountId, Budget)>,
+    windows: Vec<(AccountId, Window)>,
+    settles: Option<uuid::Uuid>,
+    settles_elsewhere: Vec<(BalanceKey, i64, Usd)>,
+    late: bool,
+}
+
+impl Gate {
+    /// Books what an authorised call used, and frees its reservation.
+    ///
+    /// # Errors
+    /// [`RecordError`]; the reservation then stays as it was.
+    pub async fn settle(
+        &self,
+        reservation_id: &str,
+        usage: Usage,
+        reporter: &Reporter,
+        now: Timestamp,
+    ) -> Result<Settled, RecordError> {
+        let ticket = self.open(reservation_id, reporter).ok_or(RecordError::ReservationUnknown)?;
+        let report = Report { usage, key: None, reservation_id: reservation_id.to_owned() };
+        let prepared = self.prepare(report, Some(ticket), reporter, now).await?;
+        let request_id = prepared.booking.event.usage.request_id.clone();
+        let Prepared { booking, key, late } = prepared;
+        let settles = booking.settles;
+        let outcome = self.batcher.book(booking).await;
+        if outcome.is_err()
+            && let Some(id) = settles
+        {
+            self.ledger.abort_settle(id);
+        }
+        let recorded = recorded(outcome, late)?;
+        let budgets = self.budgets_of(&key, now).await?;
+        Ok(Settled { recorded, request_id, budgets })
+    }
+
+    /// Books reports, each by itself; the results are in their order.
+    pub async fn record(
+        &self,
+        reports: Vec<Report>,
+        reporter: &Reporter,
+        now: Timestamp,
+    ) -> Vec<Result<Recorded, RecordError>> {
+        let mut bookings = Vec::with_capacity(reports.len());
+        let mut prepared = Vec::with_capacity(reports.len());
+        for report in reports {
+            let ticket = self.open(&report.reservation_id, reporter);
+            match self.prepare(report, ticket, reporter, now).await {
+                Ok(Prepared { booking, late, .. }) => {
+                    prepared.push(Ok(late));
+                    bookings.push(booking);
+                }
+                Err(error) => prepared.push(Err(error)),
+            }
+        }
+        let mut outcomes = self.batcher.book_all(bookings).await.into_iter();
+        prepared
+            .into_iter()
+            .map(|prepared| {
+                let late = prepared?;
+                let outcome = outcomes.next().unwrap_or(Err(BookingError::Broken("an outcome is missing".to_owned())));
+                recorded(outcome, late)
+            })
+            .collect()
+    }
+
+    /// Frees the reservation of a call that was not made. Says whether it was
+    /// live; `None` if Bursar never gave it to this caller.
+    pub fn release(&self, reservation_id: &str, reporter: &Reporter, now: Timestamp) -> Option<bool> {
+        let ticket = self.open(reservation_id, reporter)?;
+        Some(self.ledger.release(ticket.reservation, now))
+    }
+
+    fn open(&self, reservation_id: &str, reporter: &Reporter) -> Option<Ticket> {
+        let ticket = Ticket::open(reservation_id, &self.tickets)?;
+        (reporter.settles_all || ticket.caller == reporter.tag).then_some(ticket)
+    }
+
+    async fn prepare(
+        &self,
+        report: Report,
+        ticket: Option<Ticket>,
+        reporter: &Reporter,
+        now: Timestamp,
+    ) -> Result<Prepared, RecordError> {
+        let Report { mut usage, key, reservation_id } = report;
+        let started_at = usage.started_at.unwrap_or(now);
+        let max_age_seconds = (!reporter.imports).then_some(self.rules().max_event_age_seconds);
+        AgeRule { now, max_age_seconds }.check(started_at, "start_time").map_err(RecordError::Invalid)?;
+        if let Some(ticket) = &ticket {
+            usage.model.clone_from(&ticket.model);
+            usage.model_group.clone_from(&ticket.model_group);
+            if usage.request_id.is_empty() {
+                usage.request_id.clone_from(&reservation_id);
+            }
+        }
+        if usage.model_group.is_empty() {
+            usage.model_group.clone_from(&usage.model);
+        }
+        let costing = self.cost(&usage, reporter, started_at)?;
+        let (key, route) = match (ticket, key) {
+            (Some(ticket), _) => self.route_by_ticket(&ticket, costing.cost, now).await?,
+            (None, Some(hash)) => {
+                let (key, mut route) = self.route_by_hash(&hash, now).await?;
+                route.late = !reservation_id.is_empty();
+                (key, route)
+            }
+            (None, None) => return Err(RecordError::ReservationUnknown),
+        };
+        let event = event(usage, &key, costing, started_at, reporter);
+        let Route { accounts, windows, settles, settles_elsewhere, late } = route;
+        let booking = Booking { event, accounts, windows, settles, settles_elsewhere };
+        Ok(Prepared { booking, key: key.key_hash, late })
+    }
+
+    fn cost(&self, usage: &Usage, reporter: &Reporter, at: Timestamp) -> Result<Costing, RecordError> {
+        let prices = self.prices();
+        let price = prices.find(&[&usage.model, &usage.model_group], &usage.provider, at);
+        usage::cost(usage, price, reporter.believes_cost, at, self.rules().costs).map_err(RecordError::NotCosted)
+    }
+
+    /// Where the cost of a reserved call goes: to the windows in which it was
+    /// authorised, while the reservation counts.
+    async fn route_by_ticket(
+        &self,
+        ticket: &Ticket,
+        cost: Usd,
+        now: Timestamp,
+    ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
+        if let Settling::Live { key, windows } = self.ledger.begin_settle(ticket.reservation, cost, now) {
+            let accounts = windows.iter().map(|(account, _)| (account.clone(), Budget::default())).collect();
+            return Ok((key, Route { accounts, windows, settles: Some(ticket.reservation), ..Route::default() }));
+        }
+        let (key, mut route) = self.route_by_id(ticket.key_id, now).await?;
+        let lives_elsewhere = ticket.holder != self.holder && now < ticket.expires_at;
+        route.late = !lives_elsewhere;
+        if lives_elsewhere {
+            let calendar = &self.rules().ledger.calendar;
+            for (account, budget) in &route.accounts {
+                let window = budget.window(calendar, ticket.authorized_at);
+                if ticket.held_by.contains(&account_tag(account)) {
+                    let held = ((account.clone(), window.start), ticket.holder, ticket.amount);
+                    route.settles_elsewhere.push(held);
+                }
+                route.windows.push((account.clone(), window));
+            }
+        }
+        Ok((key, route))
+    }
+
+    async fn route_by_id(&self, id: KeyId, now: Timestamp) -> Result<(Arc<KeyFacts>, Route), RecordError> {
+        if let Some(key) = self.store.view().find_key_by_id(id).await? {
+            return self.route_by_hash(&key.key_hash, now).await;
+        }
+        let deleted = self.store.view().find_deleted_key_by_id(id).await?.ok_or(RecordError::KeyUnknown)?;
+        self.route_of_deleted(deleted.key).await
+    }
+
+    async fn route_by_hash(&self, hash: &KeyHash, now: Timestamp) -> Result<(Arc<KeyFacts>, Route), RecordError> {
+        if let Some(identity) = self.directory().find(hash, now).await? {
+            let accounts = accounts_of(&identity);
+            return Ok((identity.key, Route { accounts, ..Route::default() }));
+        }
+        let deleted = self.store.view().find_deleted_key(hash).await?.ok_or(RecordError::KeyUnknown)?;
+        self.route_of_deleted(deleted.key).await
+    }
+
+    /// The call was made, so it is booked: on whatever of the key's accounts is
+    /// still there, except the key's own.
+    async fn route_of_deleted(&self, key: Key) -> Result<(Arc<KeyFacts>, Route), RecordError> {
+        let view = self.store.view();
+        let mut accounts = Vec::new();
+        let user = match &key.user_id {
+            Some(id) => view.find_user(id).await?,
+            None => None,
+        };
+        let team = match &key.team_id {
+            Some(id) => view.find_team(id).await?,
+            None => None,
+        };
+        if let Some(user) = &user {
+            accounts.push((AccountId::user(&user.user_id), user.budget));
+            if key.team_id.is_none() {
+                accounts.push((AccountId::user_personal(&user.user_id), user.budget));
+            }
+        }
+        if let Some(team) = &team {
+            accounts.push((AccountId::team(&team.team_id), team.budget));
+        }
+        Ok((Arc::new(key.into()), Route { accounts, ..Route::default() }))
+    }
+
+    /// The budgets that bind a key, if it still lives.
+    async fn budgets_of(&self, key: &KeyHash, now: Timestamp) -> Result<Vec<BudgetStanding>, RecordError> {
+        let Some(identity) = self.directory().find(key, now).await? else { return Ok(Vec::new()) };
+        let mut lines = self.binding_lines(&identity);
+        lines.retain(super::super::domain::account::Line::limits_money);
+        Ok(self.standings(&lines, now).await?.0)
+    }
+}
+
+fn accounts_of(identity: &Identity) -> Vec<(AccountId, Budget)> {
+    identity.lines(false).iter().map(|line| (line.account.clone(), *line.budget)).collect()
+}
+
+fn event(mut usage: Usage, key: &KeyFacts, costing: Costing, started_at: Timestamp, reporter: &Reporter) -> Event {
+    let fingerprint = usage.fingerprint(key.key_id, reporter.believes_cost);
+    for tag in &key.tags {
+        if !usage.tags.iter().any(|known| **known == **tag) {
+            usage.tags.push(tag.to_string());
+        }
+    }
+    Event {
+        fingerprint,
+        key_id: Some(key.key_id),
+        user_id: key.user_id.clone(),
+        team_id: key.team_id.clone(),
+        costing,
+        started_at,
+        ended_at: usage.ended_at.unwrap_or(started_at),
+        recorded_at: started_at,
+        reporter: reporter.name.clone(),
+        postings: Vec::new(),
+        usage,
+    }
+}
+
+fn recorded(outcome: Result<Outcome, BookingError>, late: bool) -> Result<Recorded, RecordError> {
+    match outcome {
+        Ok(Outcome::Recorded { cost }) => Ok(Recorded { cost, duplicate: false, late }),
+        Ok(Outcome::Duplicate { cost }) => Ok(Recorded { cost, duplicate: true, late: false }),
+        Ok(Outcome::Conflict) => Err(RecordError::Conflict),
+        Err(error) => Err(RecordError::Booking(error)),
+    }
+}
