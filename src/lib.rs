@@ -9,4 +9,14 @@ pub mod store;
 
 pub mod gate;
 
+pub mod error;
+
 pub mod pb;
+
+pub mod auth;
+
+pub mod services;
+
+pub mod config;
+
+pub mod telemetry;

@@ -1,0 +1,133 @@
+//! Authentication: from a bearer to a caller.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::caller::{Caller, Credential};
+use crate::domain::clock::Timestamp;
+use crate::domain::fault::{Refusal, Violation};
+use crate::domain::identity::Identity;
+use crate::domain::ids::check_id;
+use crate::domain::key::is_expired;
+use crate::domain::reason::Reason;
+use crate::domain::secret::{KeyHash, SECRET_PREFIX};
+use crate::error::Error;
+use crate::gate::Gate;
+
+/// Names the user on whose behalf an admin acts.
+const CHANGED_BY: &str = "bursar-changed-by";
+
+/// The longest credential that is looked at.
+const CREDENTIAL_MAX_BYTES: usize = 16 * 1024;
+
+/// The hashes of the master keys that are accepted.
+#[derive(Clone, Debug)]
+pub struct MasterKeys(pub Vec<KeyHash>);
+
+impl MasterKeys {
+    /// Whether a hash is that of a master key; every one is compared.
+    pub fn accepts(&self, hash: &KeyHash) -> bool {
+        self.0.iter().fold(false, |found, master| found | master.equals_in_constant_time(hash))
+    }
+}
+
+/// Knows the credentials.
+pub struct Authenticator {
+    gate: Arc<Gate>,
+    masters: MasterKeys,
+}
+
+impl Authenticator {
+    /// Knows the master keys, and asks the gate about all others.
+    pub fn new(gate: Arc<Gate>, masters: MasterKeys) -> Self {
+        Self { gate, masters }
+    }
+
+    /// Finds out who sent a request.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` without a good credential, `PERMISSION_DENIED` for one
+    /// that is blocked, `UNAVAILABLE` if it can't be looked up.
+    pub async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Error> {
+        let secret = bearer(headers)?;
+        let hash = KeyHash::of(secret);
+        let credential =
+            if self.masters.accepts(&hash) { Credential::Master } else { Credential::Key(self.key(&hash, now).await?) };
+        let mut caller = Caller { credential, on_behalf_of: None };
+        caller.on_behalf_of = on_behalf_of(headers, &caller)?;
+        Ok(caller)
+    }
+
+    async fn key(&self, hash: &KeyHash, now: Timestamp) -> Result<Identity, Error> {
+        let directory = self.gate.directory();
+        let found = match directory.known(hash) {
+            Some(identity) => Some(identity),
+            None => directory.find(hash, now).await?,
+        };
+        let identity = found.ok_or(Error::Unauthenticated {
+            reason: Reason::KeyUnknown,
+            message: "no live key has this secret",
+            metadata: Vec::new(),
+        })?;
+        check_state(&identity, now)?;
+        Ok(identity)
+    }
+}
+
+/// A key may be a credential only while it, its owner and its team are in
+/// order. Budgets never stop a management call.
+fn check_state(identity: &Identity, now: Timestamp) -> Result<(), Error> {
+    if identity.key.blocked {
+        return Err(Refusal::denied(Reason::KeyBlocked, "the credential is blocked").into());
+    }
+    if let Some(expiry) = identity.key.expires_at.filter(|_| is_expired(identity.key.expires_at, now)) {
+        return Err(Error::Unauthenticated {
+            reason: Reason::KeyExpired,
+            message: "the credential has expired",
+            metadata: vec![("expired_at", expiry.to_string())],
+        });
+    }
+    if identity.user.as_ref().is_some_and(|user| user.blocked) {
+        return Err(Refusal::denied(Reason::UserDeactivated, "the owner of the credential is blocked").into());
+    }
+    if identity.team.as_ref().is_some_and(|team| team.blocked) {
+        return Err(Refusal::denied(Reason::TeamBlocked, "the team of the credential is blocked").into());
+    }
+    Ok(())
+}
+
+/// The secret in `authorization: Bearer <secret>`.
+fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
+    let refuse = |reason, message| Error::Unauthenticated { reason, message, metadata: Vec::new() };
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        let message = "no credential: send metadata \"authorization: Bearer <key>\"";
+        return Err(refuse(Reason::CredentialMissing, message));
+    };
+    let malformed = || refuse(Reason::CredentialMalformed, "the credential must be one \"Bearer sk-…\"");
+    if values.next().is_some() || value.len() > CREDENTIAL_MAX_BYTES {
+        return Err(malformed());
+    }
+    let (scheme, secret) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(malformed)?;
+    let secret = secret.trim();
+    if scheme.eq_ignore_ascii_case("bearer") && secret.starts_with(SECRET_PREFIX) {
+        Ok(secret)
+    } else {
+        Err(malformed())
+    }
+}
+
+fn on_behalf_of(headers: &HeaderMap, caller: &Caller) -> Result<Option<String>, Error> {
+    let Some(value) = headers.get(CHANGED_BY) else { return Ok(None) };
+    if !caller.is_proxy_admin() {
+        let message = "only proxy admins may send bursar-changed-by";
+        return Err(Refusal::denied(Reason::OnBehalfOfNotAllowed, message).into());
+    }
+    match value.to_str().map(|text| (text, check_id(text))) {
+        Ok((text, Ok(()))) => Ok(Some(text.to_owned())),
+        Ok((_, Err(error))) => Err(Error::invalid(Violation::new(CHANGED_BY, error))),
+        Err(_) => Err(Error::invalid(Violation::new(CHANGED_BY, "must be ASCII"))),
+    }
+}

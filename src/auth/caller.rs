@@ -1,0 +1,94 @@
+//! Callers: who sent a request.
+
+use std::sync::Arc;
+
+use crate::domain::identity::{Identity, KeyFacts, UserFacts};
+use crate::domain::ids::{KeyId, TeamId, UserId};
+use crate::domain::key::KeyType;
+use crate::domain::role::Role;
+use crate::domain::ticket;
+
+/// What a caller showed.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// The master key.
+    Master,
+    /// A virtual key.
+    Key(Identity),
+}
+
+/// Who sent a request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// What it showed.
+    pub credential: Credential,
+    /// The user on whose behalf an admin says to act.
+    pub on_behalf_of: Option<String>,
+}
+
+impl Caller {
+    /// The key it used, unless that is the master key.
+    pub fn key(&self) -> Option<&Arc<KeyFacts>> {
+        self.identity().map(|identity| &identity.key)
+    }
+
+    /// Who its key is, unless that is the master key.
+    pub const fn identity(&self) -> Option<&Identity> {
+        match &self.credential {
+            Credential::Master => None,
+            Credential::Key(identity) => Some(identity),
+        }
+    }
+
+    /// Its user, if it has one.
+    pub fn user(&self) -> Option<&Arc<UserFacts>> {
+        self.identity().and_then(|identity| identity.user.as_ref())
+    }
+
+    /// Its user's id, if it has one.
+    pub fn user_id(&self) -> Option<&UserId> {
+        self.user().map(|user| &user.user_id)
+    }
+
+    /// The team of a key without a user: such a key acts for its team.
+    pub fn team_of_its_own(&self) -> Option<&TeamId> {
+        self.key().filter(|key| key.user_id.is_none()).and_then(|key| key.team_id.as_ref())
+    }
+
+    /// Whether it may do everything.
+    pub fn is_proxy_admin(&self) -> bool {
+        match &self.credential {
+            Credential::Master => true,
+            Credential::Key(_) => self.user().is_some_and(|user| user.role == Role::ProxyAdmin),
+        }
+    }
+
+    /// Whether it is a sidecar's credential.
+    pub fn is_gateway(&self) -> bool {
+        self.key().is_some_and(|key| key.key_type == KeyType::Gateway)
+    }
+
+    /// Whether this is its user.
+    pub fn is_user(&self, id: &UserId) -> bool {
+        self.user_id() == Some(id)
+    }
+
+    /// Its name in the audit log, and in usage events.
+    pub fn name(&self) -> String {
+        match (&self.credential, self.user_id()) {
+            (Credential::Master, _) => "master".to_owned(),
+            (Credential::Key(_), Some(user)) => user.to_string(),
+            (Credential::Key(identity), None) => format!("key:{}", identity.key.key_id),
+        }
+    }
+
+    /// The id of its key.
+    pub fn key_id(&self) -> Option<KeyId> {
+        self.key().map(|key| key.key_id)
+    }
+
+    /// Its name inside tickets.
+    pub fn ticket_tag(&self) -> u64 {
+        ticket::caller_tag(self.key_id())
+    }
+}

@@ -1,0 +1,131 @@
+//! The layer that admits requests: authenticate, then ask the policy. A handler
+//! runs only for a caller that may call it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::authn::Authenticator;
+use super::caller::Caller;
+use super::policy::{Scope, rule_of};
+use crate::domain::clock::Clock;
+use crate::domain::fault::Refusal;
+use crate::domain::reason::Reason;
+use crate::error::Error;
+
+/// Services that need no credential.
+const PUBLIC: &str = "/grpc.health.v1.";
+
+/// Server reflection: public by setting.
+const REFLECTION: &str = "/grpc.reflection.";
+
+/// What the layer found out about a request, for its handler.
+#[derive(Clone, Debug)]
+pub struct Passport {
+    /// Who sent it.
+    pub caller: Arc<Caller>,
+    /// How far that reaches.
+    pub scope: Scope,
+    /// The RPC.
+    pub rpc: &'static str,
+}
+
+/// The id of a request, in its extensions.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub Arc<str>);
+
+/// Makes the layer.
+#[derive(Clone)]
+pub struct AuthLayer {
+    authenticator: Arc<Authenticator>,
+    clock: Clock,
+    reflection_is_public: bool,
+}
+
+impl AuthLayer {
+    /// A layer that asks this authenticator.
+    pub fn new(authenticator: Authenticator, clock: Clock, reflection_is_public: bool) -> Self {
+        Self { authenticator: Arc::new(authenticator), clock, reflection_is_public }
+    }
+
+    fn is_public(&self, path: &str) -> bool {
+        path.starts_with(PUBLIC) || (self.reflection_is_public && path.starts_with(REFLECTION))
+    }
+
+    async fn admit(&self, request: &mut Request<Body>) -> Result<(), Error> {
+        let caller = self.authenticator.caller(request.headers(), self.clock.now()).await?;
+        let path = request.uri().path();
+        if path.starts_with(REFLECTION) {
+            return Ok(());
+        }
+        // An RPC that is not declared is left to the router, which does not
+        // know it either.
+        let Some(rule) = rule_of(path.trim_start_matches('/')) else { return Ok(()) };
+        if !rule.is_open_to(&caller) {
+            let message = format!("the key may not call {}", rule.rpc);
+            return Err(Refusal::denied(Reason::RpcNotAllowedForKey, message).with("rpc", rule.rpc).into());
+        }
+        let scope = rule.scope_of(&caller).ok_or_else(|| role_not_allowed(&caller, rule.rpc))?;
+        request.extensions_mut().insert(Passport { caller: Arc::new(caller), scope, rpc: rule.rpc });
+        Ok(())
+    }
+}
+
+fn role_not_allowed(caller: &Caller, rpc: &'static str) -> Error {
+    let role = caller.user().map_or("none", |user| user.role.into());
+    let message = format!("your role may not call {rpc}");
+    Refusal::denied(Reason::RoleNotAllowed, message).with("rpc", rpc).with("role", role).into()
+}
+
+impl<S> Layer<S> for AuthLayer {
+    type Service = AuthService<S>;
+
+    fn layer(&self, inner: S) -> AuthService<S> {
+        AuthService { layer: self.clone(), inner }
+    }
+}
+
+/// A service behind the layer.
+#[derive(Clone)]
+pub struct AuthService<S> {
+    layer: AuthLayer,
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for AuthService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let clone = self.inner.clone();
+        // The one that was polled ready must be the one that is called.
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        if self.layer.is_public(request.uri().path()) {
+            return Box::pin(inner.call(request));
+        }
+        let layer = self.layer.clone();
+        Box::pin(async move {
+            match layer.admit(&mut request).await {
+                Ok(()) => inner.call(request).await,
+                Err(error) => {
+                    error.log(request.extensions().get::<RequestId>().map_or("", |RequestId(id)| id));
+                    Ok(error.to_status().into_http())
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! The policy: which role may call which RPC, and how far it reaches.
+//!
+//! This table is the whole of it. Without a row an RPC is refused; a test walks
+//! the descriptor set and fails when one is missing.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::caller::{Caller, Credential};
+use crate::domain::decision::routes_allow;
+use crate::domain::key::KeyType;
+use crate::domain::role::Role;
+
+/// How far a caller reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// Everything.
+    All,
+    /// The teams that its user administers.
+    AdminTeam,
+    /// The teams that its user, or the key itself, is in.
+    Team,
+    /// What a team permits its members.
+    Permitted,
+    /// Its own user, keys and spend.
+    Own,
+    /// The key it calls with.
+    Itself,
+}
+
+use Reach::{AdminTeam, All, Itself, Own, Permitted, Team};
+
+/// A column of the table: a role, or a kind of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::VariantArray)]
+pub enum Column {
+    /// The master key, and users with that role.
+    ProxyAdmin,
+    /// Users with that role.
+    ProxyAdminViewer,
+    /// What administering a team adds to an internal role.
+    TeamAdmin,
+    /// What being in a team adds to an internal role.
+    TeamMember,
+    /// Users with that role.
+    InternalUser,
+    /// Users with that role.
+    InternalUserViewer,
+    /// Keys of a team without a user.
+    TeamKey,
+    /// Keys without a user and a team.
+    FreeKey,
+    /// Sidecars.
+    Gateway,
+}
+
+/// Whether an RPC changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Read,
+    Write,
+    /// A model call of a key, or a question about it.
+    Call,
+}
+
+use Kind::{Call, Read, Write};
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// The RPC, as `package.Service/Method`.
+    pub rpc: &'static str,
+    kind: Kind,
+    /// The reach of each column, in the order of [`Column`].
+    reaches: [&'static [Reach]; 9],
+}
+
+const NO: &[Reach] = &[];
+const ALL: &[Reach] = &[All];
+const ADM: &[Reach] = &[AdminTeam];
+const TEAM: &[Reach] = &[Team];
+const PERM: &[Reach] = &[Permitted];
+const OWN: &[Reach] = &[Own];
+const SELF: &[Reach] = &[Itself];
+const TM_SELF: &[Reach] = &[Team, Itself];
+const TM_PERM: &[Reach] = &[Team, Permitted];
+
+const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 9]) -> Rule {
+    Rule { rpc, kind, reaches }
+}
+
+/// The policy.
+#[rustfmt::skip]
+pub const POLICY: [Rule; 32] = [
+    //                                                   admin viewer t.adm t.mem    user viewer  team key free   gateway
+    row("bursar.v1.UserService/CreateUser",       Write, [ALL, NO,    NO,   NO,      NO,   NO,    NO,      NO,    NO]),
+    row("bursar.v1.UserService/GetUser",          Read,  [ALL, ALL,   ADM,  NO,      OWN,  OWN,   NO,      NO,    NO]),
+    row("bursar.v1.UserService/UpdateUser",       Write, [ALL, OWN,   NO,   NO,      OWN,  OWN,   NO,      NO,    NO]),
+    row("bursar.v1.UserService/DeleteUsers",      Write, [ALL, NO,    NO,   NO,      NO,   NO,    NO,      NO,    NO]),
+    row("bursar.v1.UserService/ListUsers",        Read,  [ALL, ALL,   ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
+    row("bursar.v1.UserService/ListRoles",        Read,  [ALL, ALL,   NO,   NO,      ALL,  ALL,   ALL,     ALL,   ALL]),
+
+    row("bursar.v1.TeamService/CreateTeam",       Write, [ALL, NO,    NO,   NO,      OWN,  NO,    NO,      NO,    NO]),
+    row("bursar.v1.TeamService/GetTeam",          Read,  [ALL, ALL,   ADM,  TEAM,    NO,   NO,    TEAM,    NO,    NO]),
+    row("bursar.v1.TeamService/UpdateTeam",       Write, [ALL, NO,    ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
+    row("bursar.v1.TeamService/DeleteTeams",      Write, [ALL, NO,    ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
+    row("bursar.v1.TeamService/ListTeams",        Read,  [ALL, ALL,   ADM,  TEAM,    OWN,  OWN,   TEAM,    NO,    NO]),
+    row("bursar.v1.TeamService/AddTeamMembers",   Write, [ALL, NO,    ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
+    row("bursar.v1.TeamService/RemoveTeamMember", Write, [ALL, NO,    ADM,  OWN,     NO,   NO,    NO,      NO,    NO]),
+    row("bursar.v1.TeamService/BlockTeam",        Write, [ALL, NO,    ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
+    row("bursar.v1.TeamService/UnblockTeam",      Write, [ALL, NO,    ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
+
+    row("bursar.v1.KeyService/GenerateKey",       Write, [ALL, NO,    ADM,  PERM,    OWN,  NO,    PERM,    NO,    NO]),
+    row("bursar.v1.KeyService/GetKey",            Read,  [ALL, ALL,   ADM,  TEAM,    OWN,  OWN,   TM_SELF, SELF,  SELF]),
+    row("bursar.v1.KeyService/ListKeys",          Read,  [ALL, ALL,   ADM,  TM_PERM, OWN,  OWN,   PERM,    NO,    NO]),
+    row("bursar.v1.KeyService/UpdateKey",         Write, [ALL, NO,    ADM,  PERM,    OWN,  NO,    PERM,    NO,    NO]),
+    row("bursar.v1.KeyService/DeleteKeys",        Write, [ALL, NO,    ADM,  PERM,    OWN,  NO,    PERM,    NO,    NO]),
+    row("bursar.v1.KeyService/BlockKey",          Write, [ALL, NO,    ADM,  PERM,    NO,   NO,    PERM,    NO,    NO]),
+    row("bursar.v1.KeyService/UnblockKey",        Write, [ALL, NO,    ADM,  PERM,    NO,   NO,    PERM,    NO,    NO]),
+
+    row("bursar.v1.GatewayService/Authorize",     Call,  [ALL, SELF,  NO,   NO,      SELF, SELF,  SELF,    SELF,  ALL]),
+    row("bursar.v1.GatewayService/Settle",        Call,  [ALL, SELF,  NO,   NO,      SELF, SELF,  SELF,    SELF,  SELF]),
+    row("bursar.v1.GatewayService/Release",       Call,  [ALL, SELF,  NO,   NO,      SELF, SELF,  SELF,    SELF,  SELF]),
+
+    row("bursar.v1.BudgetService/GetBudgetStatus",Read,  [ALL, ALL,   ADM,  TEAM,    OWN,  OWN,   TM_SELF, SELF,  ALL]),
+
+    row("bursar.v1.SpendService/RecordUsage",     Write, [ALL, NO,    NO,   NO,      NO,   NO,    NO,      NO,    ALL]),
+    row("bursar.v1.SpendService/ListUsage",       Read,  [ALL, ALL,   ADM,  PERM,    OWN,  OWN,   SELF,    SELF,  NO]),
+    row("bursar.v1.SpendService/GetUsage",        Read,  [ALL, ALL,   ADM,  PERM,    OWN,  OWN,   SELF,    SELF,  NO]),
+    row("bursar.v1.SpendService/GetDailySpend",   Read,  [ALL, ALL,   ADM,  PERM,    OWN,  OWN,   SELF,    SELF,  NO]),
+    row("bursar.v1.SpendService/CalculateCost",   Read,  [ALL, ALL,   NO,   NO,      ALL,  ALL,   ALL,     ALL,   ALL]),
+
+    row("bursar.v1.AuditService/ListAuditEntries",Read,  [ALL, ALL,   NO,   NO,      NO,   NO,    NO,      NO,    NO]),
+];
+
+static BY_RPC: LazyLock<HashMap<&'static str, &'static Rule>> =
+    LazyLock::new(|| POLICY.iter().map(|rule| (rule.rpc, rule)).collect());
+
+/// The row of an RPC.
+pub fn rule_of(rpc: &str) -> Option<&'static Rule> {
+    BY_RPC.get(rpc).copied()
+}
+
+/// How far a caller reaches with an RPC: what its roles add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope(Vec<Reach>);
+
+impl Scope {
+    /// Whether it reaches this far.
+    pub fn has(&self, reach: Reach) -> bool {
+        self.0.contains(&reach)
+    }
+
+    /// Whether it reaches everything.
+    pub fn is_all(&self) -> bool {
+        self.has(All)
+    }
+
+    fn add(&mut self, reaches: &[Reach]) {
+        for reach in reaches {
+            if !self.has(*reach) {
+                self.0.push(*reach);
+            }
+        }
+    }
+}
+
+impl Rule {
+    /// What a column reaches.
+    pub const fn reach_of(&self, column: Column) -> &'static [Reach] {
+        self.reaches[column as usize]
+    }
+
+    /// How far a caller reaches; `None` if it may not call the RPC at all.
+    /// Rights add up over memberships; a viewer gains no writes by being in a
+    /// team, and an admin viewer gains nothing.
+    pub fn scope_of(&self, caller: &Caller) -> Option<Scope> {
+        let mut scope = Scope::default();
+        for column in columns_of(caller) {
+            let is_viewer = caller.user().is_some_and(|user| user.role == Role::InternalUserViewer);
+            if is_viewer && column == Column::TeamMember && self.kind == Write {
+                continue;
+            }
+            scope.add(self.reach_of(column));
+        }
+        (!scope.0.is_empty()).then_some(scope)
+    }
+
+    /// Whether a key's type and its own list of RPCs let it be used for this
+    /// one.
+    pub fn is_open_to(&self, caller: &Caller) -> bool {
+        let Some(key) = caller.key() else { return true };
+        let reads_itself = [GET_KEY, GET_BUDGET_STATUS].contains(&self.rpc);
+        let by_type = match key.key_type {
+            KeyType::Default | KeyType::Gateway => true,
+            KeyType::LlmApi => self.kind == Call || reads_itself,
+            KeyType::Management => self.kind != Call,
+            KeyType::ReadOnly => self.kind == Read,
+        };
+        by_type && routes_allow(&key.allowed_routes, self.rpc)
+    }
+}
+
+const GET_KEY: &str = "bursar.v1.KeyService/GetKey";
+const GET_BUDGET_STATUS: &str = "bursar.v1.BudgetService/GetBudgetStatus";
+
+/// The columns that hold for a caller.
+fn columns_of(caller: &Caller) -> Vec<Column> {
+    let identity = match &caller.credential {
+        Credential::Master => return vec![Column::ProxyAdmin],
+        Credential::Key(identity) => identity,
+    };
+    if identity.key.key_type == KeyType::Gateway {
+        return vec![Column::Gateway];
+    }
+    let Some(user) = &identity.user else {
+        return vec![if identity.key.team_id.is_some() { Column::TeamKey } else { Column::FreeKey }];
+    };
+    let own = match user.role {
+        Role::ProxyAdmin => return vec![Column::ProxyAdmin],
+        Role::ProxyAdminViewer => return vec![Column::ProxyAdminViewer],
+        Role::InternalUser => Column::InternalUser,
+        Role::InternalUserViewer => Column::InternalUserViewer,
+    };
+    let admin = user.administers_a_team.then_some(Column::TeamAdmin);
+    let member = user.is_in_a_team.then_some(Column::TeamMember);
+    [Some(own), admin, member].into_iter().flatten().collect()
+}

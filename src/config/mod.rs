@@ -1,0 +1,285 @@
+//! Settings: the only reader of the environment and of files.
+//!
+//! A setting comes from its default, `bursar.toml`, `BURSAR_<NAME>` or
+//! `--<name>`, the later winning. An unknown or impossible one stops the start
+//! with a message that names it. `bursar.example.toml` documents each.
+
+mod parse;
+mod rules;
+mod sources;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chrono::NaiveTime;
+use chrono_tz::Tz;
+use serde::Deserialize;
+
+use self::parse::{optional, parsed};
+pub use self::rules::Rules;
+pub use self::sources::{Documented, EXAMPLE, documented, load};
+use crate::domain::key_rules::BoundMode;
+use crate::domain::money::Usd;
+use crate::domain::role::{MemberPermission, Role, TeamRole};
+use crate::domain::window::Length;
+use crate::store::ConnectOptions;
+
+/// A setting that is wrong, or can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// A value that is never printed.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// A length of time in a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period(Length);
+
+impl std::str::FromStr for Period {
+    type Err = crate::domain::window::ParseLengthError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl Period {
+    /// Its seconds.
+    pub const fn seconds(self) -> i64 {
+        self.0.nominal_seconds()
+    }
+
+    /// The period as the standard library has it.
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(self.seconds().unsigned_abs())
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// What an owner may change about the budgets of its own keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum SelfServeBudgets {
+    /// Nothing.
+    Disabled,
+    /// It may lower them.
+    LowerOnly,
+    /// It may raise them up to what it stands on itself.
+    Ceiling,
+}
+
+/// Every setting, with its type checked.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    clippy::struct_excessive_bools,
+    reason = "bursar.example.toml documents each under the same name; a switch is a switch"
+)]
+pub struct Settings {
+    #[serde(deserialize_with = "parsed")]
+    pub listen: SocketAddr,
+    pub database_url: Hidden,
+    #[serde(deserialize_with = "parsed")]
+    pub database_max_connections: u32,
+    #[serde(deserialize_with = "parsed")]
+    pub database_acquire_timeout: Period,
+    #[serde(deserialize_with = "parsed")]
+    pub statement_timeout: Period,
+    #[serde(default)]
+    pub master_key: Option<Hidden>,
+    #[serde(default)]
+    pub master_key_previous: Option<Hidden>,
+    #[serde(deserialize_with = "parsed")]
+    pub allow_weak_master_key: bool,
+    pub log_level: String,
+    #[serde(deserialize_with = "parsed")]
+    pub log_format: LogFormat,
+    #[serde(deserialize_with = "parsed")]
+    pub reflection_public: bool,
+    #[serde(deserialize_with = "parsed")]
+    pub max_concurrent_requests: usize,
+    #[serde(deserialize_with = "parsed")]
+    pub request_timeout: Period,
+    #[serde(deserialize_with = "parsed")]
+    pub drain_timeout: Period,
+    #[serde(deserialize_with = "parsed")]
+    pub directory_capacity: usize,
+    #[serde(deserialize_with = "parsed")]
+    pub reservation_ttl: Period,
+    #[serde(deserialize_with = "parsed")]
+    pub lease_ttl: Period,
+    #[serde(deserialize_with = "parsed")]
+    pub time_zone: Tz,
+    #[serde(deserialize_with = "parsed")]
+    pub budget_reset_time: NaiveTime,
+    #[serde(deserialize_with = "parsed")]
+    pub default_output_tokens: i64,
+    #[serde(deserialize_with = "parsed")]
+    pub unpriced_reserve: Usd,
+    #[serde(deserialize_with = "parsed")]
+    pub deny_unknown_models: bool,
+    #[serde(deserialize_with = "parsed")]
+    pub deny_unpriced_models: bool,
+    #[serde(deserialize_with = "parsed")]
+    pub require_price: bool,
+    #[serde(deserialize_with = "parsed")]
+    pub max_event_cost: Usd,
+    #[serde(deserialize_with = "parsed")]
+    pub max_event_age: Period,
+    #[serde(deserialize_with = "parsed")]
+    pub user_budget_on_team_keys: bool,
+    #[serde(deserialize_with = "parsed")]
+    pub allow_custom_keys: bool,
+    #[serde(deserialize_with = "parsed")]
+    pub allow_user_created_teams: bool,
+    #[serde(deserialize_with = "parsed")]
+    pub team_admins_may_delete: bool,
+    #[serde(deserialize_with = "parsed")]
+    pub self_serve_budget_policy: SelfServeBudgets,
+    #[serde(default, deserialize_with = "optional")]
+    pub max_internal_user_budget: Option<Usd>,
+    #[serde(default, deserialize_with = "optional")]
+    pub internal_user_budget_duration: Option<Length>,
+    #[serde(default)]
+    pub default_internal_user_params: UserParams,
+    #[serde(default)]
+    pub default_team_params: TeamParams,
+    #[serde(default)]
+    pub default_key_generate_params: KeyParams,
+    #[serde(default)]
+    pub upperbound_key_generate_params: BoundParams,
+    #[serde(deserialize_with = "parsed")]
+    pub upperbound_mode: BoundMode,
+    #[serde(default)]
+    pub key_generation_settings: GenerationParams,
+}
+
+/// Setting `default_internal_user_params`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "bursar.example.toml documents each under the same name")]
+pub struct UserParams {
+    #[serde(deserialize_with = "optional")]
+    pub user_role: Option<Role>,
+    #[serde(deserialize_with = "optional")]
+    pub max_budget: Option<Usd>,
+    #[serde(deserialize_with = "optional")]
+    pub budget_duration: Option<Length>,
+    pub models: Vec<String>,
+    pub teams: Vec<String>,
+}
+
+/// Setting `default_team_params`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "bursar.example.toml documents each under the same name")]
+pub struct TeamParams {
+    #[serde(deserialize_with = "optional")]
+    pub max_budget: Option<Usd>,
+    #[serde(deserialize_with = "optional")]
+    pub budget_duration: Option<Length>,
+    #[serde(deserialize_with = "optional")]
+    pub tpm_limit: Option<i64>,
+    #[serde(deserialize_with = "optional")]
+    pub rpm_limit: Option<i64>,
+    pub member_permissions: Option<Vec<MemberPermission>>,
+}
+
+/// Setting `default_key_generate_params`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "bursar.example.toml documents each under the same name")]
+pub struct KeyParams {
+    #[serde(deserialize_with = "optional")]
+    pub max_budget: Option<Usd>,
+    #[serde(deserialize_with = "optional")]
+    pub budget_duration: Option<Length>,
+    #[serde(deserialize_with = "optional")]
+    pub duration: Option<Length>,
+    #[serde(deserialize_with = "optional")]
+    pub tpm_limit: Option<i64>,
+    #[serde(deserialize_with = "optional")]
+    pub rpm_limit: Option<i64>,
+    #[serde(deserialize_with = "optional")]
+    pub max_parallel_requests: Option<i64>,
+    pub models: Vec<String>,
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Setting `upperbound_key_generate_params`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "bursar.example.toml documents each under the same name")]
+pub struct BoundParams {
+    #[serde(deserialize_with = "optional")]
+    pub max_budget: Option<Usd>,
+    #[serde(deserialize_with = "optional")]
+    pub budget_duration: Option<Length>,
+    #[serde(deserialize_with = "optional")]
+    pub duration: Option<Length>,
+    #[serde(deserialize_with = "optional")]
+    pub tpm_limit: Option<i64>,
+    #[serde(deserialize_with = "optional")]
+    pub rpm_limit: Option<i64>,
+    #[serde(deserialize_with = "optional")]
+    pub max_parallel_requests: Option<i64>,
+}
+
+/// Setting `key_generation_settings`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "bursar.example.toml documents each under the same name")]
+pub struct GenerationParams {
+    pub team_key_generation: TeamGeneration,
+    pub personal_key_generation: PersonalGeneration,
+}
+
+/// Who makes keys in teams.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "bursar.example.toml documents each under the same name")]
+pub struct TeamGeneration {
+    pub allowed_team_member_roles: Option<Vec<TeamRole>>,
+    pub required_params: Vec<String>,
+}
+
+/// Who makes keys for itself.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "bursar.example.toml documents each under the same name")]
+pub struct PersonalGeneration {
+    pub allowed_user_roles: Option<Vec<Role>>,
+    pub required_params: Vec<String>,
+}
+
+impl Settings {
+    /// How to connect to the database.
+    pub fn connect_options(&self) -> ConnectOptions {
+        ConnectOptions {
+            url: self.database_url.0.clone(),
+            max_connections: self.database_max_connections,
+            acquire_timeout: self.database_acquire_timeout.duration(),
+            statement_timeout: self.statement_timeout.duration(),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Rules: the settings that services follow, in the types of the domain.
+
+use std::collections::BTreeSet;
+
+use super::{ConfigError, GenerationParams, SelfServeBudgets, Settings};
+use crate::domain::decision::PriceRules;
+use crate::domain::fault::Violation;
+use crate::domain::ids::TeamId;
+use crate::domain::key_rules::{GenerationRules, KeyBounds, KeyDefaults, REQUIRABLE_FIELDS};
+use crate::domain::limit::Rates;
+use crate::domain::models::{ListOwner, ModelList};
+use crate::domain::money::Usd;
+use crate::domain::team::TeamDefaults;
+use crate::domain::usage::CostRules;
+use crate::domain::user::UserDefaults;
+use crate::domain::window::Calendar;
+use crate::gate::{GateRules, LedgerRules};
+
+/// The most that `max_event_cost` may be: beyond it, sums of prices with 22
+/// decimals would not be exact.
+const MAX_EVENT_COST: Usd = Usd::from_nanos(100_000_000_000_000);
+
+/// The settings that services follow.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "bursar.example.toml documents each under the same name")]
+pub struct Rules {
+    pub users: UserDefaults,
+    pub teams: TeamDefaults,
+    pub keys: KeyDefaults,
+    pub key_bounds: KeyBounds,
+    pub generation: GenerationRules,
+    pub calendar: Calendar,
+    pub allow_custom_keys: bool,
+    pub allow_user_created_teams: bool,
+    pub team_admins_may_delete: bool,
+    pub self_serve_budgets: SelfServeBudgets,
+}
+
+impl Settings {
+    /// The settings that services follow.
+    ///
+    /// # Errors
+    /// [`ConfigError`] that names a setting which can't be.
+    pub fn rules(&self) -> Result<Rules, ConfigError> {
+        let user = &self.default_internal_user_params;
+        let team = &self.default_team_params;
+        let key = &self.default_key_generate_params;
+        let bound = &self.upperbound_key_generate_params;
+        check_limits("default_team_params", &[team.tpm_limit, team.rpm_limit])?;
+        check_limits("default_key_generate_params", &[key.tpm_limit, key.rpm_limit, key.max_parallel_requests])?;
+        check_limits(
+            "upperbound_key_generate_params",
+            &[bound.tpm_limit, bound.rpm_limit, bound.max_parallel_requests],
+        )?;
+        let teams = user.teams.iter().map(|id| {
+            TeamId::parse(id)
+                .map_err(|error| ConfigError(format!("default_internal_user_params.teams: {id:?} {error}")))
+        });
+        Ok(Rules {
+            users: UserDefaults {
+                user_role: user.user_role,
+                max_budget: user.max_budget,
+                budget_duration: user.budget_duration,
+                models: models("default_internal_user_params.models", &user.models, ListOwner::UserOrTeam)?,
+                team_ids: teams.collect::<Result<_, _>>()?,
+                max_internal_user_budget: self.max_internal_user_budget,
+                internal_user_budget_duration: self.internal_user_budget_duration,
+            },
+            teams: TeamDefaults {
+                max_budget: team.max_budget,
+                budget_duration: team.budget_duration,
+                tpm_limit: team.tpm_limit,
+                rpm_limit: team.rpm_limit,
+                member_permissions: team
+                    .member_permissions
+                    .as_ref()
+                    .map(|list| list.iter().copied().collect::<BTreeSet<_>>()),
+            },
+            keys: KeyDefaults {
+                max_budget: key.max_budget,
+                budget_duration: key.budget_duration,
+                duration: key.duration,
+                rates: Rates { tpm: key.tpm_limit, rpm: key.rpm_limit, parallel: key.max_parallel_requests },
+                models: models("default_key_generate_params.models", &key.models, ListOwner::PersonalKey)?,
+                metadata: key.metadata.clone(),
+            },
+            key_bounds: KeyBounds {
+                mode: self.upperbound_mode,
+                max_budget: bound.max_budget,
+                budget_duration: bound.budget_duration,
+                duration: bound.duration,
+                rates: Rates { tpm: bound.tpm_limit, rpm: bound.rpm_limit, parallel: bound.max_parallel_requests },
+            },
+            generation: generation(&self.key_generation_settings)?,
+            calendar: self.calendar(),
+            allow_custom_keys: self.allow_custom_keys,
+            allow_user_created_teams: self.allow_user_created_teams,
+            team_admins_may_delete: self.team_admins_may_delete,
+            self_serve_budgets: self.self_serve_budget_policy,
+        })
+    }
+
+    /// The settings that the hot path follows.
+    ///
+    /// # Errors
+    /// [`ConfigError`] that names a setting which can't be.
+    pub fn gate_rules(&self) -> Result<GateRules, ConfigError> {
+        let wrong = |text: &str| Err(ConfigError(format!("wrong setting: {text}")));
+        if !(10..=86_400).contains(&self.reservation_ttl.seconds()) {
+            return wrong("reservation_ttl must be between 10s and 24h");
+        }
+        if self.max_event_cost > MAX_EVENT_COST {
+            return wrong("max_event_cost must be at most \"100000\"");
+        }
+        if self.default_output_tokens < 0 {
+            return wrong("default_output_tokens must not be negative");
+        }
+        if self.directory_capacity == 0 || self.max_concurrent_requests == 0 || self.database_max_connections == 0 {
+            return wrong("directory_capacity, max_concurrent_requests and database_max_connections must not be 0");
+        }
+        Ok(GateRules {
+            ledger: LedgerRules {
+                calendar: self.calendar(),
+                lease_seconds: self.lease_ttl.seconds(),
+                reservation_seconds: self.reservation_ttl.seconds(),
+            },
+            default_output_tokens: self.default_output_tokens,
+            unpriced_reserve: self.unpriced_reserve,
+            prices: PriceRules {
+                deny_unknown_models: self.deny_unknown_models,
+                deny_unpriced_models: self.deny_unpriced_models,
+            },
+            costs: CostRules { max_event_cost: self.max_event_cost, require_price: self.require_price },
+            max_event_age_seconds: self.max_event_age.seconds(),
+            user_budget_on_team_keys: self.user_budget_on_team_keys,
+            directory_capacity: self.directory_capacity,
+        })
+    }
+
+    fn calendar(&self) -> Calendar {
+        Calendar { zone: self.time_zone, day_start: self.budget_reset_time }
+    }
+}
+
+fn check_limits(setting: &str, limits: &[Option<i64>]) -> Result<(), ConfigError> {
+    if limits.iter().flatten().any(|limit| *limit < 0) {
+        return Err(ConfigError(format!("wrong setting: the limits of {setting} must not be negative")));
+    }
+    Ok(())
+}
+
+fn models(setting: &str, names: &[String], owner: ListOwner) -> Result<ModelList, ConfigError> {
+    let mut violations: Vec<Violation> = Vec::new();
+    let list = ModelList::parse(names, owner, setting, &mut violations);
+    match violations.first() {
+        None => Ok(list),
+        Some(violation) => Err(ConfigError(format!("wrong setting: {} {}", violation.field, violation.description))),
+    }
+}
+
+fn generation(params: &GenerationParams) -> Result<GenerationRules, ConfigError> {
+    let GenerationParams { team_key_generation: team, personal_key_generation: personal } = params;
+    let every = team.required_params.iter().chain(&personal.required_params);
+    if let Some(name) = every.into_iter().find(|name| !REQUIRABLE_FIELDS.contains(&name.as_str())) {
+        let list = REQUIRABLE_FIELDS.join(", ");
+        return Err(ConfigError(format!(
+            "wrong setting: key_generation_settings requires {name:?}, which is none of {list}"
+        )));
+    }
+    let defaults = GenerationRules::default();
+    Ok(GenerationRules {
+        team_roles: team.allowed_team_member_roles.clone().unwrap_or(defaults.team_roles),
+        team_required: team.required_params.clone(),
+        user_roles: personal.allowed_user_roles.clone().unwrap_or(defaults.user_roles),
+        personal_required: personal.required_params.clone(),
+    })
+}

@@ -1,0 +1,226 @@
+//! Sources of settings: defaults, file, environment, flags.
+
+use std::path::{Path, PathBuf};
+
+use figment::providers::{Format, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+
+use super::{ConfigError, Settings};
+
+/// What every variable begins with.
+const PREFIX: &str = "BURSAR_";
+
+/// The variable that names the file.
+const FILE_VARIABLE: &str = "BURSAR_CONFIG";
+
+/// The file that is read if it is there and no other is named.
+const DEFAULT_FILE: &str = "bursar.toml";
+
+/// The documented example is the one place that has the defaults.
+pub const EXAMPLE: &str = include_str!("../../bursar.example.toml");
+
+/// A setting as the example documents it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Documented {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub about: String,
+    /// Whether it is a table of values.
+    pub is_table: bool,
+}
+
+/// Every setting, from the example: a paragraph of comment, then the setting,
+/// which is commented out if it has no default.
+pub fn documented() -> Vec<Documented> {
+    let mut settings = Vec::new();
+    for paragraph in EXAMPLE.split("\n\n") {
+        let lines: Vec<&str> = paragraph.lines().collect();
+        let Some((last, comment)) = lines.split_last() else { continue };
+        let Some((name, value)) = last.trim_start_matches("# ").split_once(" = ") else { continue };
+        let about = comment.iter().map(|line| line.trim_start_matches("# ")).collect::<Vec<_>>().join(" ");
+        settings.push(Documented { name, about, is_table: value == "{}" });
+    }
+    settings
+}
+
+/// A value from a flag or a variable.
+struct Given {
+    source: String,
+    name: &'static str,
+    value: Value,
+}
+
+impl Provider for Given {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.source.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(Dict::from([(self.name.to_owned(), self.value.clone())])))
+    }
+}
+
+impl Given {
+    fn parse(setting: &Documented, source: String, text: &str) -> Result<Self, ConfigError> {
+        let value = if setting.is_table {
+            let line = format!("value = {text}");
+            let parsed = Figment::from(Toml::string(&line)).extract_inner::<Value>("value");
+            parsed.map_err(|error| ConfigError(format!("{source}: {error}")))?
+        } else {
+            Value::from(text)
+        };
+        Ok(Self { source, name: setting.name, value })
+    }
+}
+
+/// Reads the settings. `flags` are pairs of name and value; `file` is the file
+/// that a flag names.
+///
+/// # Errors
+/// [`ConfigError`] that names the setting and where it was given.
+pub fn load(flags: &[(String, String)], file: Option<PathBuf>) -> Result<Settings, ConfigError> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    let variables: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    load_from(flags, file, &variables)
+}
+
+fn load_from(
+    flags: &[(String, String)],
+    file: Option<PathBuf>,
+    variables: &[(String, String)],
+) -> Result<Settings, ConfigError> {
+    let known = documented();
+    let named = variables.iter().find(|(name, _)| name == FILE_VARIABLE).map(|(_, path)| PathBuf::from(path));
+    let mut figment = Figment::from(Toml::string(EXAMPLE)).merge(file_provider(file.or(named))?);
+    for (variable, text) in variables.iter().filter(|(name, _)| name != FILE_VARIABLE) {
+        let name = variable.trim_start_matches(PREFIX).to_lowercase();
+        let setting = known.iter().find(|setting| setting.name == name);
+        let setting = setting.ok_or_else(|| unknown(&format!("the variable {variable}"), &name, &known))?;
+        figment = figment.merge(Given::parse(setting, format!("the variable {variable}"), text)?);
+    }
+    for (name, text) in flags {
+        let setting = known.iter().find(|setting| setting.name == *name);
+        let setting = setting.ok_or_else(|| unknown(&format!("the flag --{name}"), name, &known))?;
+        figment = figment.merge(Given::parse(setting, format!("the flag --{name}"), text)?);
+    }
+    figment.extract().map_err(|error| {
+        let told = error.into_iter().map(|error| tell(&error)).collect::<Vec<_>>();
+        ConfigError(told.join("\n"))
+    })
+}
+
+/// An error with the setting and where it was given.
+fn tell(error: &figment::Error) -> String {
+    let path = error.path.join(".");
+    let setting = if path.is_empty() { String::new() } else { format!(" {path}") };
+    let source = error.metadata.as_ref().map(|metadata| match &metadata.source {
+        Some(source) => format!(", in {source}"),
+        None => format!(", from {}", metadata.name),
+    });
+    format!("wrong setting{setting}: {}{}", error.kind, source.unwrap_or_default())
+}
+
+fn file_provider(named: Option<PathBuf>) -> Result<figment::providers::Data<Toml>, ConfigError> {
+    match named {
+        Some(path) if path.is_file() => Ok(Toml::file_exact(path)),
+        Some(path) => Err(ConfigError(format!("the file with settings, {}, can't be found", path.display()))),
+        None if Path::new(DEFAULT_FILE).is_file() => Ok(Toml::file_exact(DEFAULT_FILE)),
+        None => Ok(Toml::string("")),
+    }
+}
+
+fn unknown(source: &str, name: &str, known: &[Documented]) -> ConfigError {
+    let near = known.iter().find(|setting| strsim(setting.name, name));
+    let hint = near.map(|setting| format!("; did you mean {}?", setting.name)).unwrap_or_default();
+    ConfigError(format!("{source} is no setting of Bursar{hint}"))
+}
+
+/// Whether two names differ by a slip: the same letters but for two.
+fn strsim(left: &str, right: &str) -> bool {
+    let missing = |from: &str, of: &str| from.chars().filter(|c| !of.contains(*c)).count();
+    left.len().abs_diff(right.len()) <= 2
+        && missing(left, right) + missing(right, left) <= 2
+        && left.chars().next() == right.chars().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_example_is_the_default_and_documents_everything() {
+        let settings = load_from(&[], None, &[]).expect("the example is valid");
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:50051");
+        assert_eq!(settings.master_key.map(|key| key.0), None);
+        let documented = documented();
+        assert!(documented.iter().all(|setting| setting.about.len() > 10), "{documented:?}");
+        let names: Vec<&str> = documented.iter().map(|setting| setting.name).collect();
+        // serde names every field of the struct when it meets an unknown one.
+        let error = Figment::from(Toml::string(EXAMPLE))
+            .merge(Toml::string("nonsense = 1"))
+            .extract::<Settings>()
+            .expect_err("an unknown setting")
+            .kind
+            .to_string();
+        let fields: Vec<&str> = error.split('`').skip(4).step_by(2).filter(|name| !name.is_empty()).collect();
+        assert_eq!(names, fields, "the example has every setting, in the order of the struct");
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment() {
+        let variables = pairs(&[("BURSAR_LISTEN", "127.0.0.1:1"), ("BURSAR_LOG_LEVEL", "debug")]);
+        let settings = load_from(&pairs(&[("listen", "127.0.0.1:2")]), None, &variables).expect("valid");
+        assert_eq!((settings.listen.port(), settings.log_level.as_str()), (2, "debug"));
+    }
+
+    #[test]
+    fn values_mean_the_same_however_they_are_written() {
+        let variables = pairs(&[
+            ("BURSAR_MAX_EVENT_COST", "12.5"),
+            ("BURSAR_DENY_UNKNOWN_MODELS", "true"),
+            ("BURSAR_DATABASE_MAX_CONNECTIONS", "7"),
+            ("BURSAR_BUDGET_RESET_TIME", "12:30"),
+            ("BURSAR_DEFAULT_TEAM_PARAMS", r#"{ max_budget = "3", rpm_limit = 5, member_permissions = ["KEY_LIST"] }"#),
+        ]);
+        let settings = load_from(&[], None, &variables).expect("valid");
+        assert_eq!(settings.max_event_cost.to_string(), "12.5");
+        assert!(settings.deny_unknown_models);
+        assert_eq!(settings.database_max_connections, 7);
+        assert_eq!(settings.budget_reset_time.to_string(), "12:30:00");
+        let team = &settings.default_team_params;
+        assert_eq!((team.max_budget.map(|usd| usd.to_string()), team.rpm_limit), (Some("3".to_owned()), Some(5)));
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        for (variable, value, named) in [
+            ("BURSAR_LISTEN", "nowhere", "listen"),
+            ("BURSAR_TIME_ZONE", "Mars/Olympus", "time_zone"),
+            ("BURSAR_RESERVATION_TTL", "soon", "reservation_ttl"),
+            ("BURSAR_MAX_EVENT_COST", "1e3", "max_event_cost"),
+            ("BURSAR_DENY_UNKNOWN_MODELS", "perhaps", "deny_unknown_models"),
+            ("BURSAR_DATABSE_URL", "x", "did you mean database_url"),
+            ("BURSAR_DEFAULT_TEAM_PARAMS", "{ max_bugdet = \"1\" }", "max_bugdet"),
+            ("BURSAR_DEFAULT_TEAM_PARAMS", "{ max_budget = 1.5 }", "max_budget"),
+        ] {
+            let error = load_from(&[], None, &pairs(&[(variable, value)])).expect_err("refused").to_string();
+            let by_path = variable.trim_start_matches("BURSAR_").to_lowercase();
+            assert!(error.contains(named), "{variable}: {error}");
+            assert!(error.contains(variable) || error.contains(&by_path), "{variable}: {error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let variables =
+            pairs(&[("BURSAR_MASTER_KEY", "sk-very-secret"), ("BURSAR_DATABASE_URL", "postgres://u:pw@h/d")]);
+        let printed = format!("{:?}", load_from(&[], None, &variables).expect("valid"));
+        assert!(!printed.contains("very-secret") && !printed.contains("pw@"), "{printed}");
+    }
+}

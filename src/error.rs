@@ -1,0 +1,278 @@
+//! Errors: any failure to one gRPC status, with a code, a reason and details
+//! for programs, and words for people.
+//!
+//! What a client is told and what the log is told are two fields: a cause with
+//! SQL, paths or values in it never leaves the process.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::domain::fault::{Refusal, RefusalKind, Violation};
+use crate::domain::reason::Reason;
+use crate::store::StoreError;
+
+/// Who refuses, in `ErrorInfo.domain`.
+const DOMAIN: &str = "bursar";
+
+/// How long a client should wait before it asks an unavailable server again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Why a request fails.
+#[derive(Debug)]
+pub enum Error {
+    /// Fields break rules: all of them at once.
+    Invalid(Vec<Violation>),
+    /// The caller is not known.
+    Unauthenticated {
+        /// Why, by name.
+        reason: Reason,
+        /// Why, in words.
+        message: &'static str,
+        /// Values for programs.
+        metadata: Vec<(&'static str, String)>,
+    },
+    /// The request is well-formed and refused.
+    Refused(Refusal),
+    /// Other writers were in the way, several times over.
+    Contended {
+        /// For the log.
+        cause: String,
+    },
+    /// There are too many requests.
+    Exhausted {
+        /// Why, by name.
+        reason: Reason,
+        /// Why, in words.
+        message: &'static str,
+    },
+    /// It took too long.
+    DeadlineExceeded,
+    /// The server or its database can't answer now.
+    Unavailable {
+        /// Why, by name.
+        reason: Reason,
+        /// For the log.
+        cause: String,
+    },
+    /// A fault of Bursar.
+    Internal {
+        /// For the log.
+        cause: String,
+    },
+}
+
+impl Error {
+    /// One field that breaks a rule.
+    pub fn invalid(violation: Violation) -> Self {
+        Self::Invalid(vec![violation])
+    }
+
+    /// A fault that can't happen, and did.
+    pub fn internal(cause: impl ToString) -> Self {
+        Self::Internal { cause: cause.to_string() }
+    }
+
+    /// Tells the log what the client is not told; the one place where a failure
+    /// is logged.
+    pub fn log(&self, request_id: &str) {
+        match self {
+            Self::Internal { cause } => tracing::error!(request_id, cause, "a request failed by a fault of Bursar"),
+            Self::Unavailable { cause, .. } => tracing::warn!(request_id, cause, "a request could not be served"),
+            Self::Contended { cause } => tracing::info!(request_id, cause, "a request lost against other writers"),
+            Self::Invalid(_)
+            | Self::Unauthenticated { .. }
+            | Self::Refused(_)
+            | Self::Exhausted { .. }
+            | Self::DeadlineExceeded => {}
+        }
+    }
+
+    /// The error as the client sees it.
+    pub fn to_status(&self) -> Status {
+        let Told { code, reason, message, metadata, mut details } = self.told();
+        let metadata: HashMap<String, String> =
+            metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        details.set_error_info(reason.as_str(), DOMAIN, metadata);
+        Status::with_error_details(code, message, details)
+    }
+
+    fn told(&self) -> Told {
+        match self {
+            Self::Invalid(violations) => invalid(violations),
+            Self::Unauthenticated { reason, message, metadata } => {
+                Told { metadata: metadata.clone(), ..Told::new(Code::Unauthenticated, *reason, *message) }
+            }
+            Self::Refused(refusal) => refused(refusal),
+            Self::Contended { .. } => {
+                let message = "other changes of the same objects were in the way; repeat the call";
+                Told::new(Code::Aborted, Reason::TooManyWriters, message).retry()
+            }
+            Self::Exhausted { reason, message } => Told::new(Code::ResourceExhausted, *reason, *message).retry(),
+            Self::DeadlineExceeded => {
+                Told::new(Code::DeadlineExceeded, Reason::DeadlineExceeded, "the call took too long and was given up")
+            }
+            Self::Unavailable { reason, .. } => {
+                let message = match reason {
+                    Reason::ShuttingDown => "the server is shutting down; repeat the call at another",
+                    _ => "the database can't be reached; repeat the call",
+                };
+                Told::new(Code::Unavailable, *reason, message).retry()
+            }
+            Self::Internal { .. } => {
+                let message = "a fault of Bursar; its log has the cause under this request's id";
+                Told::new(Code::Internal, Reason::InternalError, message)
+            }
+        }
+    }
+}
+
+/// The parts of a status.
+struct Told {
+    code: Code,
+    reason: Reason,
+    message: String,
+    metadata: Vec<(&'static str, String)>,
+    details: ErrorDetails,
+}
+
+impl Told {
+    fn new(code: Code, reason: Reason, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into(), metadata: Vec::new(), details: ErrorDetails::new() }
+    }
+
+    fn retry(mut self) -> Self {
+        self.details.set_retry_info(Some(RETRY));
+        self
+    }
+}
+
+fn invalid(violations: &[Violation]) -> Told {
+    let first = violations.first();
+    let message = match violations {
+        [] => "the request is invalid".to_owned(),
+        [only] => format!("{} {}", only.field, only.description),
+        [first, rest @ ..] => {
+            format!("{} {} (and {} more: see the details)", first.field, first.description, rest.len())
+        }
+    };
+    let reason = first.map_or(Reason::FieldInvalid, |violation| violation.reason);
+    let mut told = Told::new(Code::InvalidArgument, reason, message.trim_start());
+    told.details.set_bad_request(
+        violations
+            .iter()
+            .map(|violation| {
+                let mut told = FieldViolation::new(&violation.field, &violation.description);
+                violation.reason.as_str().clone_into(&mut told.reason);
+                told
+            })
+            .collect::<Vec<_>>(),
+    );
+    told
+}
+
+fn refused(refusal: &Refusal) -> Told {
+    let code = match refusal.kind {
+        RefusalKind::Denied => Code::PermissionDenied,
+        RefusalKind::NotFound => Code::NotFound,
+        RefusalKind::AlreadyExists => Code::AlreadyExists,
+        RefusalKind::Precondition => Code::FailedPrecondition,
+        RefusalKind::Aborted => Code::Aborted,
+    };
+    let mut told = Told::new(code, refusal.reason, refusal.message.as_str());
+    told.metadata.clone_from(&refusal.metadata);
+    // The standard detail holds one object: the first; the message names all.
+    if let Some((kind, name)) = refusal.resources.first() {
+        told.details.set_resource_info(*kind, name, "", &refusal.message);
+    }
+    if refusal.resources.len() > 1 {
+        let names: Vec<&str> = refusal.resources.iter().map(|(_, name)| name.as_str()).collect();
+        told.metadata.push(("names", names.join(",")));
+    }
+    told
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for Error {
+    /// A failure of the store that the caller did not expect. What it does
+    /// expect (a taken id, a stale row) it maps itself, by name.
+    fn from(error: StoreError) -> Self {
+        let cause = error.to_string();
+        match error {
+            StoreError::Unavailable(_) => Self::Unavailable { reason: Reason::StoreUnavailable, cause },
+            // A row that vanished or changed under a transaction is another
+            // transaction's doing.
+            StoreError::Contended(_) | StoreError::Stale | StoreError::Reference(_) => Self::Contended { cause },
+            StoreError::Taken(_) | StoreError::Broken(_) => Self::Internal { cause },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_code_reason_and_details() {
+        let violations = vec![
+            Violation::named("user.max_budget", Reason::SoftBudgetNotBelowMax, "must be larger"),
+            Violation::new("user.user_id", "must be short"),
+        ];
+        let refusal = |kind| {
+            let refusal = Refusal::not_found(Reason::UserNotFound, "user", ["a", "b"]);
+            Error::Refused(Refusal { kind, ..refusal.with("user_id", "a") })
+        };
+        let unavailable = |reason| Error::Unavailable { reason, cause: "SELECT secret".to_owned() };
+        for (error, code, reason) in [
+            (Error::Invalid(violations), Code::InvalidArgument, "SOFT_BUDGET_NOT_BELOW_MAX"),
+            (Error::Invalid(Vec::new()), Code::InvalidArgument, "FIELD_INVALID"),
+            (refusal(RefusalKind::Denied), Code::PermissionDenied, "USER_NOT_FOUND"),
+            (refusal(RefusalKind::NotFound), Code::NotFound, "USER_NOT_FOUND"),
+            (refusal(RefusalKind::AlreadyExists), Code::AlreadyExists, "USER_NOT_FOUND"),
+            (refusal(RefusalKind::Precondition), Code::FailedPrecondition, "USER_NOT_FOUND"),
+            (refusal(RefusalKind::Aborted), Code::Aborted, "USER_NOT_FOUND"),
+            (Error::DeadlineExceeded, Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+            (unavailable(Reason::StoreUnavailable), Code::Unavailable, "STORE_UNAVAILABLE"),
+            (unavailable(Reason::ShuttingDown), Code::Unavailable, "SHUTTING_DOWN"),
+            (Error::internal("SELECT secret"), Code::Internal, "INTERNAL_ERROR"),
+            (StoreError::Contended("SELECT secret".to_owned()).into(), Code::Aborted, "TOO_MANY_WRITERS"),
+            (StoreError::Broken("SELECT secret".to_owned()).into(), Code::Internal, "INTERNAL_ERROR"),
+            (StoreError::Unavailable("SELECT secret".to_owned()).into(), Code::Unavailable, "STORE_UNAVAILABLE"),
+        ] {
+            let status = error.to_status();
+            assert_eq!(status.code(), code, "{error:?}");
+            let details = status.get_error_details();
+            let info = details.error_info().expect("an ErrorInfo");
+            assert_eq!((info.domain.as_str(), info.reason.as_str()), ("bursar", reason), "{error:?}");
+            assert!(!status.message().is_empty() && !format!("{status:?}").contains("SELECT"), "{status:?}");
+            assert_eq!(
+                details.retry_info().is_some(),
+                matches!(code, Code::Unavailable) || reason == "TOO_MANY_WRITERS"
+            );
+        }
+    }
+
+    #[test]
+    fn every_bad_field_is_named() {
+        let violations =
+            vec![Violation::new("a", "must be x"), Violation::named("b[1].c", Reason::KeyMalformed, "must be y")];
+        let status = Error::Invalid(violations).to_status();
+        assert_eq!(status.message(), "a must be x (and 1 more: see the details)");
+        let details = status.get_error_details();
+        let fields: Vec<_> = details
+            .bad_request()
+            .expect("a BadRequest")
+            .field_violations
+            .iter()
+            .map(|violation| (violation.field.as_str(), violation.description.as_str(), violation.reason.as_str()))
+            .collect();
+        assert_eq!(fields, [("a", "must be x", "FIELD_INVALID"), ("b[1].c", "must be y", "KEY_MALFORMED")]);
+    }
+}

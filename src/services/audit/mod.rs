@@ -1,0 +1,23 @@
+//! `AuditService`: a table of contents.
+
+mod list;
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::{App, read};
+use crate::pb;
+
+/// The service.
+pub(super) struct Audit(pub(super) Arc<App>);
+
+#[tonic::async_trait]
+impl pb::audit_service_server::AuditService for Audit {
+    async fn list_audit_entries(
+        &self,
+        request: Request<pb::ListAuditEntriesRequest>,
+    ) -> Result<Response<pb::ListAuditEntriesResponse>, Status> {
+        read(&self.0, request, list::list_audit_entries).await
+    }
+}

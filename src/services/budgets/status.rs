@@ -1,0 +1,115 @@
+//! `GetBudgetStatus`: every budget and limit that would bind a call.
+
+use crate::auth::Reach;
+use crate::domain::account::{AccountId, Line};
+use crate::domain::fault::{Refusal, Violation};
+use crate::domain::identity::Identity;
+use crate::domain::ids::{TeamId, UserId};
+use crate::domain::reason::Reason;
+use crate::domain::secret::KeyHash;
+use crate::error::Error;
+use crate::pb;
+use crate::pb::get_budget_status_request::Subject;
+use crate::services::Ctx;
+use crate::services::wire::access::{sees_user, standing_to_key, visible_team};
+use crate::services::wire::faults::Faults;
+use crate::services::wire::{budget, key_ref, text};
+
+/// Shows budgets and limits.
+pub(super) async fn get_budget_status(
+    ctx: Ctx,
+    request: pb::GetBudgetStatusRequest,
+) -> Result<pb::GetBudgetStatusResponse, Error> {
+    let mut faults = Faults::default();
+    match request.subject {
+        None => {
+            let own = ctx.caller.key().map(|key| key.key_hash);
+            let Some(hash) = own else {
+                let rule = "or user_id or team_id is required: the master key is no virtual key";
+                return Err(Error::invalid(Violation::named("key", Reason::CallerHasNoKey, rule)));
+            };
+            of_key(&ctx, &hash).await
+        }
+        Some(Subject::Key(key)) => {
+            let hash = key_ref::required("key", &key, &mut faults);
+            faults.finish()?;
+            of_key(&ctx, &hash.ok_or_else(|| Error::internal("a key reference vanished"))?).await
+        }
+        Some(Subject::UserId(id)) => {
+            let id = text::required_id("user_id", &id, UserId::parse, &mut faults);
+            faults.finish()?;
+            of_user(&ctx, &id.ok_or_else(|| Error::internal("a user id vanished"))?).await
+        }
+        Some(Subject::TeamId(id)) => {
+            let id = text::required_id("team_id", &id, TeamId::parse, &mut faults);
+            faults.finish()?;
+            of_team(&ctx, &id.ok_or_else(|| Error::internal("a team id vanished"))?).await
+        }
+    }
+}
+
+async fn of_key(ctx: &Ctx, hash: &KeyHash) -> Result<pb::GetBudgetStatusResponse, Error> {
+    let not_found = || Refusal::not_found(Reason::KeyNotFound, "key", [hash]);
+    let identity: Identity = ctx.app.gate.directory().find(hash, ctx.now).await?.ok_or_else(not_found)?;
+    let is_itself = ctx.caller.key_id() == Some(identity.key.key_id);
+    if !is_itself && !ctx.scope.is_all() {
+        let view = ctx.app.store.view();
+        let key = view.find_key(hash).await?.ok_or_else(not_found)?;
+        if !standing_to_key(ctx, view, &key).await?.sees() {
+            return Err(not_found().into());
+        }
+    }
+    standings(ctx, &ctx.app.gate.binding_lines(&identity)).await
+}
+
+async fn of_user(ctx: &Ctx, id: &UserId) -> Result<pb::GetBudgetStatusResponse, Error> {
+    let view = ctx.app.store.view();
+    let not_found = || Refusal::not_found(Reason::UserNotFound, "user", [id]);
+    if !sees_user(ctx, view, id).await? {
+        return Err(not_found().into());
+    }
+    let user = view.find_user(id).await?.ok_or_else(not_found)?;
+    let on_all_keys = ctx.app.gate.rules().user_budget_on_team_keys;
+    let account = if on_all_keys { AccountId::user(id) } else { AccountId::user_personal(id) };
+    let budget = line(&account, &user.budget, &user.rates, true, false);
+    let of_all = AccountId::user(id);
+    let rates = line(&of_all, &user.budget, &user.rates, false, true);
+    let (budgets, _) = ctx.app.gate.standings(&[budget], ctx.now).await?;
+    let (_, rates) = ctx.app.gate.standings(&[rates], ctx.now).await?;
+    Ok(pb::GetBudgetStatusResponse {
+        budgets: budgets.iter().map(budget::to_wire).collect(),
+        rate_limits: rates.iter().map(budget::rate_to_wire).collect(),
+    })
+}
+
+async fn of_team(ctx: &Ctx, id: &TeamId) -> Result<pb::GetBudgetStatusResponse, Error> {
+    let view = ctx.app.store.view();
+    let team = if ctx.scope.has(Reach::All) {
+        let team = view.find_team(id).await?;
+        team.ok_or_else(|| Refusal::not_found(Reason::TeamNotFound, "team", [id]))?
+    } else {
+        visible_team(ctx, view, id).await?.0
+    };
+    let account = AccountId::team(id);
+    standings(ctx, &[line(&account, &team.budget, &team.rates, true, true)]).await
+}
+
+fn line<'a>(
+    account: &'a AccountId,
+    budget: &'a crate::domain::limit::Budget,
+    rates: &'a crate::domain::limit::Rates,
+    budget_binds: bool,
+    rates_bind: bool,
+) -> Line<'a> {
+    Line { account, budget, rates, budget_binds, rates_bind }
+}
+
+async fn standings(ctx: &Ctx, lines: &[Line<'_>]) -> Result<pb::GetBudgetStatusResponse, Error> {
+    let (mut budgets, rates) = ctx.app.gate.standings(lines, ctx.now).await?;
+    // A user's rates bind where its budget may not.
+    budgets.retain(|standing| lines.iter().any(|line| line.budget_binds && *line.account == standing.account));
+    Ok(pb::GetBudgetStatusResponse {
+        budgets: budgets.iter().map(budget::to_wire).collect(),
+        rate_limits: rates.iter().map(budget::rate_to_wire).collect(),
+    })
+}

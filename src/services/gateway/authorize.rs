@@ -1,0 +1,171 @@
+//! Authorize: may this key call this model now?
+
+use std::hash::BuildHasher;
+
+use foldhash::quality::FixedState;
+use prost::Message;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::decision::DenyReason;
+use crate::domain::fault::{Refusal, Violation};
+use crate::domain::models::MODEL_NAME_MAX_BYTES;
+use crate::domain::pricing::counts::COUNT_MAX;
+use crate::domain::reason::Reason;
+use crate::domain::secret::{KeyHash, SECRET_PREFIX};
+use crate::error::Error;
+use crate::gate::{AuthorizeError, Call, Decision, Estimate};
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::faults::Faults;
+use crate::services::wire::{budget, instant, record_error, text};
+
+/// Decides about a model call.
+pub(super) async fn authorize(ctx: Ctx, request: pb::AuthorizeRequest) -> Result<pb::AuthorizeResponse, Error> {
+    let estimate = parse(&request)?;
+    let Some(key) = calling_key(&ctx, &request)? else { return Ok(unknown_key()) };
+    let call = Call {
+        caller: ctx.caller.ticket_tag(),
+        key,
+        model: &request.model,
+        estimate,
+        reserve: request.reserve.then_some(request.request_id.as_str()),
+        payload: if request.reserve { FixedState::default().hash_one(request.encode_to_vec()) } else { 0 },
+    };
+    let decision = ctx.app.gate.authorize(&call, ctx.now).await.map_err(explain)?;
+    Ok(render(decision, request.customer_id, ctx.now))
+}
+
+fn parse(request: &pb::AuthorizeRequest) -> Result<Estimate, Error> {
+    let mut faults = Faults::default();
+    if request.model.is_empty() || request.model.len() > MODEL_NAME_MAX_BYTES {
+        faults.add("model", format!("must have 1-{MODEL_NAME_MAX_BYTES} bytes"));
+    }
+    text::check("customer_id", &request.customer_id, text::LABEL_MAX_BYTES, &mut faults);
+    text::tags("tags", &request.tags, &mut faults);
+    if request.reserve && request.request_id.is_empty() {
+        faults.add("request_id", "is required with reserve");
+    }
+    text::request_id("request_id", &request.request_id, &mut faults);
+    if !request.key.is_empty() && !request.key_hash.is_empty() {
+        faults.add("key_hash", "must not be set together with key");
+    }
+    let mut tokens = |field: &str, count: Option<i64>| {
+        if count.is_some_and(|count| !(0..=COUNT_MAX).contains(&count)) {
+            faults.add(field, format!("must be 0-{COUNT_MAX}"));
+        }
+        count
+    };
+    let input_tokens = tokens("estimated_input_tokens", request.estimated_input_tokens);
+    let max_output_tokens = tokens("max_output_tokens", request.max_output_tokens);
+    let cost = faults.money("estimated_cost", request.estimated_cost.as_ref());
+    faults.finish()?;
+    Ok(Estimate { cost, input_tokens, max_output_tokens })
+}
+
+/// The key that the call is about; `None` if the client sent no secret at all.
+fn calling_key(ctx: &Ctx, request: &pb::AuthorizeRequest) -> Result<Option<KeyHash>, Error> {
+    let own = ctx.caller.key().map(|key| key.key_hash);
+    if request.key.is_empty() && request.key_hash.is_empty() {
+        return if let Some(own) = own.filter(|_| !ctx.caller.is_gateway()) {
+            Ok(Some(own))
+        } else {
+            let rule = "is required: your credential does not call models itself";
+            Err(Error::invalid(Violation::named("key", Reason::KeyRequired, rule)))
+        };
+    }
+    if !request.key_hash.is_empty() {
+        if !ctx.scope.is_all() {
+            return Err(not_your_key("only gateway keys and proxy admins ask by hash"));
+        }
+        let malformed = |error| Error::invalid(Violation::named("key_hash", Reason::KeyMalformed, error));
+        return request.key_hash.parse().map(Some).map_err(malformed);
+    }
+    // Whatever else a client types is no key; a hash is none either, for it is
+    // shown in lists and logs.
+    let hash = request.key.starts_with(SECRET_PREFIX).then(|| KeyHash::of(&request.key));
+    if !ctx.scope.is_all() && hash != own {
+        return Err(not_your_key("a key asks about itself only"));
+    }
+    Ok(hash)
+}
+
+fn not_your_key(message: &str) -> Error {
+    Refusal::denied(Reason::NotYourKey, message).into()
+}
+
+fn explain(error: AuthorizeError) -> Error {
+    match error {
+        AuthorizeError::RequestIdReused => {
+            let message = "request_id was used for another request; use a new one";
+            Refusal::exists(Reason::RequestIdReused, message).into()
+        }
+        AuthorizeError::Store(error) => error.into(),
+        AuthorizeError::Booking(error) => record_error::not_booked(error),
+    }
+}
+
+fn unknown_key() -> pb::AuthorizeResponse {
+    pb::AuthorizeResponse {
+        decision: pb::Decision::Deny.into(),
+        deny_reason: pb::DenyReason::KeyUnknown.into(),
+        message: "no such key".to_owned(),
+        ..pb::AuthorizeResponse::default()
+    }
+}
+
+fn render(decision: Decision, customer_id: String, now: Timestamp) -> pb::AuthorizeResponse {
+    let identity = decision.identity.map(|identity| pb::CallIdentity {
+        key_hash: identity.key.key_hash.to_string(),
+        key_id: identity.key.key_id.to_string(),
+        user_id: identity.key.user_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        team_id: identity.key.team_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        customer_id,
+    });
+    let (reservation_id, expires_at) = decision.reservation.unzip();
+    let verdict = if decision.denial.is_some() { pb::Decision::Deny } else { pb::Decision::Allow };
+    let (deny_reason, deny_scope, message) = match decision.denial {
+        None => (pb::DenyReason::Unspecified, pb::BudgetScope::Unspecified, String::new()),
+        Some(denial) => (
+            reason_to_wire(denial.reason),
+            denial.scope.map_or(pb::BudgetScope::Unspecified, budget::scope_to_wire),
+            denial.message,
+        ),
+    };
+    pb::AuthorizeResponse {
+        decision: verdict.into(),
+        deny_reason: deny_reason.into(),
+        deny_scope: deny_scope.into(),
+        message,
+        resolved_model: decision.resolved_model,
+        identity,
+        budgets: decision.budgets.iter().map(budget::to_wire).collect(),
+        rate_limits: decision.rates.iter().map(budget::rate_to_wire).collect(),
+        reservation_id: reservation_id.unwrap_or_default(),
+        reservation_expires_at: expires_at.map(instant::to_wire),
+        retry_after: decision.retry_at.map(|at| wait(at, now)),
+    }
+}
+
+/// How long it is until an instant.
+fn wait(until: Timestamp, now: Timestamp) -> prost_types::Duration {
+    let micros = until.micros_since(now).max(0);
+    let nanos = i32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0);
+    prost_types::Duration { seconds: micros / 1_000_000, nanos }
+}
+
+const fn reason_to_wire(reason: DenyReason) -> pb::DenyReason {
+    match reason {
+        DenyReason::KeyUnknown => pb::DenyReason::KeyUnknown,
+        DenyReason::KeyBlocked => pb::DenyReason::KeyBlocked,
+        DenyReason::KeyExpired => pb::DenyReason::KeyExpired,
+        DenyReason::UserDeactivated => pb::DenyReason::UserDeactivated,
+        DenyReason::UserNotInTeam => pb::DenyReason::UserNotInTeam,
+        DenyReason::TeamBlocked => pb::DenyReason::TeamBlocked,
+        DenyReason::CallNotAllowed => pb::DenyReason::CallNotAllowed,
+        DenyReason::ModelUnknown => pb::DenyReason::ModelUnknown,
+        DenyReason::PriceUnknown => pb::DenyReason::PriceUnknown,
+        DenyReason::ModelNotAllowed => pb::DenyReason::ModelNotAllowed,
+        DenyReason::BudgetExceeded => pb::DenyReason::BudgetExceeded,
+        DenyReason::RateLimited => pb::DenyReason::RateLimited,
+    }
+}

@@ -1,0 +1,35 @@
+//! `GatewayService`: a table of contents.
+
+mod authorize;
+mod release;
+mod settle;
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::{App, read};
+use crate::pb;
+
+/// The service.
+pub(super) struct Gateway(pub(super) Arc<App>);
+
+// What these operations must finish, the gate's own task finishes: a client
+// that goes away only stops the waiting.
+#[tonic::async_trait]
+impl pb::gateway_service_server::GatewayService for Gateway {
+    async fn authorize(
+        &self,
+        request: Request<pb::AuthorizeRequest>,
+    ) -> Result<Response<pb::AuthorizeResponse>, Status> {
+        read(&self.0, request, authorize::authorize).await
+    }
+
+    async fn settle(&self, request: Request<pb::SettleRequest>) -> Result<Response<pb::SettleResponse>, Status> {
+        read(&self.0, request, settle::settle).await
+    }
+
+    async fn release(&self, request: Request<pb::ReleaseRequest>) -> Result<Response<pb::ReleaseResponse>, Status> {
+        read(&self.0, request, release::release).await
+    }
+}

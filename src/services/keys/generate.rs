@@ -1,0 +1,253 @@
+//! `GenerateKey`: a key and, once, its secret.
+
+use crate::auth::Reach;
+use crate::domain::fault::Refusal;
+use crate::domain::ids::{TeamId, new_uuid};
+use crate::domain::key::KeyType;
+use crate::domain::key_rules::{Adjusted, Lifetime, NewKey, keep_below_ceiling};
+use crate::domain::money::Usd;
+use crate::domain::reason::Reason;
+use crate::domain::role::{MemberPermission, TeamRole};
+use crate::domain::secret::Secret;
+use crate::domain::team::Team;
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::access::{TeamStanding, not_your_user, visible_team};
+use crate::services::wire::answer::{Answer, Slot, once};
+use crate::services::wire::correction::{Owner, set_spend};
+use crate::services::wire::faults::Faults;
+use crate::services::wire::{key, new_key, secret, taken, text};
+use crate::store::{Constraint, Spend, StoredKey};
+
+use super::rules;
+
+/// A valid request.
+struct Command {
+    new: NewKey,
+    is_service_account: bool,
+    secret: Option<Secret>,
+    spend: Option<Usd>,
+}
+
+/// Makes a key.
+pub(super) async fn generate_key(ctx: Ctx, request: pb::GenerateKeyRequest) -> Result<pb::GenerateKeyResponse, Error> {
+    let command = parse(&ctx, &request)?;
+    once(&ctx, &request.request_id, &request, |slot| generate(&ctx, command, slot)).await
+}
+
+fn parse(ctx: &Ctx, request: &pb::GenerateKeyRequest) -> Result<Command, Error> {
+    let mut faults = Faults::default();
+    let no_key = pb::Key::default();
+    let sent = request.key.as_ref().unwrap_or(&no_key);
+    text::request_id("request_id", &request.request_id, &mut faults);
+    let mut new = new_key::take(sent, request.duration.as_ref(), "key.", &mut faults);
+    if request.service_account {
+        if new.user_id.is_some() {
+            faults.add("key.user_id", "must be absent: a service account has no owner");
+        }
+        if sent.team_id.as_ref().is_none_or(String::is_empty) {
+            faults.add("key.team_id", "is required: a service account belongs to a team");
+        }
+    } else if new.service_account_id.is_some() {
+        faults.add("key.service_account_id", "can be set on service accounts only");
+    }
+    if new.key_type == KeyType::Gateway {
+        check_gateway(&new, &mut faults);
+    }
+    let secret = request.new_secret.as_ref().filter(|secret| !secret.is_empty());
+    let secret = secret.and_then(|secret| faults.take("new_secret", Secret::chosen(secret)));
+    let spend = faults.money("key.spend", sent.spend.as_ref());
+    require(ctx, &new, &mut faults);
+    faults.finish()?;
+    choose_owner(ctx, &mut new, request.service_account);
+    Ok(Command { new, is_service_account: request.service_account, secret, spend })
+}
+
+/// A sidecar's credential belongs to nobody and spends nothing.
+fn check_gateway(new: &NewKey, faults: &mut Faults) {
+    let set = [
+        ("key.user_id", new.user_id.is_some()),
+        ("key.team_id", new.team_id.is_some()),
+        ("key.max_budget", new.max_budget.is_some()),
+        ("key.soft_budget", new.soft_budget.is_some()),
+        ("key.budget_duration", new.budget_duration.is_some()),
+    ];
+    for (field, _) in set.into_iter().filter(|(_, set)| *set) {
+        faults.add(field, "must be absent: a gateway key has no owner, no team and no budget");
+    }
+}
+
+/// Who leaves the owner out means itself, unless it is an admin.
+fn choose_owner(ctx: &Ctx, new: &mut NewKey, is_service_account: bool) {
+    if new.user_id.is_none() && !is_service_account && !ctx.caller.is_proxy_admin() {
+        new.user_id = ctx.caller.user_id().cloned();
+    }
+    if is_service_account && new.service_account_id.is_none() {
+        new.service_account_id = Some(new.key_alias.clone().unwrap_or_else(|| new_uuid().to_string()));
+    }
+}
+
+/// The setting `key_generation_settings` may require fields; not of admins.
+fn require(ctx: &Ctx, new: &NewKey, faults: &mut Faults) {
+    if !ctx.caller.is_proxy_admin() {
+        let generation = &ctx.app.rules.generation;
+        let required = if new.team_id.is_some() { &generation.team_required } else { &generation.personal_required };
+        new_key::require(new, required, "key.", faults);
+    }
+}
+
+async fn generate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::GenerateKeyResponse, Error> {
+    let Command { mut new, is_service_account, secret, spend } = command;
+    check_reserved(ctx, &new, secret.is_some(), spend.is_some())?;
+    let team = if let Some(id) = &new.team_id {
+        Some(check_team(ctx, &new, id, is_service_account).await?)
+    } else {
+        check_personal(ctx, &new)?;
+        None
+    };
+    check_owner(ctx, &new, team.as_ref()).await?;
+    let adjusted = shape(ctx, &mut new, team.as_ref())?;
+
+    let secret = match secret {
+        Some(secret) => secret,
+        None => secret::fresh_secret()?,
+    };
+    let key = new_key::issue(new, &secret, ctx.caller.name(), ctx.now);
+    let mut tx = ctx.begin().await?;
+    tx.insert_key(&key).await.map_err(|error| {
+        taken::explain(error, |constraint| key.key_alias.clone().filter(|_| constraint == Constraint::KeyAlias))
+    })?;
+    if let Some(spend) = spend {
+        set_spend(ctx, &mut tx, &Owner::Key(key.key_id), &key.budget, spend).await?;
+    }
+    let imported = spend.unwrap_or_default();
+    let spend = Spend { window: imported, lifetime: imported, ..Spend::default() };
+    let answer = pb::GenerateKeyResponse {
+        secret: secret.reveal().to_owned(),
+        key: Some(key::to_wire(&StoredKey { key, spend }, &ctx.app.rules.calendar, ctx.now)),
+        adjusted_fields: rules::adjusted_to_wire(adjusted),
+    };
+    slot.keep(ctx, &mut tx, &answer).await?;
+    ctx.commit(tx).await?;
+    Ok(answer)
+}
+
+/// Some values only a proxy admin sets.
+fn check_reserved(ctx: &Ctx, new: &NewKey, chooses_secret: bool, sets_spend: bool) -> Result<(), Refusal> {
+    if ctx.caller.is_proxy_admin() {
+        return Ok(());
+    }
+    if !new.allowed_routes.is_empty() {
+        return Err(rules::field_refused("allowed_routes"));
+    }
+    if matches!(new.key_type, KeyType::Management | KeyType::Gateway) {
+        return Err(rules::field_refused("key_type"));
+    }
+    if sets_spend {
+        return Err(rules::field_refused("spend"));
+    }
+    if chooses_secret && !ctx.app.rules.allow_custom_keys {
+        let message = "only proxy admins choose secrets (setting allow_custom_keys)";
+        return Err(Refusal::denied(Reason::CustomKeysDisabled, message));
+    }
+    Ok(())
+}
+
+/// May the caller make this key in this team?
+async fn check_team(ctx: &Ctx, new: &NewKey, id: &TeamId, is_service_account: bool) -> Result<Team, Error> {
+    let (team, standing) = visible_team(ctx, ctx.app.store.view(), id).await?;
+    let role = match standing {
+        TeamStanding::ProxyAdmin => return Ok(team),
+        TeamStanding::Admin => TeamRole::Admin,
+        TeamStanding::Member(_) | TeamStanding::Viewer | TeamStanding::Outsider => TeamRole::User,
+    };
+    if !ctx.app.rules.generation.team_roles.contains(&role) {
+        return Err(generation_refused(role.into()));
+    }
+    if role == TeamRole::Admin {
+        return Ok(team);
+    }
+    let is_ownerless = is_service_account || new.user_id.is_none();
+    let permission =
+        if is_ownerless { MemberPermission::KeyGenerateServiceAccount } else { MemberPermission::KeyGenerate };
+    if !ctx.scope.has(Reach::Permitted) || !standing.may(permission) {
+        let name: &'static str = permission.into();
+        let message = format!("the team does not permit {name} to its members");
+        let refusal = Refusal::denied(Reason::TeamPermissionMissing, message);
+        return Err(refusal.with("permission", name).with("team_id", id).into());
+    }
+    match &new.user_id {
+        Some(user) if !ctx.caller.is_user(user) => Err(not_your_user(user).into()),
+        _ => Ok(team),
+    }
+}
+
+/// May the caller make this key outside a team?
+fn check_personal(ctx: &Ctx, new: &NewKey) -> Result<(), Error> {
+    if ctx.caller.is_proxy_admin() {
+        return Ok(());
+    }
+    let Some(user) = ctx.caller.user().filter(|_| ctx.scope.has(Reach::Own)) else {
+        let message = "your role makes no keys outside a team";
+        return Err(Refusal::denied(Reason::RoleNotAllowed, message).with("rpc", ctx.rpc).into());
+    };
+    match &new.user_id {
+        Some(owner) if *owner != user.user_id => Err(not_your_user(owner).into()),
+        _ if !ctx.app.rules.generation.user_roles.contains(&user.role) => Err(generation_refused(user.role.into())),
+        _ => Ok(()),
+    }
+}
+
+fn generation_refused(role: &'static str) -> Error {
+    let message = format!("the setting key_generation_settings does not let the role {role} make such keys");
+    Refusal::denied(Reason::GenerationNotAllowed, message).with("role", role).into()
+}
+
+/// The owner must exist, be active, and be in the team.
+async fn check_owner(ctx: &Ctx, new: &NewKey, team: Option<&Team>) -> Result<(), Error> {
+    let Some(id) = &new.user_id else { return Ok(()) };
+    let view = ctx.app.store.view();
+    let user = rules::owner(view, id).await?;
+    if user.blocked {
+        let message = format!("user {:?} is blocked and gets no keys", id.as_str());
+        return Err(Refusal::precondition(Reason::UserDeactivated, message).about("user", id).into());
+    }
+    match team {
+        Some(team) => rules::check_membership(view, &team.team_id, id).await,
+        None if ctx.caller.is_proxy_admin() => Ok(()),
+        None => Ok(rules::check_models(&new.models, &user.models, "user")?),
+    }
+}
+
+/// Defaults, bounds, and what nobody can give away.
+fn shape(ctx: &Ctx, new: &mut NewKey, team: Option<&Team>) -> Result<Vec<Adjusted>, Error> {
+    if new.key_type == KeyType::Gateway {
+        return Ok(Vec::new());
+    }
+    if let Some(team) = team.filter(|_| new.user_id.is_some()) {
+        new.duration = new.duration.or(team.team_member_key_duration.map(Lifetime::For));
+    }
+    let mut adjusted = new_key::shape(new, &ctx.app.rules).map_err(Error::Invalid)?;
+    if !ctx.caller.is_proxy_admin() {
+        let ceiling = ctx.caller.key().and_then(|key| key.budget.max);
+        adjusted.extend(keep_below_ceiling(&mut new.max_budget, ceiling)?);
+        if let Some(team) = team {
+            rules::check_models(&new.models, &team.models, "team")?;
+        }
+    }
+    let mut faults = Faults::default();
+    new_key::check_shaped(new, "key.", &mut faults.0);
+    faults.finish()?;
+    Ok(adjusted)
+}
+
+impl Answer for pb::GenerateKeyResponse {
+    fn take_secret(&mut self) -> Option<String> {
+        Some(std::mem::take(&mut self.secret))
+    }
+
+    fn put_secret(&mut self, secret: String) {
+        self.secret = secret;
+    }
+}

@@ -1,0 +1,74 @@
+//! What making and changing a key have in common.
+
+use crate::domain::fault::Refusal;
+use crate::domain::ids::{TeamId, UserId};
+use crate::domain::key_rules::Adjusted;
+use crate::domain::models::ModelList;
+use crate::domain::reason::Reason;
+use crate::domain::secret::KeyHash;
+use crate::domain::user::User;
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::key;
+use crate::store::View;
+
+/// The user with an id.
+///
+/// # Errors
+/// `NOT_FOUND` if there is none.
+pub(super) async fn owner(view: View<'_>, id: &UserId) -> Result<User, Error> {
+    let user = view.find_user(id).await?;
+    Ok(user.ok_or_else(|| Refusal::not_found(Reason::UserNotFound, "user", [id]))?)
+}
+
+/// Refuses a key for a user that is not in the key's team.
+///
+/// # Errors
+/// `FAILED_PRECONDITION`.
+pub(super) async fn check_membership(view: View<'_>, team: &TeamId, user: &UserId) -> Result<(), Error> {
+    if view.find_member(team, user).await?.is_some() {
+        return Ok(());
+    }
+    let message = format!("user {:?} is not in team {:?}; add it first", user.as_str(), team.as_str());
+    let refusal = Refusal::precondition(Reason::UserNotInTeam, message);
+    Err(refusal.with("user_id", user).with("team_id", team).into())
+}
+
+/// Refuses models that the key's team, or its owner, may not call.
+///
+/// # Errors
+/// `FAILED_PRECONDITION` naming them.
+pub(super) fn check_models(models: &ModelList, of_owner: &ModelList, owner: &str) -> Result<(), Refusal> {
+    let beyond = of_owner.beyond(models);
+    if beyond.is_empty() {
+        return Ok(());
+    }
+    let message = format!("models {} are not among those of the {owner}", beyond.join(", "));
+    Err(Refusal::precondition(Reason::ModelOutsideOwner, message).with("models", beyond.join(",")))
+}
+
+/// A refusal to write a field.
+pub(super) fn field_refused(field: &str) -> Refusal {
+    let message = format!("you may not write {field}");
+    Refusal::denied(Reason::FieldNotAllowed, message).with("field", field)
+}
+
+/// What bounds changed, on the wire.
+pub(super) fn adjusted_to_wire(adjusted: Vec<Adjusted>) -> Vec<pb::AdjustedField> {
+    let to_wire =
+        |Adjusted { path, requested, applied }| pb::AdjustedField { path: path.to_owned(), requested, applied };
+    adjusted.into_iter().map(to_wire).collect()
+}
+
+/// A refusal that reads the same for a key that does not exist and for one that
+/// the caller may not see. A secret is never repeated.
+pub(super) fn not_found(hash: &KeyHash) -> Refusal {
+    Refusal::not_found(Reason::KeyNotFound, "key", [hash])
+}
+
+/// A live key as it is stored now.
+pub(super) async fn stored_key(ctx: &Ctx, hash: &KeyHash) -> Result<pb::Key, Error> {
+    let stored = ctx.app.store.view().find_stored_key(hash, ctx.now).await?.ok_or_else(|| not_found(hash))?;
+    Ok(key::to_wire(&stored, &ctx.app.rules.calendar, ctx.now))
+}

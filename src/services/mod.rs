@@ -1,0 +1,169 @@
+//! The wire: each operation parses its message, asks a rule, changes the store
+//! and renders the answer. Handlers do not think, and services do not know
+//! each other: what two of them need is in [`wire`], in the domain or in the
+//! store.
+
+mod audit;
+mod budgets;
+mod gateway;
+mod keys;
+mod spend;
+mod teams;
+mod users;
+pub mod wire;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tonic::service::RoutesBuilder;
+use tonic::{Request, Response, Status};
+
+pub use self::wire::answer::AnswerKey;
+use crate::auth::{Caller, Passport, RequestId, Scope};
+use crate::config::Rules;
+use crate::domain::audit::Author;
+use crate::domain::clock::{Clock, Timestamp};
+use crate::error::Error;
+use crate::gate::{Gate, Reporter};
+use crate::pb;
+use crate::store::{Store, Tx};
+
+/// What all operations work with.
+pub struct App {
+    /// The tables.
+    pub store: Store,
+    /// The hot path.
+    pub gate: Arc<Gate>,
+    /// The settings that services follow.
+    pub rules: Rules,
+    /// The time.
+    pub clock: Clock,
+    /// What kept answers are encrypted with.
+    pub answers: AnswerKey,
+}
+
+/// One request: who sent it, how far it reaches, and when.
+#[derive(Clone)]
+pub(crate) struct Ctx {
+    pub(crate) app: Arc<App>,
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) scope: Scope,
+    pub(crate) rpc: &'static str,
+    pub(crate) now: Timestamp,
+    request_id: Arc<str>,
+}
+
+impl Ctx {
+    /// Begins a change, in the caller's name.
+    async fn begin(&self) -> Result<Tx, Error> {
+        let author = Author {
+            actor: self.caller.name(),
+            actor_key_id: self.caller.key_id().map(|id| id.to_string()),
+            on_behalf_of: self.caller.on_behalf_of.clone(),
+            request_id: self.request_id.to_string(),
+            rpc: self.rpc,
+        };
+        Ok(self.app.store.begin(author, self.now).await?)
+    }
+
+    /// Makes a change durable, and evicts what it made stale.
+    async fn commit(&self, tx: Tx) -> Result<(), Error> {
+        let committed = tx.commit().await?;
+        Ok(self.app.gate.absorb(&committed).await?)
+    }
+
+    /// The caller as one who reports usage.
+    fn reporter(&self) -> Reporter {
+        let is_admin = self.caller.is_proxy_admin();
+        Reporter {
+            tag: self.caller.ticket_tag(),
+            name: self.caller.name(),
+            settles_all: is_admin,
+            believes_cost: is_admin || self.caller.is_gateway(),
+            imports: is_admin,
+        }
+    }
+}
+
+/// Takes a request apart.
+fn open<Q>(app: &Arc<App>, mut request: Request<Q>) -> Result<(Ctx, Q), Error> {
+    let extensions = request.extensions_mut();
+    let passport: Passport =
+        extensions.remove().ok_or_else(|| Error::internal("a request came past the authentication layer"))?;
+    let request_id = extensions.remove().map_or_else(|| Arc::from(""), |RequestId(id)| id);
+    let Passport { caller, scope, rpc } = passport;
+    let ctx = Ctx { app: Arc::clone(app), caller, scope, rpc, now: app.clock.now(), request_id };
+    Ok((ctx, request.into_inner()))
+}
+
+fn close<A>(result: Result<A, Error>, request_id: &str) -> Result<Response<A>, Status> {
+    result.map(Response::new).map_err(|error| {
+        error.log(request_id);
+        error.to_status()
+    })
+}
+
+/// Runs an operation that only reads. It stops when the client goes away.
+async fn read<Q, A, W, F>(app: &Arc<App>, request: Request<Q>, work: W) -> Result<Response<A>, Status>
+where
+    W: FnOnce(Ctx, Q) -> F,
+    F: Future<Output = Result<A, Error>>,
+{
+    match open(app, request) {
+        Ok((ctx, message)) => {
+            let request_id = Arc::clone(&ctx.request_id);
+            close(work(ctx, message).await, &request_id)
+        }
+        Err(error) => close(Err(error), ""),
+    }
+}
+
+/// Runs an operation that changes something, to its end, whether the client
+/// waits for it or not: a commit is always followed by its evictions.
+async fn write<Q, A, W, F>(app: &Arc<App>, request: Request<Q>, work: W) -> Result<Response<A>, Status>
+where
+    A: Send + 'static,
+    W: FnOnce(Ctx, Q) -> F,
+    F: Future<Output = Result<A, Error>> + Send + 'static,
+{
+    match open(app, request) {
+        Ok((ctx, message)) => {
+            let request_id = Arc::clone(&ctx.request_id);
+            let task = tokio::spawn(work(ctx, message));
+            close(task.await.unwrap_or_else(|error| Err(Error::internal(error))), &request_id)
+        }
+        Err(error) => close(Err(error), ""),
+    }
+}
+
+/// The most bytes of a management message.
+const MESSAGE_MAX_BYTES: usize = 1024 * 1024;
+
+/// The most bytes of a batch of usage.
+const USAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// Every service, ready to be served.
+pub fn routes(app: &Arc<App>) -> RoutesBuilder {
+    use pb::{
+        audit_service_server::AuditServiceServer, budget_service_server::BudgetServiceServer,
+        gateway_service_server::GatewayServiceServer, key_service_server::KeyServiceServer,
+        spend_service_server::SpendServiceServer, team_service_server::TeamServiceServer,
+        user_service_server::UserServiceServer,
+    };
+    let mut routes = RoutesBuilder::default();
+    routes
+        .add_service(UserServiceServer::new(users::Users(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES))
+        .add_service(TeamServiceServer::new(teams::Teams(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES))
+        .add_service(KeyServiceServer::new(keys::Keys(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES))
+        .add_service(
+            GatewayServiceServer::new(gateway::Gateway(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES),
+        )
+        .add_service(
+            BudgetServiceServer::new(budgets::Budgets(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES),
+        )
+        .add_service(SpendServiceServer::new(spend::Spend(Arc::clone(app))).max_decoding_message_size(USAGE_MAX_BYTES))
+        .add_service(
+            AuditServiceServer::new(audit::Audit(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES),
+        );
+    routes
+}

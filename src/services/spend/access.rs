@@ -1,0 +1,91 @@
+//! Which usage a caller may see, and what it may ask for by name.
+
+use crate::domain::fault::Refusal;
+use crate::domain::ids::{KeyId, TeamId, UserId};
+use crate::domain::key::Key;
+use crate::domain::reason::Reason;
+use crate::domain::role::MemberPermission;
+use crate::domain::secret::KeyHash;
+use crate::error::Error;
+use crate::services::Ctx;
+use crate::services::wire::access::{not_your_team, not_your_user, sees_user, standing_to};
+use crate::store::EventScope;
+
+/// The usage that the caller may see, where teams may open theirs by a
+/// permission.
+pub(super) fn scope(ctx: &Ctx, permission: MemberPermission) -> EventScope {
+    if ctx.scope.is_all() {
+        return EventScope::All;
+    }
+    match (ctx.caller.user_id(), ctx.caller.key_id()) {
+        (Some(user), _) => EventScope::OfUser(user.clone(), permission),
+        // Without a user it is a key; the master key reaches everything.
+        (None, key) => EventScope::OfKey(key.unwrap_or(KeyId(uuid::Uuid::nil()))),
+    }
+}
+
+/// The filters of a request that name somebody.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Named {
+    pub(super) key: Option<KeyHash>,
+    pub(super) user_id: Option<UserId>,
+    pub(super) team_id: Option<TeamId>,
+}
+
+/// Refuses filters on what the caller may not see, in the same words whether it
+/// exists or not. Returns the id of the key; `None` if it never existed.
+///
+/// # Errors
+/// `PERMISSION_DENIED`.
+pub(super) async fn check(ctx: &Ctx, named: &Named, permission: MemberPermission) -> Result<Option<KeyId>, Error> {
+    let view = ctx.app.store.view();
+    if let Some(user) = &named.user_id
+        && !sees_user(ctx, view, user).await?
+    {
+        return Err(not_your_user(user).into());
+    }
+    if let Some(id) = &named.team_id
+        && !ctx.scope.is_all()
+    {
+        let team = view.find_team(id).await?;
+        let sees = match &team {
+            Some(team) => standing_to(ctx, view, team).await?.sees(),
+            None => false,
+        };
+        if !sees {
+            return Err(not_your_team(id).into());
+        }
+    }
+    let Some(hash) = &named.key else { return Ok(None) };
+    let key = match view.find_key(hash).await? {
+        Some(key) => Some(key),
+        None => view.find_deleted_key(hash).await?.map(|deleted| deleted.key),
+    };
+    let sees = ctx.scope.is_all()
+        || match &key {
+            Some(key) => sees_usage_of(ctx, key, permission).await?,
+            None => false,
+        };
+    if !sees {
+        let message = "the key is not yours to ask about";
+        return Err(Refusal::denied(Reason::NotYourKey, message).about("key", hash).into());
+    }
+    // A key that never existed used nothing.
+    Ok(Some(key.map_or(KeyId(uuid::Uuid::nil()), |key| key.key_id)))
+}
+
+async fn sees_usage_of(ctx: &Ctx, key: &Key, permission: MemberPermission) -> Result<bool, Error> {
+    let owns = key.user_id.as_ref().is_some_and(|owner| ctx.caller.is_user(owner));
+    if owns || ctx.caller.key_id() == Some(key.key_id) {
+        return Ok(true);
+    }
+    let view = ctx.app.store.view();
+    let team = match &key.team_id {
+        Some(id) => view.find_team(id).await?,
+        None => None,
+    };
+    match team {
+        Some(team) if ctx.caller.user_id().is_some() => Ok(standing_to(ctx, view, &team).await?.may(permission)),
+        _ => Ok(false),
+    }
+}

@@ -1,0 +1,197 @@
+//! `CalculateCost`: what a usage would cost now.
+
+use prost_types::Struct;
+use prost_types::value::Kind;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::fault::Refusal;
+use crate::domain::models::MODEL_NAME_MAX_BYTES;
+use crate::domain::pricing::{self, Cost, Counts, Price, Terms};
+use crate::domain::reason::Reason;
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::faults::Faults;
+use crate::services::wire::{instant, text, usage};
+
+use super::tokens;
+
+/// A valid request.
+struct Command {
+    model: String,
+    provider: String,
+    counts: Counts,
+    call_type: String,
+    service_tier: String,
+    batch: bool,
+    at: Option<Timestamp>,
+    token_count: Option<pb::TokenCount>,
+}
+
+/// Prices a usage; records nothing.
+pub(super) async fn calculate_cost(
+    ctx: Ctx,
+    request: pb::CalculateCostRequest,
+) -> Result<pb::CalculateCostResponse, Error> {
+    // Counting tokens of long texts takes a while.
+    let parsed = tokio::task::spawn_blocking(move || parse(&request)).await.map_err(Error::internal)?;
+    let command = parsed?;
+    let prices = ctx.app.gate.prices();
+    let at = command.at.unwrap_or(ctx.now);
+    let price = prices.find(&[&command.model], &command.provider, at).filter(|price| price.is_priced());
+    let price = price.ok_or_else(|| not_priced(&command))?;
+    let cost = cost_of(price, &command, at)?;
+    let booked = cost.booked().ok_or_else(|| out_of_range(&command))?;
+    Ok(pb::CalculateCostResponse {
+        cost: booked.to_string(),
+        breakdown: Some(pb::CostBreakdown {
+            input: cost.input.normalize().to_string(),
+            output: cost.output.normalize().to_string(),
+            cache_read: cost.cache_read.normalize().to_string(),
+            cache_write: cost.cache_write.normalize().to_string(),
+        }),
+        unpriced_parts: cost.unpriced_parts.iter().map(ToString::to_string).collect(),
+        price_id: price.price_id.clone(),
+        usage_inconsistent: cost.inconsistent,
+        token_count: command.token_count,
+    })
+}
+
+fn not_priced(command: &Command) -> Refusal {
+    let message = format!("the price table has no price for model {:?}", command.model);
+    let refusal = Refusal::precondition(Reason::ModelNotPriced, message);
+    refusal.with("model", &command.model).with("provider", &command.provider)
+}
+
+fn out_of_range(command: &Command) -> Refusal {
+    let message = format!("the cost of this usage of model {:?} is beyond what can be counted", command.model);
+    Refusal::precondition(Reason::CostOutOfRange, message)
+}
+
+fn cost_of(price: &Price, command: &Command, at: Timestamp) -> Result<Cost, Refusal> {
+    let terms = Terms { call_type: &command.call_type, service_tier: &command.service_tier, batch: command.batch, at };
+    pricing::price(price, &command.counts, &terms).map_err(|error| {
+        let refusal = Refusal::precondition(Reason::CallTypeNotPriced, error.to_string());
+        refusal.with("model", &command.model).with("call_type", &command.call_type)
+    })
+}
+
+fn parse(request: &pb::CalculateCostRequest) -> Result<Command, Error> {
+    let mut faults = Faults::default();
+    text::check("provider", &request.provider, text::LABEL_MAX_BYTES, &mut faults);
+    let at = instant::from_wire("at", request.at.as_ref(), &mut faults);
+    let ways = usize::from(request.usage.is_some())
+        + usize::from(!request.messages.is_empty())
+        + usize::from(request.completion_response.is_some());
+    if ways == 0 {
+        faults.add_named("usage", Reason::UsageRequired, "is required, or messages, or completion_response");
+    }
+    if ways > 1 {
+        faults.add("usage", "messages and completion_response exclude each other");
+    }
+    let mut command = Command {
+        model: request.model.clone(),
+        provider: request.provider.clone(),
+        counts: Counts::default(),
+        call_type: String::new(),
+        service_tier: String::new(),
+        batch: false,
+        at,
+        token_count: None,
+    };
+    if let Some(event) = &request.usage {
+        let taken = usage::take(event, "usage.", &mut faults).usage;
+        command.counts = taken.counts;
+        command.call_type = taken.call_type;
+        command.service_tier = taken.service_tier;
+        command.batch = taken.batch;
+    }
+    if let Some(body) = &request.completion_response {
+        take_body(body, &mut command, &mut faults);
+    }
+    if command.model.is_empty() || command.model.len() > MODEL_NAME_MAX_BYTES {
+        faults.add("model", format!("must have 1-{MODEL_NAME_MAX_BYTES} bytes"));
+    }
+    faults.finish()?;
+    if !request.messages.is_empty() {
+        let (prompt_tokens, encoding) = tokens::count(&command.model, &request.messages);
+        command.counts = Counts::text(prompt_tokens, 0);
+        command.token_count = Some(pb::TokenCount { encoding: encoding.to_owned(), prompt_tokens });
+    }
+    Ok(command)
+}
+
+/// Takes model and counts from a provider's response body: the style of OpenAI,
+/// or that of Anthropic, which counts the cache apart.
+fn take_body(body: &Struct, command: &mut Command, faults: &mut Faults) {
+    const FIELD: &str = "completion_response";
+    if command.model.is_empty() {
+        command.model = string(body, "model").unwrap_or_default();
+    }
+    command.service_tier = string(body, "service_tier").unwrap_or_default();
+    let Some(used) = object(body, "usage") else {
+        faults.add(format!("{FIELD}.usage"), "is required");
+        return;
+    };
+    let mut count = |object: Option<&Struct>, path: &str, name: &str| {
+        let value = object.and_then(|object| object.fields.get(name));
+        value.map_or(0, |value| {
+            whole(value).unwrap_or_else(|| {
+                faults.add(format!("{FIELD}.usage.{path}{name}"), "must be a whole number");
+                0
+            })
+        })
+    };
+    let used_by = Some(used);
+    let input_details = object(used, "prompt_tokens_details").or_else(|| object(used, "input_tokens_details"));
+    let output_details = object(used, "completion_tokens_details").or_else(|| object(used, "output_tokens_details"));
+    let is_anthropic = used.fields.contains_key("cache_read_input_tokens")
+        || used.fields.contains_key("cache_creation_input_tokens")
+        || (used.fields.contains_key("input_tokens")
+            && input_details.is_none()
+            && !used.fields.contains_key("total_tokens"));
+    let by_life = object(used, "cache_creation");
+    let mut counts = Counts {
+        prompt: count(used_by, "", "prompt_tokens") + count(used_by, "", "input_tokens"),
+        completion: count(used_by, "", "completion_tokens") + count(used_by, "", "output_tokens"),
+        cache_read: count(input_details, "prompt_tokens_details.", "cached_tokens")
+            + count(used_by, "", "cache_read_input_tokens"),
+        cache_write: count(used_by, "", "cache_creation_input_tokens"),
+        cache_write_1h: count(by_life, "cache_creation.", "ephemeral_1h_input_tokens"),
+        input_audio: count(input_details, "prompt_tokens_details.", "audio_tokens"),
+        output_audio: count(output_details, "completion_tokens_details.", "audio_tokens"),
+        reasoning: count(output_details, "completion_tokens_details.", "reasoning_tokens"),
+        ..Counts::default()
+    };
+    if is_anthropic {
+        counts = counts.with_cache_in_prompt();
+    }
+    counts.check(&format!("{FIELD}.usage."), &mut faults.0);
+    command.counts = counts;
+}
+
+fn string(object: &Struct, name: &str) -> Option<String> {
+    match &object.fields.get(name)?.kind {
+        Some(Kind::StringValue(text)) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn object<'a>(object: &'a Struct, name: &str) -> Option<&'a Struct> {
+    match &object.fields.get(name)?.kind {
+        Some(Kind::StructValue(object)) => Some(object),
+        _ => None,
+    }
+}
+
+/// A number without a fraction, as JSON sends counts; null is 0.
+fn whole(value: &prost_types::Value) -> Option<i64> {
+    match &value.kind {
+        None | Some(Kind::NullValue(_)) => Some(0),
+        Some(Kind::NumberValue(number)) => {
+            let text = number.to_string();
+            text.parse().ok()
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,115 @@
+//! `ListUsage`: usage events by filters, page by page.
+
+use std::collections::HashMap;
+
+use crate::domain::ids::KeyId;
+use crate::domain::models::MODEL_NAME_MAX_BYTES;
+use crate::domain::reason::Reason;
+use crate::domain::role::MemberPermission;
+use crate::domain::ticket::TICKET_MAX_CHARS;
+use crate::domain::usage::UsageStatus;
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::faults::Faults;
+use crate::services::wire::page::{self, Asked, List};
+use crate::services::wire::usage::KeyLabel;
+use crate::services::wire::{instant, key_ref, text, usage};
+use crate::store::{EventFilter, PageRequest, StoredEvent};
+
+use super::access::{self, Named};
+
+/// A valid request.
+struct Command {
+    filter: EventFilter,
+    named: Named,
+    page: PageRequest,
+    list: List,
+}
+
+/// Lists usage events.
+pub(super) async fn list_usage(ctx: Ctx, request: pb::ListUsageRequest) -> Result<pb::ListUsageResponse, Error> {
+    let Command { mut filter, named, page, list } = parse(&ctx, request)?;
+    filter.key_id = access::check(&ctx, &named, MemberPermission::SpendLogs).await?;
+    filter.visible_to = access::scope(&ctx, MemberPermission::SpendLogs);
+    let found = ctx.app.store.view().list_events(&filter, &page).await?;
+    let events = labelled(&ctx, found.items).await?;
+    Ok(pb::ListUsageResponse { events, next_page_token: page::token(&list, found.next), total_size: found.total })
+}
+
+fn parse(ctx: &Ctx, request: pb::ListUsageRequest) -> Result<Command, Error> {
+    let mut faults = Faults::default();
+    let asked =
+        Asked { page_size: request.page_size, page_token: &request.page_token, include_total: request.include_total };
+    let filters =
+        pb::ListUsageRequest { page_size: 0, page_token: String::new(), include_total: false, ..request.clone() };
+    let list = List::new(ctx.rpc, &filters);
+    let page = page::take(asked, &list, &mut faults);
+    for (field, value, max) in [
+        ("customer_id", &request.customer_id, text::LABEL_MAX_BYTES),
+        ("model", &request.model, MODEL_NAME_MAX_BYTES),
+        ("tag", &request.tag, text::LABEL_MAX_BYTES),
+        ("session_id", &request.session_id, text::LABEL_MAX_BYTES),
+        ("request_id", &request.request_id, TICKET_MAX_CHARS),
+    ] {
+        text::check(field, value, max, &mut faults);
+    }
+    let status = match pb::UsageStatus::try_from(request.status) {
+        Ok(pb::UsageStatus::Unspecified) => None,
+        Ok(pb::UsageStatus::Success) => Some(UsageStatus::Success),
+        Ok(pb::UsageStatus::Failure) => Some(UsageStatus::Failure),
+        Err(_) => {
+            faults.add("status", format!("has no value {}", request.status));
+            None
+        }
+    };
+    let named = Named {
+        key: key_ref::optional("key", &request.key, &mut faults),
+        user_id: text::user_id("user_id", &request.user_id, &mut faults),
+        team_id: text::team_id("team_id", &request.team_id, &mut faults),
+    };
+    let filter = EventFilter {
+        from: instant::from_wire("start_time", request.start_time.as_ref(), &mut faults),
+        until: instant::from_wire("end_time", request.end_time.as_ref(), &mut faults),
+        key_id: None,
+        user_id: named.user_id.clone(),
+        team_id: named.team_id.clone(),
+        min_spend: faults.money("min_spend", request.min_spend.as_ref()),
+        max_spend: faults.money("max_spend", request.max_spend.as_ref()),
+        customer_id: request.customer_id,
+        model: request.model,
+        tag: request.tag,
+        request_id: request.request_id,
+        session_id: request.session_id,
+        status,
+        ..EventFilter::default()
+    };
+    if filter.from.zip(filter.until).is_some_and(|(from, until)| until < from) {
+        faults.add_named("end_time", Reason::RangeReversed, "must not lie before start_time");
+    }
+    faults.finish()?;
+    Ok(Command { filter, named, page, list })
+}
+
+/// Events with what is shown of their keys, also of deleted ones.
+pub(super) async fn labelled(ctx: &Ctx, events: Vec<StoredEvent>) -> Result<Vec<pb::UsageEvent>, Error> {
+    let mut ids: Vec<KeyId> = events.iter().filter_map(|stored| stored.event.key_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let keys = ctx.app.store.view().key_labels(&ids).await?;
+    let labels: HashMap<KeyId, KeyLabel> = keys
+        .into_iter()
+        .map(|key| {
+            let key_alias = key.key_alias.unwrap_or_default();
+            (key.key_id, KeyLabel { key_hash: key.key_hash.to_string(), key_alias })
+        })
+        .collect();
+    let label = |stored: &StoredEvent| stored.event.key_id.and_then(|id| labels.get(&id).cloned()).unwrap_or_default();
+    Ok(events
+        .into_iter()
+        .map(|stored| {
+            let label = label(&stored);
+            usage::to_wire(stored, label)
+        })
+        .collect())
+}

@@ -1,0 +1,159 @@
+//! `CreateTeam`: a team with its members, all or nothing.
+
+use crate::auth::Reach;
+use crate::domain::fault::Refusal;
+use crate::domain::ids::TeamId;
+use crate::domain::money::Usd;
+use crate::domain::reason::Reason;
+use crate::domain::role::TeamRole;
+use crate::domain::team::{AskedLimits, Member, Team, bound_by_creator};
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::answer::{Answer, Slot, once};
+use crate::services::wire::correction::{Owner, set_spend};
+use crate::services::wire::faults::Faults;
+use crate::services::wire::{taken, team, text};
+use crate::store::{Constraint, Spend, StoredTeam, Tx};
+
+use super::fields;
+use super::resolve::{self, Asked, MayMake};
+
+/// A valid request.
+struct Command {
+    team: Team,
+    members: Vec<Asked>,
+    spend: Option<Usd>,
+    add_creator: bool,
+}
+
+/// Makes a team.
+pub(super) async fn create_team(ctx: Ctx, request: pb::CreateTeamRequest) -> Result<pb::CreateTeamResponse, Error> {
+    if !ctx.scope.is_all() && !ctx.app.rules.allow_user_created_teams {
+        let message = "only proxy admins make teams (setting allow_user_created_teams)";
+        return Err(Refusal::denied(Reason::RoleNotAllowed, message).with("rpc", ctx.rpc).into());
+    }
+    let command = parse(&ctx, &request)?;
+    once(&ctx, &request.request_id, &request, |slot| create(&ctx, command, slot)).await
+}
+
+fn parse(ctx: &Ctx, request: &pb::CreateTeamRequest) -> Result<Command, Error> {
+    let mut faults = Faults::default();
+    let no_team = pb::Team::default();
+    let sent = request.team.as_ref().unwrap_or(&no_team);
+    text::request_id("request_id", &request.request_id, &mut faults);
+    let id = fields::new_team_id(&sent.team_id, &mut faults).unwrap_or_else(TeamId::generate);
+    let mut team = fields::take(sent, id, ctx.now, &mut faults);
+    ctx.app.rules.teams.fill(&mut team, ctx.now);
+    if faults.0.is_empty() {
+        // A default may be what the soft budget is not below.
+        team.budget.check_new("team.", &mut faults.0);
+    }
+    let command = Command {
+        team,
+        members: resolve::take("team.members", &sent.members, &mut faults),
+        spend: faults.money("team.spend", sent.spend.as_ref()),
+        add_creator: request.add_creator,
+    };
+    faults.finish()?;
+    Ok(command)
+}
+
+async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateTeamResponse, Error> {
+    let Command { mut team, members, spend, add_creator } = command;
+    bound(ctx, &mut team, spend).await?;
+    let mut tx = ctx.begin().await?;
+    tx.insert_team(&team).await.map_err(|error| {
+        taken::explain(error, |constraint| (constraint == Constraint::TeamId).then(|| team.team_id.to_string()))
+    })?;
+    let mut joined = join(ctx, &mut tx, &team, &members).await?;
+    add_the_creator(ctx, &mut tx, &team, &mut joined, add_creator).await?;
+    if let Some(spend) = spend {
+        set_spend(ctx, &mut tx, &Owner::Team(&team.team_id), &team.budget, spend).await?;
+    }
+    let calendar = &ctx.app.rules.calendar;
+    let spent = spend.unwrap_or_default();
+    let shown = joined.iter().map(|member| team::member_to_wire(member, &team, Usd::ZERO, calendar, ctx.now)).collect();
+    let stored = StoredTeam {
+        team,
+        spend: Spend { window: spent, lifetime: spent, ..Spend::default() },
+        member_count: i64::try_from(joined.len()).unwrap_or(i64::MAX),
+        key_count: 0,
+    };
+    let answer =
+        pb::CreateTeamResponse { team: Some(pb::Team { members: shown, ..team::to_wire(&stored, calendar, ctx.now) }) };
+    slot.keep(ctx, &mut tx, &answer).await?;
+    ctx.commit(tx).await?;
+    Ok(answer)
+}
+
+/// A caller without admin rights makes a team within its own limits.
+async fn bound(ctx: &Ctx, team: &mut Team, spend: Option<Usd>) -> Result<(), Error> {
+    if ctx.scope.has(Reach::All) {
+        return Ok(());
+    }
+    if spend.is_some() {
+        let message = "only a proxy admin may set spend";
+        return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "spend").into());
+    }
+    let id = ctx.caller.user_id().ok_or_else(|| Error::internal("an internal user without a user"))?;
+    let user = ctx.app.store.view().find_user(id).await?.ok_or_else(|| Error::internal("a user vanished"))?;
+    let key = ctx.caller.key().map(|key| (&key.models, &key.rates));
+    bound_by_creator(team, &user, key)?;
+    // What was taken over may be what the soft budget is not below.
+    let mut faults = Faults::default();
+    team.budget.check_new("team.", &mut faults.0);
+    faults.finish()
+}
+
+async fn join(ctx: &Ctx, tx: &mut Tx, team: &Team, members: &[Asked]) -> Result<Vec<Member>, Error> {
+    let may_make = if ctx.scope.is_all() { MayMake::Any } else { MayMake::None };
+    let mut joined = Vec::with_capacity(members.len());
+    for (index, asked) in members.iter().enumerate() {
+        let path = format!("team.members[{index}]");
+        let (user, _) = resolve::user(ctx, tx, asked, &path, may_make).await?;
+        let member = Member {
+            team_id: team.team_id.clone(),
+            user_id: user.user_id,
+            user_email: user.user_email,
+            role: asked.role,
+            own_limits: asked.limits.complete(&team.member_defaults, ctx.now),
+            added_at: ctx.now,
+        };
+        if !tx.insert_member(&member).await? {
+            let mut faults = Faults::default();
+            faults.add_named(path, Reason::DuplicateMember, "is named twice, once by id and once by e-mail address");
+            return faults.finish().map(|()| joined);
+        }
+        joined.push(member);
+    }
+    Ok(joined)
+}
+
+/// Who makes a team administers it, unless it is a proxy admin who does not
+/// ask for that.
+async fn add_the_creator(
+    ctx: &Ctx,
+    tx: &mut Tx,
+    team: &Team,
+    joined: &mut Vec<Member>,
+    add_creator: bool,
+) -> Result<(), Error> {
+    let Some(user) = ctx.caller.user().filter(|_| add_creator || !ctx.caller.is_proxy_admin()) else { return Ok(()) };
+    if joined.iter().any(|member| member.user_id == user.user_id) {
+        return Ok(());
+    }
+    let member = Member {
+        team_id: team.team_id.clone(),
+        user_id: user.user_id.clone(),
+        user_email: None,
+        role: TeamRole::Admin,
+        own_limits: AskedLimits::default().complete(&team.member_defaults, ctx.now),
+        added_at: ctx.now,
+    };
+    tx.insert_member(&member).await?;
+    joined.push(member);
+    Ok(())
+}
+
+impl Answer for pb::CreateTeamResponse {}

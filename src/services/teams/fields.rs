@@ -1,0 +1,76 @@
+//! The fields of a team in requests.
+
+use std::collections::BTreeSet;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::TeamId;
+use crate::domain::limit::Budget;
+use crate::domain::models::{ListOwner, ModelAliases, ModelList};
+use crate::domain::role::MemberPermission;
+use crate::domain::team::{MemberDefaults, Team};
+use crate::pb;
+use crate::services::wire::faults::Faults;
+use crate::services::wire::{metadata, role, text};
+
+/// Takes the values of a team; what is absent is empty. The team's id is
+/// checked by itself.
+pub(super) fn take(team: &pb::Team, team_id: TeamId, now: Timestamp, faults: &mut Faults) -> Team {
+    let duration = faults.length("team.budget_duration", team.budget_duration.as_ref());
+    let member_duration = faults.length("team.team_member_budget_duration", team.team_member_budget_duration.as_ref());
+    let max = faults.money("team.max_budget", team.max_budget.as_ref());
+    let soft = faults.money("team.soft_budget", team.soft_budget.as_ref());
+    let taken = Team {
+        team_id,
+        team_alias: text::label("team.team_alias", team.team_alias.as_ref(), faults),
+        models: ModelList::parse(&team.models, ListOwner::UserOrTeam, "team.models", &mut faults.0),
+        model_aliases: ModelAliases::parse(&team.model_aliases, "team.model_aliases", &mut faults.0),
+        budget: Budget::new(max, soft, duration, now),
+        rates: faults.rates("team.", team.tpm_limit, team.rpm_limit, team.max_parallel_requests),
+        member_defaults: MemberDefaults {
+            max: faults.money("team.team_member_budget", team.team_member_budget.as_ref()),
+            duration: member_duration,
+            anchor: if member_duration.is_some() { now } else { Timestamp::EPOCH },
+            rpm: faults.limit("team.team_member_rpm_limit", team.team_member_rpm_limit),
+            tpm: faults.limit("team.team_member_tpm_limit", team.team_member_tpm_limit),
+        },
+        team_member_key_duration: faults
+            .length("team.team_member_key_duration", team.team_member_key_duration.as_ref()),
+        member_permissions: permissions(&team.member_permissions, faults),
+        tags: text::tags("team.tags", &team.tags, faults),
+        metadata: metadata::take("team.metadata", team.metadata.as_ref(), metadata::METADATA_MAX_BYTES, faults),
+        blocked: team.blocked.unwrap_or(false),
+        blocked_by_admin: team.blocked.unwrap_or(false),
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    };
+    taken.budget.check_new("team.", &mut faults.0);
+    taken
+}
+
+/// Takes what members may do; an empty list is absent.
+fn permissions(list: &[i32], faults: &mut Faults) -> Option<BTreeSet<MemberPermission>> {
+    let mut taken = BTreeSet::new();
+    for (index, number) in list.iter().enumerate() {
+        let field = format!("team.member_permissions[{index}]");
+        match role::permission_from_wire(&field, *number, faults) {
+            Some(permission) => {
+                taken.insert(permission);
+            }
+            None if *number == 0 => faults.add(field, "must be named"),
+            None => {}
+        }
+    }
+    (!list.is_empty()).then_some(taken)
+}
+
+/// Takes the id of a new team: not one that Bursar keeps for itself.
+pub(super) fn new_team_id(id: &str, faults: &mut Faults) -> Option<TeamId> {
+    if id.is_empty() {
+        return Some(TeamId::generate());
+    }
+    if id.starts_with(TeamId::RESERVED_PREFIX) {
+        faults.add("team.team_id", format!("must not begin with {:?}, which is reserved", TeamId::RESERVED_PREFIX));
+    }
+    faults.take("team.team_id", TeamId::parse(id))
+}

@@ -1,0 +1,206 @@
+//! `AddTeamMembers`: users join a team, each with a result of its own.
+
+use prost::Message;
+
+use crate::domain::fault::Refusal;
+use crate::domain::ids::TeamId;
+use crate::domain::money::Usd;
+use crate::domain::reason::Reason;
+use crate::domain::role::TeamRole;
+use crate::domain::team::{AskedLimits, Member, Team};
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::access::{TeamStanding, managed_team};
+use crate::services::wire::answer::{Answer, Slot, once};
+use crate::services::wire::faults::Faults;
+use crate::services::wire::{team, text};
+use crate::store::Tx;
+
+use super::super::resolve::{self, Asked, MayMake};
+
+/// How many users join in one transaction when all do.
+const BATCH: u64 = 500;
+
+/// A valid request.
+struct Command {
+    id: TeamId,
+    members: Vec<Asked>,
+    all_users: bool,
+    limits: AskedLimits,
+    atomic: bool,
+}
+
+/// What became of the members so far.
+#[derive(Default)]
+struct Tally {
+    results: Vec<pb::TeamMemberResult>,
+    added: i64,
+    unchanged: i64,
+    failed: i64,
+}
+
+/// Adds members to a team.
+pub(in crate::services::teams) async fn add_team_members(
+    ctx: Ctx,
+    request: pb::AddTeamMembersRequest,
+) -> Result<pb::AddTeamMembersResponse, Error> {
+    let command = parse(&request)?;
+    if command.all_users && !ctx.scope.is_all() {
+        let message = "only a proxy admin may add all users";
+        return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "all_users").into());
+    }
+    managed_team(&ctx, ctx.app.store.view(), &command.id).await?;
+    once(&ctx, &request.request_id, &request, |slot| add(&ctx, command, slot)).await
+}
+
+fn parse(request: &pb::AddTeamMembersRequest) -> Result<Command, Error> {
+    let mut faults = Faults::default();
+    text::request_id("request_id", &request.request_id, &mut faults);
+    let id = text::required_id("team_id", &request.team_id, TeamId::parse, &mut faults);
+    if request.members.is_empty() != request.all_users {
+        faults.add("members", "must have 1-500 entries, or all_users must be set, not both");
+    }
+    let members = resolve::take("members", &request.members, &mut faults);
+    let max = faults.money("max_budget_in_team", request.max_budget_in_team.as_ref());
+    faults.finish()?;
+    Ok(Command {
+        id: id.ok_or_else(|| Error::internal("a team id vanished"))?,
+        members,
+        all_users: request.all_users,
+        limits: AskedLimits { max, ..AskedLimits::default() },
+        atomic: request.atomic,
+    })
+}
+
+async fn add(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::AddTeamMembersResponse, Error> {
+    let mut tally = if command.all_users { add_everybody(ctx, &command).await? } else { Tally::default() };
+    let mut tx = ctx.begin().await?;
+    let (team, standing) = locked(ctx, &mut tx, &command.id).await?;
+    let may_make = if standing == TeamStanding::ProxyAdmin { MayMake::Any } else { MayMake::ByEmail };
+    for (index, asked) in command.members.iter().enumerate() {
+        let limits = AskedLimits { max: asked.limits.max.or(command.limits.max), ..asked.limits.clone() };
+        let asked = Asked { limits, ..asked.clone() };
+        let path = format!("members[{index}]");
+        match join(ctx, &mut tx, &team, &asked, &path, may_make).await {
+            Ok(result) => tally.count(result),
+            // A database that fails fails the call: nothing of it has happened.
+            Err(error) if command.atomic || !is_the_members_fault(&error) => return Err(error),
+            Err(error) => tally.fail(&asked, &error),
+        }
+    }
+    let answer = pb::AddTeamMembersResponse {
+        team: Some(shown(ctx, &tx, &command.id).await?),
+        results: tally.results,
+        added_count: tally.added,
+        unchanged_count: tally.unchanged,
+        failed_count: tally.failed,
+    };
+    slot.keep(ctx, &mut tx, &answer).await?;
+    ctx.commit(tx).await?;
+    Ok(answer)
+}
+
+/// The team, locked: members of one team join one after another.
+async fn locked(ctx: &Ctx, tx: &mut Tx, id: &TeamId) -> Result<(Team, TeamStanding), Error> {
+    tx.lock_teams(std::slice::from_ref(id)).await?;
+    managed_team(ctx, tx.view(), id).await
+}
+
+async fn shown(ctx: &Ctx, tx: &Tx, id: &TeamId) -> Result<pb::Team, Error> {
+    let stored = tx.view().find_stored_team(id, ctx.now).await?;
+    let stored = stored.ok_or_else(|| Refusal::not_found(Reason::TeamNotFound, "team", [id]))?;
+    Ok(team::to_wire(&stored, &ctx.app.rules.calendar, ctx.now))
+}
+
+fn is_the_members_fault(error: &Error) -> bool {
+    matches!(error, Error::Invalid(_) | Error::Refused(_))
+}
+
+async fn join(
+    ctx: &Ctx,
+    tx: &mut Tx,
+    team: &Team,
+    asked: &Asked,
+    path: &str,
+    may_make: MayMake,
+) -> Result<pb::TeamMemberResult, Error> {
+    let (user, created_user) = resolve::user(ctx, tx, asked, path, may_make).await?;
+    let member = Member {
+        team_id: team.team_id.clone(),
+        user_id: user.user_id,
+        user_email: user.user_email,
+        role: asked.role,
+        own_limits: asked.limits.complete(&team.member_defaults, ctx.now),
+        added_at: ctx.now,
+    };
+    let joined = tx.insert_member(&member).await?;
+    let stored =
+        if joined { member } else { tx.view().find_member(&team.team_id, &member.user_id).await?.unwrap_or(member) };
+    Ok(pb::TeamMemberResult {
+        member: Some(team::member_to_wire(&stored, team, Usd::ZERO, &ctx.app.rules.calendar, ctx.now)),
+        success: joined,
+        already_member: !joined,
+        created_user,
+        error: None,
+    })
+}
+
+/// Adds every user there is, batch by batch, each in a transaction of its own;
+/// who joins meanwhile is found by its id.
+async fn add_everybody(ctx: &Ctx, command: &Command) -> Result<Tally, Error> {
+    let mut tally = Tally::default();
+    let mut last = None;
+    loop {
+        let mut tx = ctx.begin().await?;
+        let (team, _) = locked(ctx, &mut tx, &command.id).await?;
+        let users = tx.view().users_after(last.as_ref(), BATCH).await?;
+        let Some(end) = users.last() else { return Ok(tally) };
+        last = Some(end.user_id.clone());
+        for user in users {
+            let member = Member {
+                team_id: team.team_id.clone(),
+                user_id: user.user_id,
+                user_email: None,
+                role: TeamRole::User,
+                own_limits: command.limits.complete(&team.member_defaults, ctx.now),
+                added_at: ctx.now,
+            };
+            if tx.insert_member(&member).await? {
+                tally.added += 1;
+            } else {
+                tally.unchanged += 1;
+            }
+        }
+        ctx.commit(tx).await?;
+    }
+}
+
+impl Tally {
+    fn count(&mut self, result: pb::TeamMemberResult) {
+        if result.success {
+            self.added += 1;
+        } else {
+            self.unchanged += 1;
+        }
+        self.results.push(result);
+    }
+
+    fn fail(&mut self, asked: &Asked, error: &Error) {
+        let status = error.to_status();
+        let error = tonic_types::pb::Status::decode(status.details()).unwrap_or_else(|_| tonic_types::pb::Status {
+            code: status.code().into(),
+            message: status.message().to_owned(),
+            details: Vec::new(),
+        });
+        let member = pb::TeamMember {
+            user_id: asked.user_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            user_email: asked.email.as_ref().map(ToString::to_string).unwrap_or_default(),
+            ..pb::TeamMember::default()
+        };
+        self.failed += 1;
+        self.results.push(pb::TeamMemberResult { member: Some(member), error: Some(error), ..Default::default() });
+    }
+}
+
+impl Answer for pb::AddTeamMembersResponse {}

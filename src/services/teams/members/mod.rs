@@ -1,0 +1,4 @@
+//! Members of teams.
+
+pub(super) mod add;
+pub(super) mod remove;

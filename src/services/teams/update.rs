@@ -1,0 +1,131 @@
+//! `UpdateTeam`: changes of a team, by proxy admins or its own.
+
+use crate::domain::audit::{Change, ObjectType};
+use crate::domain::fault::{Refusal, Violation};
+use crate::domain::ids::TeamId;
+use crate::domain::money::Usd;
+use crate::domain::patch::Patch;
+use crate::domain::reason::Reason;
+use crate::domain::team::{Team, check_admin_change, set_member_duration};
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::access::{TeamStanding, managed_team};
+use crate::services::wire::correction::{Owner, set_spend};
+use crate::services::wire::faults::Faults;
+use crate::services::wire::mask::Mask;
+use crate::services::wire::metadata::MetadataPatch;
+use crate::services::wire::{etag, text};
+use crate::store::StoreError;
+
+use super::{fields, get};
+
+/// The fields that a mask may name.
+const FIELDS: [&str; 20] = [
+    "team_alias",
+    "models",
+    "model_aliases",
+    "max_budget",
+    "soft_budget",
+    "budget_duration",
+    "tpm_limit",
+    "rpm_limit",
+    "max_parallel_requests",
+    "team_member_budget",
+    "team_member_budget_duration",
+    "team_member_rpm_limit",
+    "team_member_tpm_limit",
+    "team_member_key_duration",
+    "member_permissions",
+    "tags",
+    "metadata",
+    "metadata.*",
+    "blocked",
+    "spend",
+];
+
+/// Changes a team.
+pub(super) async fn update_team(ctx: Ctx, request: pb::UpdateTeamRequest) -> Result<pb::UpdateTeamResponse, Error> {
+    let mut faults = Faults::default();
+    let no_team = pb::Team::default();
+    let sent = request.team.as_ref().unwrap_or(&no_team);
+    let id = text::required_id("team.team_id", &sent.team_id, TeamId::parse, &mut faults);
+    let mask = Mask::new(request.update_mask.as_ref(), &FIELDS, &mut faults);
+    let wanted = fields::take(sent, TeamId::stored(sent.team_id.as_str()), ctx.now, &mut faults);
+    let spend = mask.field("spend", faults.money("team.spend", sent.spend.as_ref()));
+    let metadata = MetadataPatch::take("team.metadata", &mask, sent.metadata.as_ref(), &mut Faults::default());
+    faults.finish()?;
+    let id = id.ok_or_else(|| Error::internal("a team id vanished"))?;
+
+    let (before, standing) = managed_team(&ctx, ctx.app.store.view(), &id).await?;
+    let mut after = apply(&ctx, &before, wanted, sent, &mask, &standing);
+    if !metadata.apply(&mut after.metadata) {
+        return Err(Error::invalid(Violation::new("team.metadata", "must have at most 65536 bytes as JSON")));
+    }
+    check_rights(&before, &after, &spend, &standing)?;
+    etag::check(&sent.etag, before.version, "team", &id)?;
+    if sent.max_budget.is_none() || sent.soft_budget.is_none() {
+        after.budget.check_updated()?;
+    }
+    let mut tx = ctx.begin().await?;
+    tx.update_team(&before, &mut after).await.map_err(|error| match error {
+        StoreError::Stale => Error::from(Refusal::stale("team", &id)),
+        error => error.into(),
+    })?;
+    if let Patch::Set(spend) = spend {
+        set_spend(&ctx, &mut tx, &Owner::Team(&id), &after.budget, spend).await?;
+    }
+    ctx.commit(tx).await?;
+    Ok(pb::UpdateTeamResponse { team: Some(get::stored_team(&ctx, &id).await?) })
+}
+
+/// The team with what the mask writes and clears; `wanted` has the values of
+/// the request.
+fn apply(ctx: &Ctx, before: &Team, wanted: Team, sent: &pb::Team, mask: &Mask<'_>, standing: &TeamStanding) -> Team {
+    let calendar = &ctx.app.rules.calendar;
+    let mut after = before.clone();
+    mask.field("team_alias", wanted.team_alias).apply(&mut after.team_alias);
+    mask.list("models", wanted.models, sent.models.is_empty()).apply_or_default(&mut after.models);
+    let aliases = mask.list("model_aliases", wanted.model_aliases, sent.model_aliases.is_empty());
+    aliases.apply_or_default(&mut after.model_aliases);
+    mask.field("max_budget", wanted.budget.max).apply(&mut after.budget.max);
+    mask.field("soft_budget", wanted.budget.soft).apply(&mut after.budget.soft);
+    after.budget.set_duration(mask.field("budget_duration", wanted.budget.duration), calendar, ctx.now);
+    mask.field("tpm_limit", wanted.rates.tpm).apply(&mut after.rates.tpm);
+    mask.field("rpm_limit", wanted.rates.rpm).apply(&mut after.rates.rpm);
+    mask.field("max_parallel_requests", wanted.rates.parallel).apply(&mut after.rates.parallel);
+    mask.field("team_member_budget", wanted.member_defaults.max).apply(&mut after.member_defaults.max);
+    let duration = mask.field("team_member_budget_duration", wanted.member_defaults.duration);
+    set_member_duration(&mut after.member_defaults, duration, calendar, ctx.now);
+    mask.field("team_member_rpm_limit", wanted.member_defaults.rpm).apply(&mut after.member_defaults.rpm);
+    mask.field("team_member_tpm_limit", wanted.member_defaults.tpm).apply(&mut after.member_defaults.tpm);
+    let key_duration = mask.field("team_member_key_duration", wanted.team_member_key_duration);
+    key_duration.apply(&mut after.team_member_key_duration);
+    match mask.field("member_permissions", wanted.member_permissions) {
+        Patch::Keep => {}
+        // Written as empty: members may do nothing.
+        Patch::Clear => after.member_permissions = Some(std::collections::BTreeSet::new()),
+        Patch::Set(permissions) => after.member_permissions = Some(permissions),
+    }
+    mask.list("tags", wanted.tags, sent.tags.is_empty()).apply_or_default(&mut after.tags);
+    let blocked = mask.field("blocked", sent.blocked);
+    if !blocked.is_keep() {
+        blocked.apply_or_default(&mut after.blocked);
+        after.blocked_by_admin = after.blocked && *standing == TeamStanding::ProxyAdmin;
+    }
+    after
+}
+
+fn check_rights(before: &Team, after: &Team, spend: &Patch<Usd>, standing: &TeamStanding) -> Result<(), Refusal> {
+    if *standing == TeamStanding::ProxyAdmin {
+        return Ok(());
+    }
+    if !spend.is_keep() {
+        let message = "only a proxy admin may set spend";
+        return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "spend"));
+    }
+    match Change::updated(ObjectType::Team, &before.team_id, before, after) {
+        None => Ok(()),
+        Some(change) => check_admin_change(before, after, &change),
+    }
+}

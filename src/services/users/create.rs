@@ -1,0 +1,168 @@
+//! `CreateUser`: a user, its memberships and its first key, all or nothing.
+
+use crate::domain::fault::Refusal;
+use crate::domain::ids::TeamId;
+use crate::domain::key_rules::NewKey;
+use crate::domain::money::Usd;
+use crate::domain::reason::Reason;
+use crate::domain::role::{Role, TeamRole};
+use crate::domain::team::Member;
+use crate::domain::user::{NewUser, User};
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::answer::{Answer, Slot, once};
+use crate::services::wire::correction::{Owner, set_spend};
+use crate::services::wire::faults::Faults;
+use crate::services::wire::user::Shown;
+use crate::services::wire::{key, new_key, secret, taken, text, user};
+use crate::store::{Constraint, Spend, StoredKey, StoredUser, Tx};
+
+use super::fields;
+
+/// A valid request.
+pub(super) struct Command {
+    pub(super) new: NewUser,
+    pub(super) key: Option<NewKey>,
+    pub(super) spend: Option<Usd>,
+}
+
+/// Makes a user.
+pub(super) async fn create_user(ctx: Ctx, request: pb::CreateUserRequest) -> Result<pb::CreateUserResponse, Error> {
+    let command = parse(&request)?;
+    once(&ctx, &request.request_id, &request, |slot| create(&ctx, command, slot)).await
+}
+
+fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
+    let mut faults = Faults::default();
+    let (no_user, no_key) = (pb::User::default(), pb::Key::default());
+    let user = request.user.as_ref().unwrap_or(&no_user);
+    text::request_id("request_id", &request.request_id, &mut faults);
+    let wants_key = request.auto_create_key.unwrap_or(true);
+    if !wants_key && request.key.is_some() {
+        faults.add("key", "must not be set when auto_create_key is false");
+    }
+    let asked = request.key.as_ref().unwrap_or(&no_key);
+    for (field, set) in [("key.user_id", asked.user_id.is_some()), ("key.spend", asked.spend.is_some())] {
+        if set {
+            faults.add(field, "can't be set here");
+        }
+    }
+    let key = new_key::take(asked, request.key_duration.as_ref(), "key.", &mut faults);
+    let command = Command {
+        new: fields::take_new(user, &mut faults),
+        key: wants_key.then_some(key),
+        spend: faults.money("user.spend", user.spend.as_ref()),
+    };
+    faults.finish()?;
+    Ok(command)
+}
+
+/// Makes a user by a valid request; also for `UpdateUser` with `allow_missing`.
+pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateUserResponse, Error> {
+    let Command { new, key, spend } = command;
+    let (made, teams) = new.complete(&ctx.app.rules.users, Role::InternalUserViewer, ctx.now);
+    let mut faults = Faults::default();
+    made.budget.check_new("user.", &mut faults.0);
+    let key = key.map(|key| shape_key(ctx, key, &made, &mut faults));
+    faults.finish()?;
+
+    let mut tx = ctx.begin().await?;
+    check_teams(&tx, &teams).await?;
+    let alias = key.as_ref().and_then(|key| key.key_alias.clone());
+    let explain = |error| taken::explain(error, |constraint| name_of(constraint, &made, alias.as_ref()));
+    tx.insert_user(&made).await.map_err(explain)?;
+    for team_id in &teams {
+        tx.insert_member(&member(team_id, &made, ctx)).await?;
+    }
+    if let Some(spend) = spend {
+        set_spend(ctx, &mut tx, &Owner::User(&made.user_id), &made.budget, spend).await?;
+    }
+    let (secret, stored_key) = match key {
+        None => (String::new(), None),
+        Some(key) => {
+            let secret = secret::fresh_secret()?;
+            let key = new_key::issue(key, &secret, ctx.caller.name(), ctx.now);
+            tx.insert_key(&key).await.map_err(explain)?;
+            (secret.reveal().to_owned(), Some(StoredKey { key, spend: Spend::default() }))
+        }
+    };
+
+    let calendar = &ctx.app.rules.calendar;
+    let shown = Shown { team_ids: teams, key_count: i64::from(stored_key.is_some()) };
+    let imported = spend.unwrap_or_default();
+    let spend = Spend { window: imported, personal: imported, lifetime: imported, last_used_at: None };
+    let answer = pb::CreateUserResponse {
+        user: Some(user::to_wire(&StoredUser { user: made.clone(), spend }, &shown, calendar, ctx.now)),
+        secret,
+        key: stored_key.map(|stored| key::to_wire(&stored, calendar, ctx.now)),
+    };
+    slot.keep(ctx, &mut tx, &answer).await?;
+    ctx.commit(tx).await?;
+    Ok(answer)
+}
+
+/// The key that comes with a user: what its request leaves out is taken from
+/// the user, then from the settings.
+fn shape_key(ctx: &Ctx, mut key: NewKey, user: &User, faults: &mut Faults) -> NewKey {
+    key.user_id = Some(user.user_id.clone());
+    if key.models.is_empty() {
+        key.models.clone_from(&inherited_models(user));
+    }
+    key.rates.tpm = key.rates.tpm.or(user.rates.tpm);
+    key.rates.rpm = key.rates.rpm.or(user.rates.rpm);
+    key.rates.parallel = key.rates.parallel.or(user.rates.parallel);
+    if key.metadata.is_empty() {
+        key.metadata.clone_from(&user.metadata);
+    }
+    if let Err(violations) = new_key::shape(&mut key, &ctx.app.rules) {
+        faults.0.extend(violations);
+    }
+    new_key::check_shaped(&key, "key.", &mut faults.0);
+    key
+}
+
+/// A user's models as a key can have them.
+fn inherited_models(user: &User) -> crate::domain::models::ModelList {
+    use crate::domain::models::{ModelList, NO_DEFAULT_MODELS};
+    ModelList::stored(user.models.iter().filter(|name| *name != NO_DEFAULT_MODELS).map(str::to_owned).collect())
+}
+
+fn member(team_id: &TeamId, user: &User, ctx: &Ctx) -> Member {
+    Member {
+        team_id: team_id.clone(),
+        user_id: user.user_id.clone(),
+        user_email: None,
+        role: TeamRole::User,
+        own_limits: None,
+        added_at: ctx.now,
+    }
+}
+
+async fn check_teams(tx: &Tx, teams: &[TeamId]) -> Result<(), Error> {
+    let found = tx.view().teams_by_id(teams).await?;
+    let missing: Vec<&TeamId> = teams.iter().filter(|id| !found.iter().any(|team| team.team_id == **id)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::not_found(Reason::TeamNotFound, "team", missing).into())
+}
+
+fn name_of(constraint: Constraint, user: &User, alias: Option<&String>) -> Option<String> {
+    match constraint {
+        Constraint::UserId => Some(user.user_id.to_string()),
+        Constraint::UserEmail => user.user_email.as_ref().map(ToString::to_string),
+        Constraint::KeyAlias => alias.cloned(),
+        _ => None,
+    }
+}
+
+impl Answer for pb::CreateUserResponse {
+    fn take_secret(&mut self) -> Option<String> {
+        (!self.secret.is_empty()).then(|| std::mem::take(&mut self.secret))
+    }
+
+    fn put_secret(&mut self, secret: String) {
+        self.secret = secret;
+    }
+}

@@ -1,0 +1,59 @@
+//! The fields of a user in requests.
+
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{TeamId, UserId};
+use crate::domain::limit::Budget;
+use crate::domain::models::{ListOwner, ModelList};
+use crate::domain::user::{Email, NewUser};
+use crate::pb;
+use crate::services::wire::faults::Faults;
+use crate::services::wire::{metadata, role, text};
+
+/// Takes a user that is to be made.
+pub(super) fn take_new(user: &pb::User, faults: &mut Faults) -> NewUser {
+    let new = NewUser {
+        user_id: text::user_id("user.user_id", &user.user_id, faults),
+        user_email: email("user.user_email", user.user_email.as_ref(), faults),
+        user_alias: text::label("user.user_alias", user.user_alias.as_ref(), faults),
+        user_role: role::role_from_wire("user.user_role", user.user_role, faults),
+        models: ModelList::parse(&user.models, ListOwner::UserOrTeam, "user.models", &mut faults.0),
+        max_budget: faults.money("user.max_budget", user.max_budget.as_ref()),
+        soft_budget: faults.money("user.soft_budget", user.soft_budget.as_ref()),
+        budget_duration: faults.length("user.budget_duration", user.budget_duration.as_ref()),
+        rates: faults.rates("user.", user.tpm_limit, user.rpm_limit, user.max_parallel_requests),
+        metadata: metadata::take("user.metadata", user.metadata.as_ref(), metadata::METADATA_MAX_BYTES, faults),
+        blocked: user.blocked.unwrap_or(false),
+        team_ids: team_ids(&user.team_ids, faults),
+    };
+    Budget::new(new.max_budget, new.soft_budget, None, Timestamp::EPOCH).check_new("user.", &mut faults.0);
+    new
+}
+
+/// Takes an e-mail address; empty is none.
+pub(super) fn email(field: &str, address: Option<&String>, faults: &mut Faults) -> Option<Email> {
+    let address = address.filter(|address| !address.is_empty())?;
+    faults.take(field, Email::parse(address))
+}
+
+/// The most teams that a new user joins.
+const TEAMS_MAX: usize = 100;
+
+fn team_ids(ids: &[String], faults: &mut Faults) -> Vec<TeamId> {
+    if ids.len() > TEAMS_MAX {
+        faults.add("user.team_ids", format!("must have at most {TEAMS_MAX} entries"));
+    }
+    let mut taken = Vec::with_capacity(ids.len().min(TEAMS_MAX));
+    for (index, id) in ids.iter().take(TEAMS_MAX).enumerate() {
+        if let Some(id) = text::required_id(&format!("user.team_ids[{index}]"), id, TeamId::parse, faults)
+            && !taken.contains(&id)
+        {
+            taken.push(id);
+        }
+    }
+    taken
+}
+
+/// Takes the ids of a filter or a delete.
+pub(super) fn user_ids(field: &str, ids: &[String], faults: &mut Faults) -> Vec<UserId> {
+    if ids.is_empty() { Vec::new() } else { text::ids_to_delete(field, ids, UserId::parse, faults) }
+}

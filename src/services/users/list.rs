@@ -1,0 +1,84 @@
+//! `ListUsers`: users by filters, page by page.
+
+use crate::auth::Reach;
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::faults::Faults;
+use crate::services::wire::page::{self, Asked, List, newest_first};
+use crate::services::wire::user::Shown;
+use crate::services::wire::{role, text, user};
+use crate::store::{Order, PageRequest, StoredUser, UserFilter, sortable};
+
+use super::fields;
+
+/// A valid request.
+struct Command {
+    filter: UserFilter,
+    order: Order,
+    page: PageRequest,
+    list: List,
+    minimal: bool,
+}
+
+/// Lists users.
+pub(super) async fn list_users(ctx: Ctx, request: pb::ListUsersRequest) -> Result<pb::ListUsersResponse, Error> {
+    let Command { filter, order, page, list, minimal } = parse(&ctx, request)?;
+    let found = ctx.app.store.view().list_users(&filter, order, &page, ctx.now).await?;
+    let users =
+        if minimal { found.items.iter().map(minimal_user).collect() } else { whole(&ctx, &found.items).await? };
+    Ok(pb::ListUsersResponse { users, next_page_token: page::token(&list, found.next), total_size: found.total })
+}
+
+fn parse(ctx: &Ctx, request: pb::ListUsersRequest) -> Result<Command, Error> {
+    let mut faults = Faults::default();
+    let asked =
+        Asked { page_size: request.page_size, page_token: &request.page_token, include_total: request.include_total };
+    let filters =
+        pb::ListUsersRequest { page_size: 0, page_token: String::new(), include_total: false, ..request.clone() };
+    let list = List::new(ctx.rpc, &filters);
+    let page = page::take(asked, &list, &mut faults);
+    let order = page::order(&request.order_by, &sortable::USERS, newest_first(&sortable::USERS), &mut faults);
+    let view = pb::UserView::try_from(request.view).unwrap_or_else(|_| {
+        faults.add("view", format!("has no value {}", request.view));
+        pb::UserView::Basic
+    });
+    let administers = ctx.caller.user_id().filter(|_| !ctx.scope.is_all() && ctx.scope.has(Reach::AdminTeam));
+    let filter = UserFilter {
+        role: role::role_from_wire("role", request.role, &mut faults),
+        user_ids: fields::user_ids("user_ids", &request.user_ids, &mut faults),
+        user_id_contains: request.user_id_contains,
+        email_contains: request.email_contains,
+        email: fields::email("user_email", Some(&request.user_email), &mut faults),
+        team_id: text::team_id("team_id", &request.team_id, &mut faults),
+        in_teams_of_admin: administers.cloned(),
+    };
+    faults.finish()?;
+    let minimal = administers.is_some() || view == pb::UserView::Minimal;
+    Ok(Command { filter, order, page, list, minimal })
+}
+
+fn minimal_user(stored: &StoredUser) -> pb::User {
+    pb::User {
+        user_id: stored.user.user_id.to_string(),
+        user_email: stored.user.user_email.as_ref().map(ToString::to_string),
+        ..pb::User::default()
+    }
+}
+
+/// Whole users, with two queries for all of them.
+async fn whole(ctx: &Ctx, users: &[StoredUser]) -> Result<Vec<pb::User>, Error> {
+    let view = ctx.app.store.view();
+    let ids: Vec<_> = users.iter().map(|stored| stored.user.user_id.clone()).collect();
+    let counts = view.key_counts(&ids).await?;
+    let teams = view.teams_of_users(&ids).await?;
+    let users = users.iter().map(|stored| {
+        let id = &stored.user.user_id;
+        let shown = Shown {
+            team_ids: teams.iter().filter(|(user, _)| user == id).map(|(_, team)| team.clone()).collect(),
+            key_count: counts.get(id).copied().unwrap_or(0),
+        };
+        user::to_wire(stored, &shown, &ctx.app.rules.calendar, ctx.now)
+    });
+    Ok(users.collect())
+}

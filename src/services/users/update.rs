@@ -1,0 +1,253 @@
+//! `UpdateUser`: changes of a user, by its admins or by itself.
+
+use crate::auth::{Credential, Reach};
+use crate::domain::audit::{Change, ObjectType};
+use crate::domain::fault::{Refusal, Violation};
+use crate::domain::ids::UserId;
+use crate::domain::models::{ListOwner, ModelList};
+use crate::domain::money::Usd;
+use crate::domain::patch::Patch;
+use crate::domain::reason::Reason;
+use crate::domain::role::Role;
+use crate::domain::user::{Email, SELF_FIELDS, User};
+use crate::domain::window::Length;
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::answer::Slot;
+use crate::services::wire::correction::{Owner, set_spend};
+use crate::services::wire::faults::Faults;
+use crate::services::wire::mask::Mask;
+use crate::services::wire::metadata::MetadataPatch;
+use crate::services::wire::{access, etag, role, taken, text, user};
+use crate::store::{Constraint, Tx};
+
+use super::create::{self, Command as CreateCommand};
+use super::{fields, get};
+
+/// The fields that a mask may name.
+const FIELDS: [&str; 14] = [
+    "user_email",
+    "user_alias",
+    "user_role",
+    "models",
+    "max_budget",
+    "soft_budget",
+    "budget_duration",
+    "tpm_limit",
+    "rpm_limit",
+    "max_parallel_requests",
+    "metadata",
+    "metadata.*",
+    "blocked",
+    "spend",
+];
+
+/// A valid request.
+struct Command {
+    who: Who,
+    etag: String,
+    patch: UserPatch,
+    /// Whether the request holds both budgets, so that a bad pair is its fault.
+    sends_both_budgets: bool,
+    missing: Option<CreateCommand>,
+}
+
+enum Who {
+    Id(UserId),
+    Email(Email),
+}
+
+#[derive(Default)]
+struct UserPatch {
+    email: Patch<Email>,
+    alias: Patch<String>,
+    role: Patch<Role>,
+    models: Patch<ModelList>,
+    max: Patch<Usd>,
+    soft: Patch<Usd>,
+    duration: Patch<Length>,
+    tpm: Patch<i64>,
+    rpm: Patch<i64>,
+    parallel: Patch<i64>,
+    metadata: MetadataPatch,
+    blocked: Patch<bool>,
+    spend: Patch<Usd>,
+}
+
+/// Changes a user.
+pub(super) async fn update_user(ctx: Ctx, request: pb::UpdateUserRequest) -> Result<pb::UpdateUserResponse, Error> {
+    let command = parse(&ctx, &request)?;
+    let view = ctx.app.store.view();
+    let found = match &command.who {
+        Who::Id(id) => view.find_user(id).await?,
+        Who::Email(email) => view.find_user_by_email(email).await?,
+    };
+    let Some(before) = found else { return create_missing(&ctx, command).await };
+    let id = before.user_id.clone();
+    if !ctx.scope.is_all() && !ctx.caller.is_user(&id) {
+        let sees = ctx.caller.user().is_some_and(|user| user.role == Role::ProxyAdminViewer)
+            || access::sees_user(&ctx, view, &id).await?;
+        return Err(if sees { access::not_your_user(&id).into() } else { not_found(&command.who).into() });
+    }
+    change(&ctx, before, command).await?;
+    let stored = ctx.app.store.view().find_stored_user(&id, ctx.now).await?;
+    let stored = stored.ok_or_else(|| Refusal::not_found(Reason::UserNotFound, "user", [&id]))?;
+    let shown = get::shown(&ctx, &id).await?;
+    Ok(pb::UpdateUserResponse { user: Some(user::to_wire(&stored, &shown, &ctx.app.rules.calendar, ctx.now)) })
+}
+
+fn parse(ctx: &Ctx, request: &pb::UpdateUserRequest) -> Result<Command, Error> {
+    let mut faults = Faults::default();
+    let no_user = pb::User::default();
+    let sent = request.user.as_ref().unwrap_or(&no_user);
+    let id = text::user_id("user.user_id", &sent.user_id, &mut faults);
+    let email = fields::email("user.user_email", sent.user_email.as_ref(), &mut faults);
+    let mask = Mask::new(request.update_mask.as_ref(), &FIELDS, &mut faults);
+    if sent.user_id.is_empty() && sent.user_email.as_ref().is_none_or(String::is_empty) {
+        let rule = "must be set, or user.user_email";
+        faults.add_named("user.user_id", Reason::UserReferenceMissing, rule);
+    }
+    let email_patch = match &id {
+        // Without an id the address says who is meant.
+        None => Patch::Keep,
+        Some(_) => mask.field("user_email", email.clone()),
+    };
+    let new = fields::take_new(sent, &mut faults);
+    let patch = UserPatch {
+        email: email_patch,
+        alias: mask.field("user_alias", new.user_alias.clone()),
+        role: mask.field("user_role", role::role_from_wire("user.user_role", sent.user_role, &mut Faults::default())),
+        models: mask.list(
+            "models",
+            ModelList::parse(&sent.models, ListOwner::UserOrTeam, "user.models", &mut Vec::new()),
+            sent.models.is_empty(),
+        ),
+        max: mask.field("max_budget", new.max_budget),
+        soft: mask.field("soft_budget", new.soft_budget),
+        duration: mask.field("budget_duration", new.budget_duration),
+        tpm: mask.field("tpm_limit", sent.tpm_limit),
+        rpm: mask.field("rpm_limit", sent.rpm_limit),
+        parallel: mask.field("max_parallel_requests", sent.max_parallel_requests),
+        metadata: MetadataPatch::take("user.metadata", &mask, sent.metadata.as_ref(), &mut Faults::default()),
+        blocked: mask.field("blocked", sent.blocked),
+        spend: mask.field("spend", faults.money("user.spend", sent.spend.as_ref())),
+    };
+    if patch.role == Patch::Clear {
+        faults.add("user.user_role", "can't be cleared: every user has a role");
+    }
+    faults.finish()?;
+    let who = match (id, email) {
+        (Some(id), _) => Who::Id(id),
+        (None, Some(email)) => Who::Email(email),
+        // Reported above.
+        (None, None) => return Err(Error::internal("a user reference vanished")),
+    };
+    let missing = request.allow_missing.then_some(CreateCommand { new, key: None, spend: None });
+    if missing.is_some() && !ctx.caller.is_proxy_admin() {
+        let message = "only proxy admins may make users, as allow_missing would";
+        return Err(Refusal::denied(Reason::RoleNotAllowed, message).with("rpc", ctx.rpc).into());
+    }
+    let sends_both_budgets = sent.max_budget.is_some() && sent.soft_budget.is_some();
+    Ok(Command { who, etag: sent.etag.clone(), patch, sends_both_budgets, missing })
+}
+
+fn not_found(who: &Who) -> Refusal {
+    match who {
+        Who::Id(id) => Refusal::not_found(Reason::UserNotFound, "user", [id.as_str()]),
+        Who::Email(email) => Refusal::not_found(Reason::UserNotFound, "user", [email.as_str()]),
+    }
+}
+
+async fn create_missing(ctx: &Ctx, command: Command) -> Result<pb::UpdateUserResponse, Error> {
+    let Some(create) = command.missing else { return Err(not_found(&command.who).into()) };
+    let made = create::create(ctx, create, Slot::none()).await?;
+    Ok(pb::UpdateUserResponse { user: made.user })
+}
+
+async fn change(ctx: &Ctx, before: User, command: Command) -> Result<(), Error> {
+    let Command { etag: sent_etag, mut patch, sends_both_budgets, .. } = command;
+    let spend = std::mem::take(&mut patch.spend);
+    let metadata = std::mem::take(&mut patch.metadata);
+    let mut after = apply(ctx, &before, patch);
+    if !metadata.apply(&mut after.metadata) {
+        return Err(Error::invalid(Violation::new("user.metadata", "must have at most 65536 bytes as JSON")));
+    }
+    check_rights(ctx, &before, &after, &spend)?;
+    etag::check(&sent_etag, before.version, "user", &before.user_id)?;
+    if !sends_both_budgets {
+        after.budget.check_updated()?;
+    }
+    let mut tx = ctx.begin().await?;
+    keep_an_admin(ctx, &mut tx, &before, &after).await?;
+    let email = after.user_email.clone();
+    tx.update_user(&before, &mut after).await.map_err(|error| match error {
+        crate::store::StoreError::Stale => Refusal::stale("user", &before.user_id).into(),
+        error => taken::explain(error, |constraint| {
+            email.as_ref().filter(|_| constraint == Constraint::UserEmail).map(ToString::to_string)
+        }),
+    })?;
+    if let Patch::Set(wanted) = spend {
+        set_spend(ctx, &mut tx, &Owner::User(&before.user_id), &after.budget, wanted).await?;
+    }
+    ctx.commit(tx).await
+}
+
+fn apply(ctx: &Ctx, before: &User, patch: UserPatch) -> User {
+    let mut after = before.clone();
+    patch.email.apply(&mut after.user_email);
+    patch.alias.apply(&mut after.user_alias);
+    patch.models.apply_or_default(&mut after.models);
+    patch.max.apply(&mut after.budget.max);
+    patch.soft.apply(&mut after.budget.soft);
+    after.budget.set_duration(patch.duration, &ctx.app.rules.calendar, ctx.now);
+    patch.tpm.apply(&mut after.rates.tpm);
+    patch.rpm.apply(&mut after.rates.rpm);
+    patch.parallel.apply(&mut after.rates.parallel);
+    patch.blocked.apply_or_default(&mut after.blocked);
+    if let Patch::Set(role) = patch.role
+        && role != before.user_role
+    {
+        after.user_role = role;
+        // Who becomes an internal user gets what a new one would.
+        if role.is_internal() {
+            let defaults = &ctx.app.rules.users;
+            after.budget.max = after.budget.max.or(defaults.max_internal_user_budget);
+            if let (None, Some(length)) = (after.budget.duration, defaults.internal_user_budget_duration) {
+                after.budget.set_duration(Patch::Set(length), &ctx.app.rules.calendar, ctx.now);
+            }
+        }
+    }
+    after
+}
+
+/// Everybody changes some fields of itself; only proxy admins the rest.
+fn check_rights(ctx: &Ctx, before: &User, after: &User, spend: &Patch<Usd>) -> Result<(), Refusal> {
+    if ctx.scope.has(Reach::All) {
+        return Ok(());
+    }
+    let change = Change::updated(ObjectType::User, &before.user_id, before, after);
+    let mut changed = change.iter().flat_map(Change::fields).chain((!spend.is_keep()).then_some("spend"));
+    match changed.find(|field| !SELF_FIELDS.contains(field)) {
+        None => Ok(()),
+        Some(field) => {
+            let message = format!("you may not change {field}; ask a proxy admin");
+            Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", field))
+        }
+    }
+}
+
+/// The last unblocked proxy admin stays one, unless the master key says
+/// otherwise.
+async fn keep_an_admin(ctx: &Ctx, tx: &mut Tx, before: &User, after: &User) -> Result<(), Error> {
+    let counts = |user: &User| user.user_role == Role::ProxyAdmin && !user.blocked;
+    if !counts(before) || counts(after) || matches!(ctx.caller.credential, Credential::Master) {
+        return Ok(());
+    }
+    tx.lock_proxy_admins().await?;
+    if tx.view().count_other_proxy_admins(std::slice::from_ref(&before.user_id)).await? == 0 {
+        let message = "this is the last unblocked proxy admin; only the master key may change that";
+        return Err(Refusal::precondition(Reason::LastProxyAdmin, message).into());
+    }
+    Ok(())
+}

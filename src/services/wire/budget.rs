@@ -1,0 +1,52 @@
+//! Budgets and rate limits on the wire.
+
+use super::instant;
+use crate::domain::account::Scope;
+use crate::domain::clock::Timestamp;
+use crate::gate::{BudgetStanding, RateKind, RateStanding};
+use crate::pb;
+
+/// The scope on the wire; a user's two accounts are one scope.
+pub(crate) const fn scope_to_wire(scope: Scope) -> pb::BudgetScope {
+    match scope {
+        Scope::Key => pb::BudgetScope::Key,
+        Scope::Team => pb::BudgetScope::Team,
+        Scope::User | Scope::UserPersonal => pb::BudgetScope::User,
+        Scope::TeamMember => pb::BudgetScope::TeamMember,
+    }
+}
+
+/// A budget's standing on the wire.
+pub(crate) fn to_wire(standing: &BudgetStanding) -> pb::BudgetStatus {
+    let BudgetStanding { account, budget, window, spent, reserved } = standing;
+    let since_ever = window.start == Timestamp::EPOCH;
+    pb::BudgetStatus {
+        scope: scope_to_wire(account.scope()).into(),
+        id: account.object_id(),
+        max_budget: budget.max.map(|max| max.to_string()),
+        soft_budget: budget.soft.map(|soft| soft.to_string()),
+        spend: spent.to_string(),
+        reserved: reserved.to_string(),
+        remaining: standing.remaining().map(|left| left.to_string()),
+        budget_duration: budget.duration.map(|length| length.to_string()),
+        window_start: (!since_ever).then(|| instant::to_wire(window.start)),
+        resets_at: window.end.map(instant::to_wire),
+    }
+}
+
+/// A rate limit's standing on the wire.
+pub(crate) fn rate_to_wire(standing: &RateStanding) -> pb::RateLimitStatus {
+    let kind = match standing.kind {
+        RateKind::Parallel => pb::RateLimitKind::Parallel,
+        RateKind::Requests => pb::RateLimitKind::Requests,
+        RateKind::Tokens => pb::RateLimitKind::Tokens,
+    };
+    pb::RateLimitStatus {
+        scope: scope_to_wire(standing.account.scope()).into(),
+        id: standing.account.object_id(),
+        kind: kind.into(),
+        limit: standing.limit,
+        remaining: standing.remaining,
+        resets_at: standing.resets_at.map(instant::to_wire),
+    }
+}

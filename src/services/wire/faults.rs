@@ -1,0 +1,78 @@
+//! Faults: every bad field of a request, collected before any is reported.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use crate::domain::fault::Violation;
+use crate::domain::limit::Rates;
+use crate::domain::money::Usd;
+use crate::domain::reason::Reason;
+use crate::domain::window::Length;
+use crate::error::Error;
+
+/// The bad fields that were found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(pub(crate) Vec<Violation>);
+
+impl Faults {
+    /// Reports a field.
+    pub(crate) fn add(&mut self, field: impl Into<String>, rule: impl ToString) {
+        self.0.push(Violation::new(field, rule));
+    }
+
+    /// Reports a field under a rule that has a name.
+    pub(crate) fn add_named(&mut self, field: impl Into<String>, reason: Reason, rule: impl ToString) {
+        self.0.push(Violation::named(field, reason, rule));
+    }
+
+    /// Takes a value, or reports its field.
+    pub(crate) fn take<T, E: Display>(&mut self, field: impl Into<String>, parsed: Result<T, E>) -> Option<T> {
+        parsed.map_err(|error| self.add(field, error)).ok()
+    }
+
+    /// Takes text that may be absent; empty is absent.
+    pub(crate) fn parse<T>(&mut self, field: impl Into<String>, text: Option<&String>) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        let text = text.filter(|text| !text.is_empty())?;
+        self.take(field, text.parse())
+    }
+
+    /// Takes an amount of money.
+    pub(crate) fn money(&mut self, field: impl Into<String>, text: Option<&String>) -> Option<Usd> {
+        self.parse(field, text)
+    }
+
+    /// Takes a length of time.
+    pub(crate) fn length(&mut self, field: impl Into<String>, text: Option<&String>) -> Option<Length> {
+        let text = text.filter(|text| !text.is_empty())?;
+        text.parse().map_err(|error| self.add_named(field, Reason::DurationInvalid, error)).ok()
+    }
+
+    /// Takes a limit on calls or tokens.
+    pub(crate) fn limit(&mut self, field: impl Into<String>, limit: Option<i64>) -> Option<i64> {
+        if limit.is_some_and(|limit| limit < 0) {
+            self.add(field, "must not be negative; leave it out for unlimited");
+        }
+        limit
+    }
+
+    /// Takes the three rate limits of an object.
+    pub(crate) fn rates(&mut self, prefix: &str, tpm: Option<i64>, rpm: Option<i64>, parallel: Option<i64>) -> Rates {
+        Rates {
+            tpm: self.limit(format!("{prefix}tpm_limit"), tpm),
+            rpm: self.limit(format!("{prefix}rpm_limit"), rpm),
+            parallel: self.limit(format!("{prefix}max_parallel_requests"), parallel),
+        }
+    }
+
+    /// Goes on only if no field is bad.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` with every bad field.
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
+    }
+}

@@ -1,0 +1,56 @@
+//! Keys on the wire.
+
+use super::{etag, instant, metadata, role, spend};
+use crate::domain::clock::Timestamp;
+use crate::domain::key::KeyState;
+use crate::domain::window::Calendar;
+use crate::pb;
+use crate::store::{DeletedKey, Spend, StoredKey};
+
+/// A live key on the wire.
+pub(crate) fn to_wire(stored: &StoredKey, calendar: &Calendar, now: Timestamp) -> pb::Key {
+    let key = &stored.key;
+    pb::Key {
+        key_id: key.key_id.to_string(),
+        key_hash: key.key_hash.to_string(),
+        key_name: key.key_name.clone(),
+        key_type: role::key_type_to_wire(key.key_type).into(),
+        state: role::key_state_to_wire(key.state(now)).into(),
+        key_alias: key.key_alias.clone(),
+        user_id: key.user_id.as_ref().map(ToString::to_string),
+        team_id: key.team_id.as_ref().map(ToString::to_string),
+        service_account_id: key.service_account_id.clone(),
+        models: key.models.iter().map(str::to_owned).collect(),
+        model_aliases: key.model_aliases.iter().map(|(name, to)| (name.to_owned(), to.to_owned())).collect(),
+        max_budget: key.budget.max.map(|max| max.to_string()),
+        soft_budget: key.budget.soft.map(|soft| soft.to_string()),
+        budget_duration: key.budget.duration.map(|length| length.to_string()),
+        tpm_limit: key.rates.tpm,
+        rpm_limit: key.rates.rpm,
+        max_parallel_requests: key.rates.parallel,
+        allowed_routes: key.allowed_routes.clone(),
+        tags: key.tags.clone(),
+        metadata: metadata::to_wire_if_any(&key.metadata),
+        blocked: Some(key.blocked),
+        spend: Some(stored.spend.window.to_string()),
+        lifetime_spend: stored.spend.lifetime.to_string(),
+        budget_resets_at: spend::resets_at(&key.budget, calendar, now),
+        expires_at: key.expires_at.map(instant::to_wire),
+        created_at: Some(instant::to_wire(key.created_at)),
+        created_by: key.created_by.clone(),
+        updated_at: Some(instant::to_wire(key.updated_at)),
+        last_used_at: stored.spend.last_used_at.map(instant::to_wire),
+        deleted_at: None,
+        etag: etag::of(key.version),
+    }
+}
+
+/// A deleted key on the wire.
+pub(crate) fn deleted_to_wire(deleted: DeletedKey, spend: Spend, calendar: &Calendar, now: Timestamp) -> pb::Key {
+    let DeletedKey { key, deleted_at } = deleted;
+    pb::Key {
+        state: role::key_state_to_wire(KeyState::Deleted).into(),
+        deleted_at: Some(instant::to_wire(deleted_at)),
+        ..to_wire(&StoredKey { key, spend }, calendar, now)
+    }
+}

@@ -1,0 +1,88 @@
+//! Masks: which fields an update writes, and which it clears.
+
+use prost_types::FieldMask;
+
+use super::faults::Faults;
+use crate::domain::patch::Patch;
+
+/// The fields that an update names.
+#[derive(Debug)]
+pub(crate) struct Mask<'a>(Option<&'a [String]>);
+
+impl<'a> Mask<'a> {
+    /// Takes a mask; its paths must be among the known ones, or below one that
+    /// ends in `.*`.
+    pub(crate) fn new(mask: Option<&'a FieldMask>, known: &[&str], faults: &mut Faults) -> Self {
+        let paths = mask.map(|mask| mask.paths.as_slice()).filter(|paths| !paths.is_empty());
+        for path in paths.into_iter().flatten() {
+            let is_it = |known: &&str| match known.strip_suffix('*') {
+                Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()),
+                None => path == known,
+            };
+            if !known.iter().any(is_it) {
+                faults.add("update_mask", format!("names {path:?}, which can't be updated here"));
+            }
+        }
+        Self(paths)
+    }
+
+    /// What the update says about a field. Without a mask it writes what is
+    /// present; a field that the mask names and that is absent is cleared.
+    pub(crate) fn field<T>(&self, path: &str, value: Option<T>) -> Patch<T> {
+        match (self.0, value) {
+            (Some(paths), _) if !paths.iter().any(|named| named == path) => Patch::Keep,
+            (_, Some(value)) => Patch::Set(value),
+            (None, None) => Patch::Keep,
+            (Some(_), None) => Patch::Clear,
+        }
+    }
+
+    /// What the update says about a list or map: empty is absent.
+    pub(crate) fn list<T>(&self, path: &str, value: T, is_empty: bool) -> Patch<T> {
+        self.field(path, (!is_empty).then_some(value))
+    }
+
+    /// The parts of the named paths below a prefix such as `metadata.`.
+    pub(crate) fn below(&self, prefix: &str) -> impl Iterator<Item = &'a str> {
+        self.0.into_iter().flatten().filter_map(move |path| path.strip_prefix(prefix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mask(paths: &[&str]) -> FieldMask {
+        FieldMask { paths: paths.iter().map(ToString::to_string).collect() }
+    }
+
+    #[test]
+    fn a_mask_writes_and_clears_what_it_names() {
+        let named = mask(&["a", "b"]);
+        let mut faults = Faults::default();
+        let mask = Mask::new(Some(&named), &["a", "b", "c"], &mut faults);
+        assert_eq!(mask.field("a", Some(1)), Patch::Set(1));
+        assert_eq!(mask.field::<i32>("b", None), Patch::Clear);
+        assert_eq!(mask.field("c", Some(1)), Patch::Keep);
+        assert!(faults.finish().is_ok());
+    }
+
+    #[test]
+    fn without_a_mask_what_is_present_is_written() {
+        for absent in [None, Some(&FieldMask::default())] {
+            let mut faults = Faults::default();
+            let mask = Mask::new(absent, &["a"], &mut faults);
+            assert_eq!(mask.field("a", Some(1)), Patch::Set(1));
+            assert_eq!(mask.field::<i32>("a", None), Patch::Keep);
+        }
+    }
+
+    #[test]
+    fn unknown_paths_are_refused() {
+        let named = mask(&["a", "x", "metadata.k", "metadata."]);
+        let mut faults = Faults::default();
+        let mask = Mask::new(Some(&named), &["a", "metadata", "metadata.*"], &mut faults);
+        assert_eq!(mask.below("metadata.").collect::<Vec<_>>(), ["k", ""]);
+        assert_eq!(faults.0.len(), 2);
+    }
+}

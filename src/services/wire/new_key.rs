@@ -1,0 +1,135 @@
+//! New keys: the message, and what becomes of it before it is stored.
+
+use super::faults::Faults;
+use super::{metadata, role, text};
+use crate::config::Rules;
+use crate::domain::clock::Timestamp;
+use crate::domain::fault::Violation;
+use crate::domain::ids::KeyId;
+use crate::domain::key::{Key, check_alias};
+use crate::domain::key_rules::{Adjusted, Bounded, Lifetime, NewKey};
+use crate::domain::limit::Budget;
+use crate::domain::models::{ListOwner, ModelAliases, ModelList};
+use crate::domain::reason::Reason;
+use crate::domain::secret::Secret;
+use crate::pb;
+
+/// The most entries of `allowed_routes`.
+const ROUTES_MAX: usize = 200;
+
+/// Takes the message of a key that is to be made.
+pub(crate) fn take(key: &pb::Key, duration: Option<&String>, prefix: &str, faults: &mut Faults) -> NewKey {
+    let field = |name: &str| format!("{prefix}{name}");
+    let empty = String::new();
+    let owner =
+        if key.team_id.as_ref().is_some_and(|id| !id.is_empty()) { ListOwner::TeamKey } else { ListOwner::PersonalKey };
+    let new = NewKey {
+        key_type: role::key_type_from_wire(&field("key_type"), key.key_type, faults).unwrap_or_default(),
+        key_alias: alias(&field("key_alias"), key.key_alias.as_ref(), faults),
+        user_id: text::user_id(&field("user_id"), key.user_id.as_ref().unwrap_or(&empty), faults),
+        team_id: text::team_id(&field("team_id"), key.team_id.as_ref().unwrap_or(&empty), faults),
+        service_account_id: text::label(&field("service_account_id"), key.service_account_id.as_ref(), faults),
+        models: ModelList::parse(&key.models, owner, &field("models"), &mut faults.0),
+        model_aliases: ModelAliases::parse(&key.model_aliases, &field("model_aliases"), &mut faults.0),
+        max_budget: faults.money(field("max_budget"), key.max_budget.as_ref()),
+        soft_budget: faults.money(field("soft_budget"), key.soft_budget.as_ref()),
+        budget_duration: faults.length(field("budget_duration"), key.budget_duration.as_ref()),
+        rates: faults.rates(prefix, key.tpm_limit, key.rpm_limit, key.max_parallel_requests),
+        allowed_routes: routes(&field("allowed_routes"), &key.allowed_routes, faults),
+        tags: text::tags(&field("tags"), &key.tags, faults),
+        metadata: metadata::take(&field("metadata"), key.metadata.as_ref(), metadata::METADATA_MAX_BYTES, faults),
+        blocked: key.blocked.unwrap_or(false),
+        duration: lifetime("duration", duration, faults),
+    };
+    Budget::new(new.max_budget, new.soft_budget, None, Timestamp::EPOCH).check_new(prefix, &mut faults.0);
+    new
+}
+
+/// Takes an alias; empty is none.
+pub(crate) fn alias(field: &str, alias: Option<&String>, faults: &mut Faults) -> Option<String> {
+    let alias = alias.filter(|alias| !alias.is_empty())?;
+    faults.take(field, check_alias(alias)).map(|()| alias.clone())
+}
+
+/// Takes how long a key lives; `-1` is for ever.
+pub(crate) fn lifetime(field: &str, text: Option<&String>, faults: &mut Faults) -> Option<Lifetime> {
+    match text.map(String::as_str) {
+        None | Some("") => None,
+        Some("-1") => Some(Lifetime::Forever),
+        Some(_) => faults.length(field, text).map(Lifetime::For),
+    }
+}
+
+/// Takes the RPCs that a key may call: `package.Service/Method`, or a prefix
+/// that ends in `*`.
+pub(crate) fn routes(field: &str, routes: &[String], faults: &mut Faults) -> Vec<String> {
+    if routes.len() > ROUTES_MAX {
+        faults.add(field, format!("must have at most {ROUTES_MAX} entries"));
+    }
+    for (index, route) in routes.iter().enumerate() {
+        let name = route.strip_suffix('*').unwrap_or(route);
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._/".contains(c));
+        let whole = route.ends_with('*') || crate::auth::rule_of(route).is_some();
+        if route.is_empty() || !plain || !whole {
+            let rule = "must be an RPC such as \"bursar.v1.KeyService/GetKey\", or a prefix that ends in \"*\"";
+            faults.add(format!("{field}[{index}]"), rule);
+        }
+    }
+    routes.to_vec()
+}
+
+/// Fills the configured defaults and keeps the configured bounds.
+///
+/// # Errors
+/// Every value above its bound, where the setting rejects them.
+pub(crate) fn shape(new: &mut NewKey, rules: &Rules) -> Result<Vec<Adjusted>, Vec<Violation>> {
+    rules.keys.fill(new);
+    rules.key_bounds.apply(Bounded {
+        max_budget: Some(&mut new.max_budget),
+        budget_duration: Some(&mut new.budget_duration),
+        duration: Some(&mut new.duration),
+        tpm: Some(&mut new.rates.tpm),
+        rpm: Some(&mut new.rates.rpm),
+        parallel: Some(&mut new.rates.parallel),
+    })
+}
+
+/// Reports a soft budget that a default or a bound left without room.
+pub(crate) fn check_shaped(new: &NewKey, prefix: &str, violations: &mut Vec<Violation>) {
+    Budget::new(new.max_budget, new.soft_budget, None, Timestamp::EPOCH).check_new(prefix, violations);
+}
+
+/// The key that is stored.
+pub(crate) fn issue(new: NewKey, secret: &Secret, created_by: String, now: Timestamp) -> Key {
+    Key {
+        key_id: KeyId::generate(),
+        key_hash: secret.hash(),
+        key_name: secret.name(),
+        key_type: new.key_type,
+        key_alias: new.key_alias,
+        user_id: new.user_id,
+        team_id: new.team_id,
+        service_account_id: new.service_account_id,
+        models: new.models,
+        model_aliases: new.model_aliases,
+        budget: Budget::new(new.max_budget, new.soft_budget, new.budget_duration, now),
+        rates: new.rates,
+        allowed_routes: new.allowed_routes,
+        tags: new.tags,
+        metadata: new.metadata,
+        blocked: new.blocked,
+        expires_at: new.duration.and_then(|duration| duration.expiry(now)),
+        created_at: now,
+        created_by,
+        updated_at: now,
+        version: 1,
+    }
+}
+
+/// The required fields that a request leaves out, as faults.
+pub(crate) fn require(new: &NewKey, required: &[String], prefix: &str, faults: &mut Faults) {
+    for name in new.missing(required) {
+        let field = if name == "duration" { name } else { format!("{prefix}{name}") };
+        faults.add_named(field, Reason::RequiredParamMissing, "is required by the setting key_generation_settings");
+    }
+}

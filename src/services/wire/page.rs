@@ -1,0 +1,149 @@
+//! Pages: sizes, tokens and orders of lists.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use prost::Message;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::faults::Faults;
+use crate::domain::reason::Reason;
+use crate::store::{Cursor, Order, PageRequest, SortKey};
+
+const DEFAULT_SIZE: i32 = 50;
+const LARGEST_SIZE: i32 = 1_000;
+
+/// The page fields of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) page_size: i32,
+    pub(crate) page_token: &'a str,
+    pub(crate) include_total: bool,
+}
+
+/// Which list a token belongs to: a hash of the RPC and of its request without
+/// the page fields. A token of another list, filter or order does not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct List(String);
+
+impl List {
+    /// The list that a request asks for, its page fields emptied.
+    pub(crate) fn new(rpc: &str, request: &impl Message) -> Self {
+        let digest = Sha256::new().chain_update(rpc).chain_update([0]).chain_update(request.encode_to_vec()).finalize();
+        Self(hex::encode(&digest[..8]))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Token {
+    list: String,
+    after: Cursor,
+}
+
+/// Takes the page fields of a request.
+pub(crate) fn take(asked: Asked<'_>, list: &List, faults: &mut Faults) -> PageRequest {
+    if asked.page_size < 0 {
+        faults.add("page_size", "must not be negative");
+    }
+    let size = if asked.page_size == 0 { DEFAULT_SIZE } else { asked.page_size.clamp(1, LARGEST_SIZE) };
+    let after = if asked.page_token.is_empty() { None } else { open(asked.page_token, list, faults) };
+    PageRequest { size: u64::from(size.unsigned_abs()), after, count: asked.include_total }
+}
+
+fn open(text: &str, list: &List, faults: &mut Faults) -> Option<Cursor> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+    let token: Option<Token> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let after = token.filter(|token| token.list == list.0).map(|token| token.after);
+    if after.is_none() {
+        let rule = "must be the next_page_token of the same list with the same filters and order";
+        faults.add_named("page_token", Reason::PageTokenInvalid, rule);
+    }
+    after
+}
+
+/// The token of the next page; empty if there is none.
+pub(crate) fn token(list: &List, next: Option<Cursor>) -> String {
+    let token = next.map(|after| Token { list: list.0.clone(), after });
+    // Plain values: serializing cannot fail.
+    token.map(|token| URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())).unwrap_or_default()
+}
+
+/// Takes an order such as `spend desc`; empty is the default.
+pub(crate) fn order(text: &str, sortable: &[SortKey], default: Order, faults: &mut Faults) -> Order {
+    let mut words = text.split_whitespace();
+    let Some(name) = words.next() else { return default };
+    let key = sortable.iter().find(|key| key.name == name);
+    let descending = match (words.next(), words.next()) {
+        (None, _) => Some(false),
+        (Some(word), None) if word.eq_ignore_ascii_case("asc") => Some(false),
+        (Some(word), None) if word.eq_ignore_ascii_case("desc") => Some(true),
+        _ => None,
+    };
+    if let (Some(key), Some(descending)) = (key, descending) {
+        Order { key: *key, descending }
+    } else {
+        let names = sortable.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
+        faults.add("order_by", format!("must be one of {names}, with \" asc\" or \" desc\""));
+        default
+    }
+}
+
+/// The first column from the largest down: the default of most lists.
+pub(crate) const fn newest_first(sortable: &[SortKey]) -> Order {
+    Order { key: sortable[0], descending: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{CursorKey, sortable};
+
+    fn asked(page_size: i32, page_token: &str) -> Asked<'_> {
+        Asked { page_size, page_token, include_total: false }
+    }
+
+    #[test]
+    fn sizes_have_a_default_and_are_clamped() {
+        let list = List("l".to_owned());
+        for (size, taken) in [(0, 50), (1, 1), (1_000, 1_000), (1_001, 1_000), (i32::MAX, 1_000)] {
+            let mut faults = Faults::default();
+            assert_eq!(take(asked(size, ""), &list, &mut faults).size, taken);
+            assert!(faults.finish().is_ok());
+        }
+        let mut faults = Faults::default();
+        take(asked(-1, ""), &list, &mut faults);
+        assert!(faults.finish().is_err());
+    }
+
+    #[test]
+    fn a_token_fits_its_own_list_only() {
+        let cursor = Cursor { key: CursorKey::Int(7), id: "x".to_owned() };
+        let list = List("l".to_owned());
+        let text = token(&list, Some(cursor.clone()));
+        let mut faults = Faults::default();
+        assert_eq!(take(asked(0, &text), &list, &mut faults).after, Some(cursor));
+        assert!(faults.finish().is_ok());
+        for (foreign, list) in [(text.as_str(), "other"), ("junk", "l"), ("", "l")] {
+            let mut faults = Faults::default();
+            let after = take(asked(0, foreign), &List(list.to_owned()), &mut faults).after;
+            assert_eq!((after, faults.finish().is_err()), (None, !foreign.is_empty()), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn orders_are_a_column_and_a_direction() {
+        let default = newest_first(&sortable::KEYS);
+        let taken = |text: &str| {
+            let mut faults = Faults::default();
+            let order = order(text, &sortable::KEYS, default, &mut faults);
+            faults.finish().ok().map(|()| (order.key.name, order.descending))
+        };
+        assert_eq!(taken(""), Some(("created_at", true)));
+        assert_eq!(taken("spend desc"), Some(("spend", true)));
+        assert_eq!(taken("key_alias"), Some(("key_alias", false)));
+        assert_eq!(taken("key_alias ASC"), Some(("key_alias", false)));
+        for text in ["secret", "spend down", "spend desc desc", "spend;drop"] {
+            assert_eq!(taken(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Failures to book usage, as errors.
+
+use crate::domain::fault::{Refusal, RefusalKind, Violation};
+use crate::domain::reason::Reason;
+use crate::domain::usage::CostingError;
+use crate::error::Error;
+use crate::gate::{BookingError, RecordError};
+
+/// A failure to book an event. `prefix` is the path of the event's fields.
+pub(crate) fn explain(error: RecordError, prefix: &str, request_id: &str) -> Error {
+    match error {
+        RecordError::ReservationUnknown => {
+            let message = "no such reservation was given to you; send the reservation_id of Authorize as it came";
+            refusal(RefusalKind::NotFound, Reason::ReservationNotFound, message).about("reservation", "").into()
+        }
+        RecordError::KeyUnknown => {
+            let message = "no key has, or had, this hash";
+            refusal(RefusalKind::NotFound, Reason::KeyNotFound, message).about("key", "").into()
+        }
+        RecordError::Invalid(violation) => {
+            let field = format!("{prefix}{}", violation.field);
+            Error::invalid(Violation { field, ..violation })
+        }
+        RecordError::NotCosted(error) => not_costed(error, prefix),
+        RecordError::Conflict => {
+            let message = format!("another usage event has the request_id {request_id:?}; use an id of your own");
+            Refusal::exists(Reason::RequestIdConflict, message).with("request_id", request_id).into()
+        }
+        RecordError::Store(error) => error.into(),
+        RecordError::Booking(error) => not_booked(error),
+    }
+}
+
+/// A failure to write.
+pub(crate) fn not_booked(error: BookingError) -> Error {
+    match error {
+        BookingError::Unavailable(cause) => Error::Unavailable { reason: Reason::StoreUnavailable, cause },
+        BookingError::Broken(cause) => Error::Internal { cause },
+    }
+}
+
+/// A cost that can't be worked out.
+pub(crate) fn not_costed(error: CostingError, prefix: &str) -> Error {
+    let message = error.to_string();
+    match error {
+        CostingError::NotPriced(_) => Refusal::precondition(Reason::CallTypeNotPriced, message).into(),
+        CostingError::Unpriced(model) => {
+            Refusal::precondition(Reason::ModelNotPriced, message).with("model", model).into()
+        }
+        CostingError::OutOfRange(limit) => {
+            let rule = format!("is larger than max_event_cost, {limit} USD");
+            Error::invalid(Violation::named(format!("{prefix}cost"), Reason::CostOutOfRange, rule))
+        }
+    }
+}
+
+fn refusal(kind: RefusalKind, reason: Reason, message: &str) -> Refusal {
+    Refusal { kind, reason, message: message.to_owned(), metadata: Vec::new(), resources: Vec::new() }
+}

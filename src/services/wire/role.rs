@@ -1,0 +1,85 @@
+//! Enums of the wire and of the domain, side by side.
+
+use super::faults::Faults;
+use crate::domain::audit::Action;
+use crate::domain::key::{KeyState, KeyType};
+use crate::domain::role::{MemberPermission, Role, TeamRole};
+use crate::pb;
+
+/// Pairs of equal values; `None` stands for a value that clients may not send.
+macro_rules! pairs {
+    ($to:ident, $from:ident, $domain:ty, $wire:ty, { $($left:ident = $right:ident),* $(,)? }) => {
+        /// The value on the wire.
+        pub(crate) const fn $to(value: $domain) -> $wire {
+            match value { $(<$domain>::$left => <$wire>::$right),* }
+        }
+
+        /// Takes a value; the first of the enum is absent.
+        pub(crate) fn $from(field: &str, number: i32, faults: &mut Faults) -> Option<$domain> {
+            match <$wire>::try_from(number) {
+                $(Ok(<$wire>::$right) => Some(<$domain>::$left),)*
+                Ok(_) => None,
+                Err(_) => {
+                    faults.add(field, format!("has no value {number}"));
+                    None
+                }
+            }
+        }
+    };
+}
+
+pairs!(role_to_wire, role_from_wire, Role, pb::Role, {
+    ProxyAdmin = ProxyAdmin,
+    ProxyAdminViewer = ProxyAdminViewer,
+    InternalUser = InternalUser,
+    InternalUserViewer = InternalUserViewer,
+});
+
+pairs!(team_role_to_wire, team_role_from_wire, TeamRole, pb::TeamRole, {
+    Admin = Admin,
+    User = User,
+});
+
+pairs!(key_type_to_wire, key_type_from_wire, KeyType, pb::KeyType, {
+    Default = Default,
+    LlmApi = LlmApi,
+    Management = Management,
+    ReadOnly = ReadOnly,
+    Gateway = Gateway,
+});
+
+pairs!(key_state_to_wire, key_state_from_wire, KeyState, pb::KeyState, {
+    Active = Active,
+    Blocked = Blocked,
+    Expired = Expired,
+    Deleted = Deleted,
+});
+
+pairs!(permission_to_wire, permission_from_wire, MemberPermission, pb::TeamMemberPermission, {
+    KeyInfo = KeyInfo,
+    KeyHealth = KeyHealth,
+    KeyList = KeyList,
+    KeyGenerate = KeyGenerate,
+    KeyGenerateServiceAccount = KeyGenerateServiceAccount,
+    KeyUpdate = KeyUpdate,
+    KeyDelete = KeyDelete,
+    KeyBlock = KeyBlock,
+    KeyUnblock = KeyUnblock,
+    TeamDailyActivity = TeamDailyActivity,
+    SpendLogs = SpendLogs,
+});
+
+/// What was done, on the wire.
+pub(crate) const fn action_to_wire(action: Action) -> pb::AuditAction {
+    match action {
+        Action::Create => pb::AuditAction::Create,
+        Action::Update => pb::AuditAction::Update,
+        Action::Delete => pb::AuditAction::Delete,
+        Action::Block => pb::AuditAction::Block,
+        Action::Unblock => pb::AuditAction::Unblock,
+        Action::AddMember => pb::AuditAction::AddMember,
+        Action::RemoveMember => pb::AuditAction::RemoveMember,
+        Action::Reset => pb::AuditAction::Reset,
+        Action::Import => pb::AuditAction::Import,
+    }
+}

@@ -1,0 +1,23 @@
+//! Telemetry: log lines for people or for machines.
+
+use std::io::{IsTerminal, stderr};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+
+use crate::config::{ConfigError, LogFormat, Settings};
+
+/// Starts logging, to standard error.
+///
+/// # Errors
+/// [`ConfigError`] if the level is none.
+pub fn start(settings: &Settings) -> Result<(), ConfigError> {
+    let filter = EnvFilter::try_new(&settings.log_level)
+        .map_err(|error| ConfigError(format!("wrong setting log_level: {error}")))?;
+    let lines = fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
+    let started = match settings.log_format {
+        LogFormat::Text => lines.with_target(false).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| ConfigError(format!("logging can't be started: {error}")))
+}
