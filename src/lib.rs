@@ -17,6 +17,12 @@ pub mod auth;
 
 pub mod services;
 
+pub mod jobs;
+
 pub mod config;
 
 pub mod telemetry;
+
+pub mod server;
+
+pub mod cli;

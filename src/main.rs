@@ -1,3 +1,8 @@
 //! `bursar`: arguments, settings, server.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    bursar::cli::run().await
+}

@@ -1,0 +1,81 @@
+//! The command line: what `bursar` does when it is called.
+
+mod flags;
+mod migrate;
+mod prices;
+mod replay;
+mod serve;
+mod verify;
+
+use std::error::Error;
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command};
+
+/// How a command ended that did its work: well, or with a finding.
+pub(crate) type Outcome = Result<ExitCode, Box<dyn Error>>;
+
+/// Reads the arguments and runs the command.
+pub async fn run() -> ExitCode {
+    match dispatch(&command().get_matches()).await {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&format!("bursar: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Command {
+    let about = "The control plane of LLM gateways: users, teams, keys, budgets, prices and spend over gRPC";
+    let serve = Command::new("serve").about("Serve gRPC (what bursar does without a command)");
+    let migrate = Command::new("migrate").about("Bring the database's tables up to date, and stop");
+    let verify = Command::new("verify").about("Prove that every counter equals the sum of its usage events");
+    flags::with_settings(Command::new("bursar").about(about).version(env!("CARGO_PKG_VERSION")))
+        .subcommand(flags::with_settings(serve))
+        .subcommand(flags::with_settings(migrate))
+        .subcommand(prices::command())
+        .subcommand(flags::with_settings(verify))
+        .subcommand(replay::command())
+}
+
+async fn dispatch(arguments: &ArgMatches) -> Outcome {
+    match arguments.subcommand() {
+        Some(("replay", of_command)) => replay::run(of_command).await,
+        Some(("prices", of_command)) => {
+            // `import` is the one thing to do with prices, so far.
+            let of_import = of_command.subcommand().map_or(of_command, |(_, import)| import);
+            prices::run(&flags::settings(&[arguments, of_import])?, of_import).await
+        }
+        Some((name, of_command)) => {
+            let settings = flags::settings(&[arguments, of_command])?;
+            match name {
+                "migrate" => migrate::run(&settings).await,
+                "verify" => verify::run(&settings).await,
+                _ => serve::run(settings).await,
+            }
+        }
+        None => serve::run(flags::settings(&[arguments])?).await,
+    }
+}
+
+/// Tells the user a result.
+#[expect(clippy::print_stdout, reason = "the one place that writes results")]
+fn say(text: impl Display) {
+    println!("{text}");
+}
+
+/// Tells the user what went wrong, or how work goes on.
+#[expect(clippy::print_stderr, reason = "the one place that writes complaints")]
+fn complain(text: &str) {
+    eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::command().debug_assert();
+    }
+}

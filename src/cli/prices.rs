@@ -1,0 +1,107 @@
+//! `bursar prices import FILE`: a price list into the price table.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::flags::with_settings;
+use super::{Outcome, complain, say};
+use crate::config::Settings;
+use crate::domain::audit::Author;
+use crate::domain::clock::Clock;
+use crate::domain::pricing::catalogue::{self, Catalogue};
+use crate::store::{ImportReport, Store};
+use crate::telemetry;
+
+/// How many rejected models are named.
+const NAMED: usize = 20;
+
+/// The command and its arguments.
+pub(super) fn command() -> Command {
+    let import = Command::new("import")
+        .about("Add a price list's models, and the prices that changed, to the price table")
+        .long_about(
+            "Adds a price list's models, and the prices that changed, to the price table. What is new holds since \
+             ever, what differs from now on; models that the list lacks stay. Entries that can't be believed are rejected by name; \
+             the others count. Running servers follow within seconds.",
+        )
+        .arg(
+            Arg::new("file")
+                .required(true)
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("A JSON object: model name -> prices, as in LiteLLM's model_prices_and_context_window.json"),
+        )
+        .arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Tell what would change, and change nothing"),
+        )
+        .arg(
+            Arg::new("allow-implausible")
+                .long("allow-implausible")
+                .action(ArgAction::SetTrue)
+                .help("Believe prices above 0.01 USD a token, or above 100 USD a unit"),
+        );
+    Command::new("prices")
+        .about("Work on the price table")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_settings(import))
+}
+
+/// Imports the file.
+pub(super) async fn run(settings: &Settings, arguments: &ArgMatches) -> Outcome {
+    telemetry::start(settings)?;
+    let file: &PathBuf = arguments.get_one("file").ok_or("FILE is missing")?;
+    let text = std::fs::read_to_string(file).map_err(|error| format!("can't read {}: {error}", file.display()))?;
+    let list = catalogue::parse(&text, arguments.get_flag("allow-implausible"))?;
+    let store = Store::connect(&settings.connect_options()).await?;
+    store.migrate().await?;
+    let report = if arguments.get_flag("dry-run") {
+        let difference = list.difference(&store.view().latest_price_fields().await?);
+        ImportReport {
+            added: difference.added.len(),
+            changed: difference.changed.len(),
+            unchanged: difference.unchanged,
+        }
+    } else {
+        import(&store, &list).await?
+    };
+    store.close().await?;
+    tell(&report, &list);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn import(store: &Store, list: &Catalogue) -> Result<ImportReport, crate::store::StoreError> {
+    let author = Author {
+        actor: "bursar".to_owned(),
+        actor_key_id: None,
+        on_behalf_of: None,
+        request_id: String::new(),
+        rpc: "prices import",
+    };
+    let mut tx = store.begin(author, Clock::system().now()).await?;
+    let report = tx.import_prices(list).await?;
+    // No cache of this process is stale: it serves nobody.
+    let _ = tx.commit().await?;
+    Ok(report)
+}
+
+fn tell(report: &ImportReport, list: &Catalogue) {
+    for (model, why) in list.rejected.iter().take(NAMED) {
+        complain(&format!("rejected {model}: {why}"));
+    }
+    if list.rejected.len() > NAMED {
+        complain(&format!("… and {} more", list.rejected.len() - NAMED));
+    }
+    say(format_args!(
+        "{} added, {} changed, {} unchanged, {} rejected",
+        report.added,
+        report.changed,
+        report.unchanged,
+        list.rejected.len()
+    ));
+}

@@ -1,0 +1,36 @@
+//! Retention: answers that are kept for retries, and leases that expired.
+
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+
+use crate::domain::clock::{Clock, Timestamp};
+use crate::store::{Store, StoreError};
+
+const INTERVAL: Duration = Duration::from_mins(1);
+
+/// How long the secret of an answer is kept, in seconds.
+const SECRET_SECONDS: i64 = 600;
+
+/// How long an answer is kept, in seconds.
+const ANSWER_SECONDS: i64 = 86_400;
+
+/// For how many seconds an expired lease stays, for whoever looks.
+const LEASE_SECONDS: i64 = 3_600;
+
+/// Removes what need not be kept, for ever.
+pub(super) async fn retain(store: Store, clock: Clock) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = sweep(&store, clock.now()).await {
+            tracing::warn!(%error, "what need not be kept could not be removed; it is tried again");
+        }
+    }
+}
+
+async fn sweep(store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    store.forget_answers(now.plus_seconds(-SECRET_SECONDS), now.plus_seconds(-ANSWER_SECONDS)).await?;
+    store.remove_leases_before(now.plus_seconds(-LEASE_SECONDS)).await
+}

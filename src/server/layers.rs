@@ -1,0 +1,197 @@
+//! The outermost layer, blind to meaning: request id, limits on time and on
+//! concurrency, panic guard, one log line.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use tokio::sync::Semaphore;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use crate::auth::RequestId;
+use crate::config::Settings;
+use crate::domain::ids::new_uuid;
+use crate::domain::reason::Reason;
+use crate::error::Error;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+const GRPC_STATUS: &str = "grpc-status";
+
+/// The longest request id that a client chooses.
+const REQUEST_ID_MAX: usize = 128;
+
+/// Health checks are never refused for want of room.
+const HEALTH: &str = "/grpc.health.v1.";
+
+/// How much earlier than the client's own deadline the answer is given up, so
+/// that the client hears why.
+const HEAD_START: Duration = Duration::from_millis(2);
+
+/// Makes the layer.
+#[derive(Clone)]
+pub(super) struct RequestLayer {
+    room: Arc<Semaphore>,
+    timeout: Duration,
+}
+
+impl RequestLayer {
+    /// A layer with the limits of the settings.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let room = settings.max_concurrent_requests.min(Semaphore::MAX_PERMITS);
+        Self { room: Arc::new(Semaphore::new(room)), timeout: settings.request_timeout.duration() }
+    }
+}
+
+impl<S> Layer<S> for RequestLayer {
+    type Service = RequestService<S>;
+
+    fn layer(&self, inner: S) -> RequestService<S> {
+        RequestService { layer: self.clone(), inner }
+    }
+}
+
+/// A service behind the layer.
+#[derive(Clone)]
+pub(super) struct RequestService<S> {
+    layer: RequestLayer,
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for RequestService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let clone = self.inner.clone();
+        // The one that was polled ready must be the one that is called.
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let id = request_id(request.headers());
+        request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+        let path = request.uri().clone();
+        let timeout = timeout(request.headers(), self.layer.timeout);
+        let room = Arc::clone(&self.layer.room);
+        Box::pin(async move {
+            let began = Instant::now();
+            let is_health = path.path().starts_with(HEALTH);
+            let permit = if is_health { None } else { room.try_acquire_owned().ok() };
+            let result = if permit.is_none() && !is_health {
+                let message = "the server has too many calls in flight; try again a little later";
+                Ok(refuse(&Error::Exhausted { reason: Reason::TooManyRequests, message }, &id))
+            } else if is_health {
+                // A watcher watches for as long as it likes.
+                inner.call(request).await
+            } else {
+                guarded(inner.call(request), timeout, &id).await
+            };
+            result.map(|mut response| {
+                log(path.path(), &id, &response, began.elapsed());
+                if let Ok(value) = HeaderValue::from_str(&id) {
+                    response.headers_mut().insert(REQUEST_ID, value);
+                }
+                response
+            })
+        })
+    }
+}
+
+/// Runs a call within its time; a panic in it is an error of this call alone.
+async fn guarded<E>(
+    call: impl Future<Output = Result<Response<Body>, E>>,
+    timeout: Duration,
+    id: &str,
+) -> Result<Response<Body>, E> {
+    match tokio::time::timeout(timeout, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => {
+            let cause = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let cause = cause.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Ok(refuse(&Error::Internal { cause: format!("a panic: {cause}") }, id))
+        }
+        Err(_) => Ok(refuse(&Error::DeadlineExceeded, id)),
+    }
+}
+
+fn refuse(error: &Error, id: &str) -> Response<Body> {
+    error.log(id);
+    error.to_status().into_http()
+}
+
+/// The client's id for a request, if it is a plain one; else a new one.
+fn request_id(headers: &HeaderMap) -> Arc<str> {
+    let plain = |text: &&str| (1..=REQUEST_ID_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    let sent = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
+    sent.map_or_else(|| new_uuid().to_string().into(), Into::into)
+}
+
+/// The shorter of the client's deadline and the server's.
+fn timeout(headers: &HeaderMap, server: Duration) -> Duration {
+    let client = headers.get(GRPC_TIMEOUT).and_then(|value| parse_timeout(value.to_str().ok()?));
+    client.map_or(server, |client| client.saturating_sub(HEAD_START).min(server))
+}
+
+/// Parses `<at most 8 digits><unit>`, as gRPC has it.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let count: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    Some(match unit {
+        "H" => Duration::from_secs(count * 3_600),
+        "M" => Duration::from_secs(count * 60),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+/// One line a request: of the hot path only when somebody looks closely.
+fn log(path: &str, request_id: &str, response: &Response<Body>, took: Duration) {
+    // A status in the headers is an error; a success has it in the trailers.
+    let code = response.headers().get(GRPC_STATUS).and_then(|value| value.to_str().ok()).unwrap_or("0");
+    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    if path.starts_with("/bursar.v1.GatewayService/") || !path.starts_with("/bursar.v1.") {
+        tracing::debug!(request_id, path, code, took_us, "request");
+    } else {
+        tracing::info!(request_id, path, code, took_us, "request");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_are_read_as_grpc_writes_them() {
+        for (text, parsed) in [
+            ("1S", Some(Duration::from_secs(1))),
+            ("250m", Some(Duration::from_millis(250))),
+            ("99999999H", Some(Duration::from_hours(99_999_999))),
+            ("7u", Some(Duration::from_micros(7))),
+            ("123456789S", None),
+            ("S", None),
+            ("", None),
+            ("1x", None),
+            ("-1S", None),
+            ("é", None),
+        ] {
+            assert_eq!(parse_timeout(text), parsed, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Assembly: the only module that knows the whole. Binds, serves, drains.
+
+mod health;
+mod layers;
+mod master_key;
+mod starter;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic::transport::server::TcpIncoming;
+
+use self::layers::RequestLayer;
+use crate::auth::{AuthLayer, Authenticator};
+use crate::config::{ConfigError, Settings};
+use crate::domain::clock::Clock;
+use crate::domain::secret::Secret;
+use crate::domain::ticket::TicketKey;
+use crate::error::Error;
+use crate::gate::Gate;
+use crate::jobs::Jobs;
+use crate::pb;
+use crate::services::wire::secret::random_bytes;
+use crate::services::{self, AnswerKey, App};
+use crate::store::{SecretName, Store, StoreError};
+
+/// How many streams a client may reset before they were accepted: sidecars
+/// cancel calls in bursts, and must not lose their connection for it.
+const RESET_STREAMS_MAX: usize = 4_096;
+
+/// Why the server does not start, or does not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database does not work.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The address can't be used.
+    #[error("can't listen on {address}: {cause}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        cause: std::io::Error,
+    },
+    /// Serving failed.
+    #[error("serving failed: {0}")]
+    Serve(String),
+}
+
+impl From<Error> for ServerError {
+    fn from(error: Error) -> Self {
+        Self::Serve(format!("{error:?}"))
+    }
+}
+
+/// A server that is bound and ready to serve.
+pub struct Server {
+    listener: TcpListener,
+    app: Arc<App>,
+    authenticator: Authenticator,
+    settings: Settings,
+    jobs: Jobs,
+    batcher: JoinHandle<()>,
+    /// The master key that was made at this start, to be shown once.
+    pub new_master_key: Option<Secret>,
+}
+
+impl Server {
+    /// Prepares everything that can fail: settings, tables, memory, address.
+    ///
+    /// # Errors
+    /// [`ServerError`]; then nothing is served.
+    pub async fn bind(settings: Settings, clock: Clock) -> Result<Self, ServerError> {
+        let rules = settings.rules()?;
+        let gate_rules = settings.gate_rules()?;
+        master_key::check(&settings)?;
+        let store = Store::connect(&settings.connect_options()).await?;
+        store.migrate().await?;
+        starter::import(&store, clock.now()).await?;
+        let tickets = shared_secret(&store, SecretName::Tickets).await?;
+        let answers = shared_secret(&store, SecretName::Answers).await?;
+        let position = store.view().last_audit_sequence().await?;
+        let (gate, batcher) = Gate::start(store.clone(), gate_rules, TicketKey::new(&tickets), clock.clone()).await?;
+        let address = settings.listen;
+        let bound = TcpListener::bind(address).await;
+        let listener = bound.map_err(|cause| ServerError::Bind { address, cause })?;
+        // Last of all: a key that is made must be shown, whatever else fails.
+        let (masters, new_master_key) = master_key::accepted(&settings, &store).await?;
+        let app = App {
+            store: store.clone(),
+            gate: Arc::clone(&gate),
+            rules,
+            clock: clock.clone(),
+            answers: AnswerKey::new(&answers),
+        };
+        Ok(Self {
+            listener,
+            app: Arc::new(app),
+            authenticator: Authenticator::new(Arc::clone(&gate), masters),
+            settings,
+            jobs: Jobs::start(store, gate, clock, position),
+            batcher,
+            new_master_key,
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// [`ServerError`] if the operating system does not know.
+    pub fn address(&self) -> Result<SocketAddr, ServerError> {
+        self.listener.local_addr().map_err(|cause| ServerError::Bind { address: self.settings.listen, cause })
+    }
+
+    /// What operations work with: for tests that look behind the wire.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Serves until `stop` ends; then takes no new calls, finishes those in
+    /// flight, and writes what is still on its way to the database.
+    ///
+    /// # Errors
+    /// [`ServerError`] if serving fails.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
+        let Self { listener, app, authenticator, settings, jobs, batcher, .. } = self;
+        let (health, health_service) = health::start().await;
+        let mut routes = services::routes(&app);
+        routes.add_service(health_service);
+        add_reflection(&mut routes)?;
+        let server = tonic::transport::Server::builder()
+            .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))
+            .http2_keepalive_interval(Some(Duration::from_mins(1)))
+            .layer(RequestLayer::new(&settings))
+            .layer(AuthLayer::new(authenticator, app.clock.clone(), settings.reflection_public))
+            .add_routes(routes.routes());
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let (draining, drained) = tokio::sync::oneshot::channel();
+        let drain = async move {
+            stop.await;
+            tracing::info!("stopping: no new calls are taken, those in flight are finished");
+            health.stop().await;
+            let _ = draining.send(());
+        };
+        let serving = server.serve_with_incoming_shutdown(incoming, drain);
+        let patience = async {
+            let _ = drained.await;
+            tokio::time::sleep(settings.drain_timeout.duration()).await;
+        };
+        tokio::select! {
+            result = serving => result.map_err(|error| ServerError::Serve(error.to_string()))?,
+            () = patience => tracing::warn!("calls were still in flight when drain_timeout ended; they are cut off"),
+        }
+        drop(jobs);
+        flush(app, batcher, settings.drain_timeout.duration()).await
+    }
+}
+
+/// Waits until the batcher has written everything. It ends when nobody can give
+/// it more: when the last handler has let go of the gate.
+async fn flush(app: Arc<App>, batcher: JoinHandle<()>, patience: Duration) -> Result<(), ServerError> {
+    let store = app.store.clone();
+    drop(app);
+    if tokio::time::timeout(patience, batcher).await.is_err() {
+        return Err(ServerError::Serve(
+            "usage was still on its way to the database when drain_timeout ended".to_owned(),
+        ));
+    }
+    store.close().await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// A secret of all instances of one database: made at the first start.
+async fn shared_secret(store: &Store, name: SecretName) -> Result<Vec<u8>, ServerError> {
+    let fresh = Secret::from_random(&random_bytes()?);
+    let (secret, _) = store.secret_or(name, fresh.reveal().to_owned()).await?;
+    Ok(secret.into_bytes())
+}
+
+fn add_reflection(routes: &mut tonic::service::RoutesBuilder) -> Result<(), ServerError> {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let failed = |error: tonic_reflection::server::Error| ServerError::Serve(error.to_string());
+    routes.add_service(builder().build_v1().map_err(failed)?);
+    routes.add_service(builder().build_v1alpha().map_err(failed)?);
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! The starter price list: so that a fresh server can price calls.
+
+use crate::domain::audit::Author;
+use crate::domain::clock::Timestamp;
+use crate::domain::pricing::catalogue;
+use crate::store::{Store, StoreError};
+
+/// Some well-known models, in the format of a price list.
+const STARTER: &str = include_str!("starter_prices.json");
+
+/// Imports the starter list into a price table that is empty.
+pub(super) async fn import(store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    if !store.view().latest_price_fields().await?.is_empty() {
+        return Ok(());
+    }
+    let list = catalogue::parse(STARTER, false).map_err(|error| StoreError::Broken(error.to_string()))?;
+    let author = Author {
+        actor: "bursar".to_owned(),
+        actor_key_id: None,
+        on_behalf_of: None,
+        request_id: String::new(),
+        rpc: "start",
+    };
+    let mut tx = store.begin(author, now).await?;
+    let report = tx.import_prices(&list).await?;
+    // Nothing is in memory yet that could be stale.
+    let _ = tx.commit().await?;
+    tracing::info!(models = report.added, "imported the starter price list; see `bursar prices import`");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::pricing::Price;
+
+    #[test]
+    fn the_starter_list_is_valid_and_prices_tokens() {
+        let list = catalogue::parse(STARTER, false).expect("a price list");
+        assert!(list.rejected.is_empty(), "{:?}", list.rejected);
+        assert!((20..=40).contains(&list.models.len()));
+        for (model, fields) in &list.models {
+            let price = Price::from_fields(String::new(), model.clone(), Timestamp::EPOCH, fields);
+            assert!(price.prices_tokens() && !price.is_zero && price.provider.is_some(), "{model}");
+        }
+    }
+}
