@@ -7,12 +7,16 @@ use tracing_subscriber::fmt;
 
 use crate::config::{ConfigError, LogFormat, Settings};
 
+/// Libraries that tell more than anybody asks for; a filter in the setting that
+/// names them wins.
+const CHATTY: &str = "sqlx=warn,sea_orm_migration=warn";
+
 /// Starts logging, to standard error.
 ///
 /// # Errors
 /// [`ConfigError`] if the level is none.
 pub fn start(settings: &Settings) -> Result<(), ConfigError> {
-    let filter = EnvFilter::try_new(&settings.log_level)
+    let filter = EnvFilter::try_new(format!("{CHATTY},{}", settings.log_level))
         .map_err(|error| ConfigError(format!("wrong setting log_level: {error}")))?;
     let lines = fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
     let started = match settings.log_format {

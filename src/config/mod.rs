@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use self::parse::{optional, parsed};
 pub use self::rules::Rules;
-pub use self::sources::{Documented, EXAMPLE, documented, load};
+pub use self::sources::{Documented, EXAMPLE, documented, load, load_from};
 use crate::domain::key_rules::BoundMode;
 use crate::domain::money::Usd;
 use crate::domain::role::{MemberPermission, Role, TeamRole};

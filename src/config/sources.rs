@@ -1,8 +1,8 @@
 //! Sources of settings: defaults, file, environment, flags.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use figment::providers::{Format, Toml};
+use figment::providers::{Data, Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
@@ -82,19 +82,25 @@ impl Given {
 /// [`ConfigError`] that names the setting and where it was given.
 pub fn load(flags: &[(String, String)], file: Option<PathBuf>) -> Result<Settings, ConfigError> {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-    let variables: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let mut variables: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let named = variables.iter().position(|(name, _)| name == FILE_VARIABLE).map(|index| variables.remove(index).1);
+    let default = PathBuf::from(DEFAULT_FILE);
+    let file = file.or(named.map(PathBuf::from)).or_else(|| default.is_file().then_some(default));
     load_from(flags, file, &variables)
 }
 
-fn load_from(
+/// Reads the settings from what is given here, and from nowhere else.
+///
+/// # Errors
+/// [`ConfigError`] that names the setting and where it was given.
+pub fn load_from(
     flags: &[(String, String)],
     file: Option<PathBuf>,
     variables: &[(String, String)],
 ) -> Result<Settings, ConfigError> {
     let known = documented();
-    let named = variables.iter().find(|(name, _)| name == FILE_VARIABLE).map(|(_, path)| PathBuf::from(path));
-    let mut figment = Figment::from(Toml::string(EXAMPLE)).merge(file_provider(file.or(named))?);
-    for (variable, text) in variables.iter().filter(|(name, _)| name != FILE_VARIABLE) {
+    let mut figment = Figment::from(Toml::string(EXAMPLE)).merge(file_provider(file)?);
+    for (variable, text) in variables {
         let name = variable.trim_start_matches(PREFIX).to_lowercase();
         let setting = known.iter().find(|setting| setting.name == name);
         let setting = setting.ok_or_else(|| unknown(&format!("the variable {variable}"), &name, &known))?;
@@ -122,11 +128,10 @@ fn tell(error: &figment::Error) -> String {
     format!("wrong setting{setting}: {}{}", error.kind, source.unwrap_or_default())
 }
 
-fn file_provider(named: Option<PathBuf>) -> Result<figment::providers::Data<Toml>, ConfigError> {
-    match named {
+fn file_provider(file: Option<PathBuf>) -> Result<Data<Toml>, ConfigError> {
+    match file {
         Some(path) if path.is_file() => Ok(Toml::file_exact(path)),
         Some(path) => Err(ConfigError(format!("the file with settings, {}, can't be found", path.display()))),
-        None if Path::new(DEFAULT_FILE).is_file() => Ok(Toml::file_exact(DEFAULT_FILE)),
         None => Ok(Toml::string("")),
     }
 }
