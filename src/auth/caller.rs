@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::domain::fault::Refusal;
 use crate::domain::identity::{Identity, KeyFacts, UserFacts};
 use crate::domain::ids::{KeyId, TeamId, UserId};
 use crate::domain::key::KeyType;
+use crate::domain::reason::Reason;
 use crate::domain::role::Role;
 use crate::domain::ticket;
 
@@ -90,5 +92,11 @@ impl Caller {
     /// Its name inside tickets.
     pub fn ticket_tag(&self) -> u64 {
         ticket::caller_tag(self.key_id())
+    }
+    /// The refusal of an RPC, or of a part of it, for want of a role. Says which
+    /// roles `needed` names would have been let through.
+    pub fn role_refused(&self, rpc: &str, needed: &str, message: impl Into<String>) -> Refusal {
+        let role = self.user().map_or("none", |user| user.role.into());
+        Refusal::denied(Reason::RoleNotAllowed, message).with("rpc", rpc).with("role", role).with("needed", needed)
     }
 }

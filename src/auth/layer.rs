@@ -70,16 +70,13 @@ impl AuthLayer {
             let message = format!("the key may not call {}", rule.rpc);
             return Err(Refusal::denied(Reason::RpcNotAllowedForKey, message).with("rpc", rule.rpc).into());
         }
-        let scope = rule.scope_of(&caller).ok_or_else(|| role_not_allowed(&caller, rule.rpc))?;
+        let scope = rule.scope_of(&caller).ok_or_else(|| {
+            let message = format!("your role may not call {}", rule.rpc);
+            caller.role_refused(rule.rpc, &rule.needed().join(","), message)
+        })?;
         request.extensions_mut().insert(Passport { caller: Arc::new(caller), scope, rpc: rule.rpc });
         Ok(())
     }
-}
-
-fn role_not_allowed(caller: &Caller, rpc: &'static str) -> Error {
-    let role = caller.user().map_or("none", |user| user.role.into());
-    let message = format!("your role may not call {rpc}");
-    Refusal::denied(Reason::RoleNotAllowed, message).with("rpc", rpc).with("role", role).into()
 }
 
 impl<S> Layer<S> for AuthLayer {

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use strum::VariantArray;
+
 use super::caller::{Caller, Credential};
 use crate::domain::decision::routes_allow;
 use crate::domain::key::KeyType;
@@ -31,7 +33,8 @@ pub enum Reach {
 use Reach::{AdminTeam, All, Itself, Own, Permitted, Team};
 
 /// A column of the table: a role, or a kind of key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::VariantArray)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Column {
     /// The master key, and users with that role.
     ProxyAdmin,
@@ -110,7 +113,7 @@ pub const POLICY: [Rule; 32] = [
     row("bursar.v1.TeamService/UnblockTeam",      Write, [ALL, NO,    ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
 
     row("bursar.v1.KeyService/GenerateKey",       Write, [ALL, NO,    ADM,  PERM,    OWN,  NO,    PERM,    NO,    NO]),
-    row("bursar.v1.KeyService/GetKey",            Read,  [ALL, ALL,   ADM,  TEAM,    OWN,  OWN,   TM_SELF, SELF,  SELF]),
+    row("bursar.v1.KeyService/GetKey",            Read,  [ALL, ALL,   ADM,  TEAM,    OWN,  OWN,   TM_SELF, SELF,  NO]),
     row("bursar.v1.KeyService/ListKeys",          Read,  [ALL, ALL,   ADM,  TM_PERM, OWN,  OWN,   PERM,    NO,    NO]),
     row("bursar.v1.KeyService/UpdateKey",         Write, [ALL, NO,    ADM,  PERM,    OWN,  NO,    PERM,    NO,    NO]),
     row("bursar.v1.KeyService/DeleteKeys",        Write, [ALL, NO,    ADM,  PERM,    OWN,  NO,    PERM,    NO,    NO]),
@@ -168,6 +171,12 @@ impl Rule {
     /// What a column reaches.
     pub const fn reach_of(&self, column: Column) -> &'static [Reach] {
         self.reaches[column as usize]
+    }
+
+    /// The names of the columns that may call the RPC.
+    pub fn needed(&self) -> Vec<&'static str> {
+        let may = |column: &&Column| !self.reach_of(**column).is_empty();
+        Column::VARIANTS.iter().filter(may).map(Into::into).collect()
     }
 
     /// How far a caller reaches; `None` if it may not call the RPC at all.

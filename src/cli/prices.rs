@@ -77,7 +77,7 @@ pub(super) async fn run(settings: &Settings, arguments: &ArgMatches) -> Outcome 
 
 async fn import(store: &Store, list: &Catalogue) -> Result<ImportReport, crate::store::StoreError> {
     let author = Author {
-        actor: "bursar".to_owned(),
+        actor: "cli".to_owned(),
         actor_key_id: None,
         on_behalf_of: None,
         request_id: String::new(),

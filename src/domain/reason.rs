@@ -33,6 +33,7 @@ pub enum Reason {
     // INVALID_ARGUMENT
     FieldInvalid,
     MessageMalformed,
+    MessageTooLarge,
     SoftBudgetNotBelowMax,
     DuplicateMember,
     UserIdEmailMismatch,

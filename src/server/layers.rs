@@ -12,10 +12,12 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::sync::Semaphore;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use crate::auth::RequestId;
 use crate::config::Settings;
+use crate::domain::fault::Violation;
 use crate::domain::ids::new_uuid;
 use crate::domain::reason::Reason;
 use crate::error::Error;
@@ -23,6 +25,7 @@ use crate::error::Error;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 const GRPC_STATUS: &str = "grpc-status";
+const GRPC_DETAILS: &str = "grpc-status-details-bin";
 
 /// The longest request id that a client chooses.
 const REQUEST_ID_MAX: usize = 128;
@@ -100,7 +103,8 @@ where
             } else {
                 guarded(inner.call(request), timeout, &id).await
             };
-            result.map(|mut response| {
+            result.map(|response| {
+                let mut response = explain(response, &id);
                 log(path.path(), &id, &response, began.elapsed());
                 if let Ok(value) = HeaderValue::from_str(&id) {
                     response.headers_mut().insert(REQUEST_ID, value);
@@ -126,6 +130,25 @@ async fn guarded<E>(
         }
         Err(_) => Ok(refuse(&Error::DeadlineExceeded, id)),
     }
+}
+
+/// What the transport refuses before a handler sees it, in the words and with
+/// the details of Bursar's own errors.
+fn explain(response: Response<Body>, id: &str) -> Response<Body> {
+    if response.headers().contains_key(GRPC_DETAILS) {
+        return response;
+    }
+    let violation = match Status::from_header_map(response.headers()).map(|status| status.code()) {
+        // The code of a message that can't be decoded.
+        Some(Code::Internal) => Violation::named("", Reason::MessageMalformed, "the message can't be decoded"),
+        Some(Code::OutOfRange) => Violation::named(
+            "",
+            Reason::MessageTooLarge,
+            "the message is too large: at most 8 MiB of usage events, 1 MiB of anything else",
+        ),
+        _ => return response,
+    };
+    refuse(&Error::invalid(violation), id)
 }
 
 fn refuse(error: &Error, id: &str) -> Response<Body> {

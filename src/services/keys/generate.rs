@@ -190,7 +190,7 @@ fn check_personal(ctx: &Ctx, new: &NewKey) -> Result<(), Error> {
     }
     let Some(user) = ctx.caller.user().filter(|_| ctx.scope.has(Reach::Own)) else {
         let message = "your role makes no keys outside a team";
-        return Err(Refusal::denied(Reason::RoleNotAllowed, message).with("rpc", ctx.rpc).into());
+        return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin,internal_user", message).into());
     };
     match &new.user_id {
         Some(owner) if *owner != user.user_id => Err(not_your_user(owner).into()),

@@ -4,7 +4,7 @@ use prost_types::Struct;
 use prost_types::value::Kind;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::fault::Refusal;
+use crate::domain::fault::{Refusal, Violation};
 use crate::domain::models::MODEL_NAME_MAX_BYTES;
 use crate::domain::pricing::{self, Cost, Counts, Price, Terms};
 use crate::domain::reason::Reason;
@@ -41,7 +41,7 @@ pub(super) async fn calculate_cost(
     let price = prices.find(&[&command.model], &command.provider, at).filter(|price| price.is_priced());
     let price = price.ok_or_else(|| not_priced(&command))?;
     let cost = cost_of(price, &command, at)?;
-    let booked = cost.booked().ok_or_else(|| out_of_range(&command))?;
+    let booked = cost.booked().ok_or_else(out_of_range)?;
     Ok(pb::CalculateCostResponse {
         cost: booked.to_string(),
         breakdown: Some(pb::CostBreakdown {
@@ -63,9 +63,8 @@ fn not_priced(command: &Command) -> Refusal {
     refusal.with("model", &command.model).with("provider", &command.provider)
 }
 
-fn out_of_range(command: &Command) -> Refusal {
-    let message = format!("the cost of this usage of model {:?} is beyond what can be counted", command.model);
-    Refusal::precondition(Reason::CostOutOfRange, message)
+fn out_of_range() -> Error {
+    Error::invalid(Violation::named("usage", Reason::CostOutOfRange, "costs more than can be counted"))
 }
 
 fn cost_of(price: &Price, command: &Command, at: Timestamp) -> Result<Cost, Refusal> {

@@ -31,7 +31,7 @@ struct Command {
 pub(super) async fn create_team(ctx: Ctx, request: pb::CreateTeamRequest) -> Result<pb::CreateTeamResponse, Error> {
     if !ctx.scope.is_all() && !ctx.app.rules.allow_user_created_teams {
         let message = "only proxy admins make teams (setting allow_user_created_teams)";
-        return Err(Refusal::denied(Reason::RoleNotAllowed, message).with("rpc", ctx.rpc).into());
+        return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin", message).into());
     }
     let command = parse(&ctx, &request)?;
     once(&ctx, &request.request_id, &request, |slot| create(&ctx, command, slot)).await

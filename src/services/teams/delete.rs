@@ -19,7 +19,7 @@ const MEMBERS_MAX: u64 = 1_000_000;
 pub(super) async fn delete_teams(ctx: Ctx, request: pb::DeleteTeamsRequest) -> Result<pb::DeleteTeamsResponse, Error> {
     if !ctx.scope.is_all() && !ctx.app.rules.team_admins_may_delete {
         let message = "only proxy admins delete teams (setting team_admins_may_delete)";
-        return Err(Refusal::denied(Reason::RoleNotAllowed, message).with("rpc", ctx.rpc).into());
+        return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin", message).into());
     }
     let mut faults = Faults::default();
     let ids = text::ids_to_delete("team_ids", &request.team_ids, TeamId::parse, &mut faults);

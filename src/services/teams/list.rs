@@ -1,8 +1,6 @@
 //! `ListTeams`: teams by filters, page by page; also deleted ones.
 
-use crate::domain::fault::Refusal;
 use crate::domain::ids::{TeamId, UserId};
-use crate::domain::reason::Reason;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
@@ -34,7 +32,7 @@ pub(super) async fn list_teams(ctx: Ctx, request: pb::ListTeamsRequest) -> Resul
     if command.deleted {
         if !ctx.scope.is_all() {
             let message = "only proxy admins and viewers see deleted teams";
-            return Err(Refusal::denied(Reason::RoleNotAllowed, message).with("rpc", ctx.rpc).into());
+            return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin,proxy_admin_viewer", message).into());
         }
         let filter = DeletedTeamFilter {
             team_id: command.team_id,

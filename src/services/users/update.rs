@@ -146,7 +146,7 @@ fn parse(ctx: &Ctx, request: &pb::UpdateUserRequest) -> Result<Command, Error> {
     let missing = request.allow_missing.then_some(CreateCommand { new, key: None, spend: None });
     if missing.is_some() && !ctx.caller.is_proxy_admin() {
         let message = "only proxy admins may make users, as allow_missing would";
-        return Err(Refusal::denied(Reason::RoleNotAllowed, message).with("rpc", ctx.rpc).into());
+        return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin", message).into());
     }
     let sends_both_budgets = sent.max_budget.is_some() && sent.soft_budget.is_some();
     Ok(Command { who, etag: sent.etag.clone(), patch, sends_both_budgets, missing })
