@@ -1,4 +1,5 @@
-//! Retention: answers that are kept for retries, and leases that expired.
+//! Retention: answers that are kept for retries, leases and reservations that
+//! expired.
 
 use std::time::Duration;
 
@@ -8,12 +9,6 @@ use crate::domain::clock::{Clock, Timestamp};
 use crate::store::{Store, StoreError};
 
 const INTERVAL: Duration = Duration::from_mins(1);
-
-/// How long the secret of an answer is kept, in seconds.
-const SECRET_SECONDS: i64 = 600;
-
-/// How long an answer is kept, in seconds.
-const ANSWER_SECONDS: i64 = 86_400;
 
 /// For how many seconds an expired lease stays, for whoever looks.
 const LEASE_SECONDS: i64 = 3_600;
@@ -31,6 +26,6 @@ pub(super) async fn retain(store: Store, clock: Clock) {
 }
 
 async fn sweep(store: &Store, now: Timestamp) -> Result<(), StoreError> {
-    store.forget_answers(now.plus_seconds(-SECRET_SECONDS), now.plus_seconds(-ANSWER_SECONDS)).await?;
+    store.forget_answers(now).await?;
     store.remove_leases_before(now.plus_seconds(-LEASE_SECONDS)).await
 }

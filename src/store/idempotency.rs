@@ -9,6 +9,12 @@ use super::tx::Tx;
 use super::view::View;
 use crate::domain::clock::Timestamp;
 
+/// How long an answer is kept, in seconds.
+pub const ANSWER_SECONDS: i64 = 86_400;
+
+/// How long the secret of an answer is kept, in seconds.
+pub const SECRET_SECONDS: i64 = 600;
+
 /// The first answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyRecord {
@@ -29,7 +35,8 @@ pub struct IdempotencyRecord {
 }
 
 impl View<'_> {
-    /// The first answer to a request, if it was answered.
+    /// The first answer to a request, if it was answered within
+    /// [`ANSWER_SECONDS`].
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
@@ -38,9 +45,12 @@ impl View<'_> {
         caller: &str,
         rpc: &str,
         request_id: &str,
+        now: Timestamp,
     ) -> Result<Option<IdempotencyRecord>, StoreError> {
         let key = (caller.to_owned(), rpc.to_owned(), request_id.to_owned());
-        let row = idempotency_records::Entity::find_by_id(key).one(&self.executor()).await?;
+        let kept_since = now.plus_seconds(-ANSWER_SECONDS).micros();
+        let query = idempotency_records::Entity::find_by_id(key);
+        let row = query.filter(idempotency_records::Column::CreatedAt.gt(kept_since)).one(&self.executor()).await?;
         Ok(row.map(|row| IdempotencyRecord {
             caller: row.caller,
             rpc: row.rpc,
@@ -59,6 +69,12 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Taken`] if the request was answered meanwhile.
     pub async fn insert_idempotency_record(&mut self, record: IdempotencyRecord) -> Result<(), StoreError> {
+        // Nobody may have swept yet what is too old to count.
+        let key = (record.caller.clone(), record.rpc.clone(), record.request_id.clone());
+        idempotency_records::Entity::delete_by_id(key)
+            .filter(idempotency_records::Column::CreatedAt.lte(self.now().plus_seconds(-ANSWER_SECONDS).micros()))
+            .exec(&self.inner)
+            .await?;
         let row = idempotency_records::ActiveModel {
             caller: Set(record.caller),
             rpc: Set(record.rpc),
@@ -74,23 +90,20 @@ impl Tx {
 }
 
 impl Store {
-    /// Forgets secrets of answers given before one instant, and whole answers
-    /// given before another.
+    /// Forgets secrets and answers that are older than they are kept.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub async fn forget_answers(&self, secrets_before: Timestamp, answers_before: Timestamp) -> Result<(), StoreError> {
+    pub async fn forget_answers(&self, now: Timestamp) -> Result<(), StoreError> {
         use idempotency_records::Column;
+        let before = |seconds: i64| Column::CreatedAt.lte(now.plus_seconds(-seconds).micros());
         idempotency_records::Entity::update_many()
             .col_expr(Column::SealedSecret, sea_orm::sea_query::Expr::val(None::<Vec<u8>>))
-            .filter(Column::CreatedAt.lt(secrets_before.micros()))
+            .filter(before(SECRET_SECONDS))
             .filter(Column::SealedSecret.is_not_null())
             .exec(self.writer())
             .await?;
-        idempotency_records::Entity::delete_many()
-            .filter(Column::CreatedAt.lt(answers_before.micros()))
-            .exec(self.writer())
-            .await?;
+        idempotency_records::Entity::delete_many().filter(before(ANSWER_SECONDS)).exec(self.writer()).await?;
         Ok(())
     }
 }

@@ -36,7 +36,7 @@ pub use balances::{Balance, BalanceKey, Spend};
 pub use connect::{ConnectOptions, Store};
 pub use error::{Constraint, StoreError};
 pub use evictions::Eviction;
-pub use idempotency::IdempotencyRecord;
+pub use idempotency::{ANSWER_SECONDS, IdempotencyRecord, SECRET_SECONDS};
 pub use keys::{KeyFilter, KeyScope, StoredKey};
 pub use ledger::{Appended, BatchOutcome, HoldWrite, Lease, LedgerBatch, Outcome};
 pub use page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey};

@@ -16,10 +16,7 @@ use crate::domain::fault::Refusal;
 use crate::domain::reason::Reason;
 use crate::error::Error;
 use crate::services::Ctx;
-use crate::store::{IdempotencyRecord, Tx};
-
-/// How long the secret of an answer is kept, in seconds.
-pub(crate) const SECRET_SECONDS: i64 = 600;
+use crate::store::{IdempotencyRecord, SECRET_SECONDS, Tx};
 
 /// What the secrets of answers are encrypted with.
 #[derive(Clone)]
@@ -142,9 +139,8 @@ where
 
 async fn kept<A: Answer>(ctx: &Ctx, slot: &Slot) -> Result<Option<A>, Error> {
     let view = ctx.app.store.view();
-    let Some(record) = view.find_idempotency_record(&slot.caller, slot.rpc, &slot.request_id).await? else {
-        return Ok(None);
-    };
+    let found = view.find_idempotency_record(&slot.caller, slot.rpc, &slot.request_id, ctx.now).await?;
+    let Some(record) = found else { return Ok(None) };
     if record.payload_hash != slot.payload_hash {
         let message = format!("request_id {:?} was used for another request; use a new one", slot.request_id);
         return Err(Refusal::exists(Reason::RequestIdReused, message).into());
