@@ -21,7 +21,7 @@ use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::domain::usage::{Event, Posting};
 use crate::domain::window::{Calendar, Window};
-use crate::store::{BalanceKey, BatchOutcome, HoldWrite, LedgerBatch, Outcome, Store, StoreError};
+use crate::store::{BalanceKey, BatchOutcome, ClosedReservation, HoldWrite, LedgerBatch, Outcome, Store, StoreError};
 
 /// How many items may wait. A caller beyond that waits for a place.
 const QUEUE: usize = 16_384;
@@ -44,8 +44,8 @@ pub(super) struct Booking {
     pub(super) windows: Vec<(AccountId, Window)>,
     /// The reservation in memory that it settles.
     pub(super) settles: Option<Uuid>,
-    /// What another run holds for it, and need not any longer.
-    pub(super) settles_elsewhere: Vec<(BalanceKey, i64, Usd)>,
+    /// The reservation of another run that it settles.
+    pub(super) closes: Option<ClosedReservation>,
 }
 
 /// A booking that could not be written. The event may have been, if the
@@ -69,10 +69,18 @@ impl From<&StoreError> for BookingError {
 
 type BookingAnswer = Result<Outcome, BookingError>;
 
+/// A booking, and who waits for it.
+type Waiting = (Box<Booking>, oneshot::Sender<BookingAnswer>);
+
+/// Who waits for a yes or no.
+type Asker = oneshot::Sender<Result<bool, BookingError>>;
+
 enum Item {
     Book(Box<Booking>, oneshot::Sender<BookingAnswer>),
-    Hold(Uuid, oneshot::Sender<Result<bool, BookingError>>),
+    Hold(Uuid, Asker),
+    Close(Box<ClosedReservation>, Asker),
     Upkeep,
+    Stop,
 }
 
 /// Hands work to the one task that writes.
@@ -83,8 +91,8 @@ pub(super) struct Batcher {
 }
 
 impl Batcher {
-    /// Starts the task. It ends, with everything written, when the last
-    /// [`Batcher`] is gone.
+    /// Starts the task. It ends, with everything written, after
+    /// [`Batcher::stop`], or when the last [`Batcher`] is gone.
     pub(super) fn start(
         store: Store,
         ledger: Arc<Ledger>,
@@ -141,6 +149,22 @@ impl Batcher {
         answer.await.map_err(|_| stopped())?
     }
 
+    /// Closes the reservation of another run. Says whether it was open.
+    ///
+    /// # Errors
+    /// [`BookingError`] if the database fails.
+    pub(super) async fn close(&self, closed: ClosedReservation) -> Result<bool, BookingError> {
+        let (sender, answer) = oneshot::channel();
+        self.queue.send(Item::Close(Box::new(closed), sender)).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Takes nothing more; what was taken before is still written.
+    pub(super) async fn stop(&self) {
+        // It fails if the task has ended, which is what is wanted.
+        let _ = self.queue.send(Item::Stop).await;
+    }
+
     /// Asks for room that runs short to be widened, and for surplus to be
     /// given back, some time soon.
     pub(super) fn keep_up(&self) {
@@ -169,9 +193,13 @@ struct Writer {
 /// The items of a batch by kind.
 #[derive(Default)]
 struct Batch {
-    bookings: Vec<(Box<Booking>, oneshot::Sender<BookingAnswer>)>,
-    holds: Vec<(Uuid, oneshot::Sender<Result<bool, BookingError>>)>,
+    bookings: Vec<Waiting>,
+    holds: Vec<(Uuid, Asker)>,
+    closes: Vec<(Box<ClosedReservation>, Asker)>,
     upkeep: bool,
+    stop: bool,
+    /// The last batch: what is held and not needed is given back.
+    last: bool,
 }
 
 impl Batch {
@@ -181,7 +209,9 @@ impl Batch {
             match item {
                 Item::Book(booking, answer) => batch.bookings.push((booking, answer)),
                 Item::Hold(reservation, answer) => batch.holds.push((reservation, answer)),
+                Item::Close(closed, answer) => batch.closes.push((closed, answer)),
                 Item::Upkeep => batch.upkeep = true,
+                Item::Stop => batch.stop = true,
             }
         }
         batch
@@ -192,8 +222,13 @@ impl Writer {
     async fn run(self, mut queue: mpsc::Receiver<Item>) {
         let mut items = Vec::with_capacity(BATCH);
         while queue.recv_many(&mut items, BATCH).await > 0 {
-            self.write(Batch::of(&mut items)).await;
+            let batch = Batch::of(&mut items);
+            if batch.stop {
+                queue.close();
+            }
+            self.write(batch).await;
         }
+        self.write(Batch { last: true, ..Batch::default() }).await;
     }
 
     async fn write(&self, mut batch: Batch) {
@@ -209,7 +244,11 @@ impl Writer {
         if batch.upkeep {
             add_upkeep(&mut ledger_batch.holds, self.ledger.plan_upkeep(now));
         }
-        if ledger_batch.events.is_empty() && ledger_batch.holds.is_empty() && tentative.is_empty() {
+        if batch.last {
+            ledger_batch.holds = self.ledger.plan_return(now);
+        }
+        ledger_batch.closed.extend(batch.closes.iter().map(|(closed, _)| (None, (**closed).clone())));
+        if ledger_batch.is_empty() && tentative.is_empty() {
             return;
         }
         match self.write_patiently(&ledger_batch, now).await {
@@ -230,11 +269,7 @@ impl Writer {
 
     /// Works out the postings of each event, and which events stand for
     /// themselves: a repeat within the batch follows the first of its id.
-    fn prepare(
-        &self,
-        bookings: &mut [(Box<Booking>, oneshot::Sender<BookingAnswer>)],
-        now: Timestamp,
-    ) -> HashMap<String, usize> {
+    fn prepare(&self, bookings: &mut [Waiting], now: Timestamp) -> HashMap<String, usize> {
         let mut firsts = HashMap::with_capacity(bookings.len());
         for (index, (booking, _)) in bookings.iter_mut().enumerate() {
             booking.event.recorded_at = now;
@@ -255,10 +290,7 @@ impl Writer {
         firsts
     }
 
-    fn assemble(
-        bookings: &[(Box<Booking>, oneshot::Sender<BookingAnswer>)],
-        firsts: &HashMap<String, usize>,
-    ) -> LedgerBatch {
+    fn assemble(bookings: &[Waiting], firsts: &HashMap<String, usize>) -> LedgerBatch {
         let mut batch = LedgerBatch::default();
         for (index, (booking, _)) in bookings.iter().enumerate() {
             if firsts.get(&booking.event.usage.request_id) != Some(&index) {
@@ -267,7 +299,8 @@ impl Writer {
             for (account, window) in &booking.windows {
                 batch.windows.insert((account.clone(), window.start), *window);
             }
-            batch.settled_elsewhere.extend(booking.settles_elsewhere.iter().cloned());
+            let id = || Some(booking.event.usage.request_id.clone());
+            batch.closed.extend(booking.closes.iter().map(|closed| (id(), closed.clone())));
             batch.events.push(booking.event.clone());
         }
         batch
@@ -289,13 +322,22 @@ impl Writer {
     }
 
     fn succeed(&self, batch: Batch, outcome: &BatchOutcome, tentative: &[Uuid], now: Timestamp) {
-        let settled: Vec<(Uuid, i64)> = batch
-            .bookings
-            .iter()
-            .filter_map(|(booking, _)| booking.settles.map(|id| (id, rate_tokens(&booking.event))))
-            .collect();
+        let results = results(&batch.bookings, outcome);
+        let settling = batch.bookings.iter().zip(&results).filter_map(|((booking, _), result)| {
+            booking.settles.map(|id| (id, rate_tokens(&booking.event), *result == Outcome::Conflict))
+        });
+        let (conflicts, settled): (Vec<_>, Vec<_>) = settling.partition(|(.., is_conflict)| *is_conflict);
+        let settled: Vec<(Uuid, i64)> = settled.into_iter().map(|(id, tokens, _)| (id, tokens)).collect();
         let refused = self.ledger.apply(outcome, tentative, &settled, now);
-        self.answer_bookings(batch.bookings, outcome, now);
+        // The call of a reservation is not the one that was booked under this
+        // id: its own is still to come.
+        for (id, ..) in conflicts {
+            self.ledger.abort_settle(id);
+        }
+        self.answer_bookings(batch.bookings, results, now);
+        for (closed, answer) in batch.closes {
+            let _ = answer.send(Ok(outcome.closed.contains(&closed.reservation)));
+        }
         let mut wanted = Vec::new();
         let mut abandoned = Vec::new();
         for (id, answer) in batch.holds {
@@ -311,29 +353,8 @@ impl Writer {
         }
     }
 
-    fn answer_bookings(
-        &self,
-        bookings: Vec<(Box<Booking>, oneshot::Sender<BookingAnswer>)>,
-        outcome: &BatchOutcome,
-        now: Timestamp,
-    ) {
-        let mut seen: HashMap<String, (String, Usd)> = HashMap::new();
-        for (booking, answer) in bookings {
-            let id = &booking.event.usage.request_id;
-            let result = match seen.get(id) {
-                Some((fingerprint, cost)) if *fingerprint == booking.event.fingerprint => {
-                    Outcome::Duplicate { cost: *cost }
-                }
-                Some(_) => Outcome::Conflict,
-                None => outcome.appended.get(id).cloned().unwrap_or(Outcome::Conflict),
-            };
-            let booked = match &result {
-                Outcome::Recorded { cost } | Outcome::Duplicate { cost } => Some(*cost),
-                Outcome::Conflict => None,
-            };
-            if let Some(cost) = booked {
-                seen.entry(id.clone()).or_insert_with(|| (booking.event.fingerprint.clone(), cost));
-            }
+    fn answer_bookings(&self, bookings: Vec<Waiting>, results: Vec<Outcome>, now: Timestamp) {
+        for ((booking, answer), result) in bookings.into_iter().zip(results) {
             if matches!(result, Outcome::Recorded { .. }) && booking.settles.is_none() {
                 let accounts: Vec<AccountId> = booking.accounts.iter().map(|(account, _)| account.clone()).collect();
                 self.ledger.add_tokens(&accounts, rate_tokens(&booking.event), now);
@@ -354,18 +375,41 @@ impl Writer {
         for id in tentative {
             self.ledger.release(*id, now);
         }
-        for (_, answer) in batch.holds {
+        let waiting = batch.holds.into_iter().map(|(_, answer)| answer);
+        for answer in waiting.chain(batch.closes.into_iter().map(|(_, answer)| answer)) {
             let _ = answer.send(Err(error.into()));
         }
     }
 
     async fn write_one_by_one(&self, batch: Batch) {
-        let holds = Batch { holds: batch.holds, upkeep: batch.upkeep, ..Batch::default() };
+        let holds = Batch { holds: batch.holds, closes: batch.closes, upkeep: batch.upkeep, ..Batch::default() };
         Box::pin(self.write(holds)).await;
         for booking in batch.bookings {
             Box::pin(self.write(Batch { bookings: vec![booking], ..Batch::default() })).await;
         }
     }
+}
+
+/// What became of each booking. The first of an id was written; those that
+/// follow it in the batch are repeats of it, or conflict with it.
+fn results(bookings: &[Waiting], outcome: &BatchOutcome) -> Vec<Outcome> {
+    let mut seen: HashMap<&str, (&str, Usd)> = HashMap::new();
+    bookings
+        .iter()
+        .map(|(booking, _)| {
+            let Event { usage, fingerprint, .. } = &booking.event;
+            let id = usage.request_id.as_str();
+            let result = match seen.get(id) {
+                Some((first, cost)) if first == fingerprint => Outcome::Duplicate { cost: *cost },
+                Some(_) => Outcome::Conflict,
+                None => outcome.appended.get(id).cloned().unwrap_or(Outcome::Conflict),
+            };
+            if let Outcome::Recorded { cost } | Outcome::Duplicate { cost } = &result {
+                seen.entry(id).or_insert((fingerprint, *cost));
+            }
+            result
+        })
+        .collect()
 }
 
 /// Tokens that count against a limit: none for what the gateway's own cache

@@ -70,8 +70,7 @@ pub struct Gate {
 
 impl Gate {
     /// Starts the hot path of one run: numbers the run, reads the price book,
-    /// starts the batcher. The batcher's task ends, with everything written,
-    /// when the gate is gone.
+    /// starts the batcher, whose task ends after [`Gate::stop`].
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
@@ -160,6 +159,12 @@ impl Gate {
     pub fn tend(&self, now: Timestamp) {
         self.batcher.keep_up();
         self.ledger.forget_idle(now);
+    }
+
+    /// Takes no more usage; what was taken before is still written, and room
+    /// that is held in advance is given back. Then the batcher's task ends.
+    pub async fn stop(&self) {
+        self.batcher.stop().await;
     }
 
     /// How many reservations are in memory.

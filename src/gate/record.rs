@@ -18,7 +18,7 @@ use crate::domain::secret::KeyHash;
 use crate::domain::ticket::{Ticket, account_tag};
 use crate::domain::usage::{self, AgeRule, Costing, CostingError, Event, Usage};
 use crate::domain::window::Window;
-use crate::store::{BalanceKey, Outcome, StoreError};
+use crate::store::{ClosedReservation, Outcome, StoreError};
 
 /// Who reports usage.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ struct Route {
     accounts: Vec<(AccountId, Budget)>,
     windows: Vec<(AccountId, Window)>,
     settles: Option<uuid::Uuid>,
-    settles_elsewhere: Vec<(BalanceKey, i64, Usd)>,
+    closes: Option<ClosedReservation>,
     late: bool,
 }
 
@@ -170,10 +170,38 @@ impl Gate {
     }
 
     /// Frees the reservation of a call that was not made. Says whether it was
-    /// live; `None` if Bursar never gave it to this caller.
-    pub fn release(&self, reservation_id: &str, reporter: &Reporter, now: Timestamp) -> Option<bool> {
-        let ticket = self.open(reservation_id, reporter)?;
-        Some(self.ledger.release(ticket.reservation, now))
+    /// live.
+    ///
+    /// # Errors
+    /// [`RecordError`] if the database is needed and fails.
+    pub async fn release(
+        &self,
+        reservation_id: &str,
+        reporter: &Reporter,
+        now: Timestamp,
+    ) -> Result<bool, RecordError> {
+        let ticket = self.open(reservation_id, reporter).ok_or(RecordError::ReservationUnknown)?;
+        if self.ledger.release(ticket.reservation, now) {
+            return Ok(true);
+        }
+        if !self.lives_elsewhere(&ticket, now) {
+            return Ok(false);
+        }
+        let (_, route) = self.route_by_id(ticket.key_id, now).await?;
+        let windows = self.windows_of(&ticket, &route.accounts);
+        self.batcher.close(closed(&ticket, &windows)).await.map_err(RecordError::Booking)
+    }
+
+    /// Whether another run holds room for a reservation: one that crashed, or
+    /// one beside this.
+    fn lives_elsewhere(&self, ticket: &Ticket, now: Timestamp) -> bool {
+        ticket.holder != self.holder && now < ticket.expires_at
+    }
+
+    /// The windows in which a reservation was authorised.
+    fn windows_of(&self, ticket: &Ticket, accounts: &[(AccountId, Budget)]) -> Vec<(AccountId, Window)> {
+        let window = |budget: &Budget| budget.window(&self.rules().ledger.calendar, ticket.authorized_at);
+        accounts.iter().map(|(account, budget)| (account.clone(), window(budget))).collect()
     }
 
     fn open(&self, reservation_id: &str, reporter: &Reporter) -> Option<Ticket> {
@@ -213,8 +241,8 @@ impl Gate {
             (None, None) => return Err(RecordError::ReservationUnknown),
         };
         let event = event(usage, &key, costing, started_at, reporter);
-        let Route { accounts, windows, settles, settles_elsewhere, late } = route;
-        let booking = Booking { event, accounts, windows, settles, settles_elsewhere };
+        let Route { accounts, windows, settles, closes, late } = route;
+        let booking = Booking { event, accounts, windows, settles, closes };
         Ok(Prepared { booking, key: key.key_hash, late })
     }
 
@@ -237,18 +265,10 @@ impl Gate {
             return Ok((key, Route { accounts, windows, settles: Some(ticket.reservation), ..Route::default() }));
         }
         let (key, mut route) = self.route_by_id(ticket.key_id, now).await?;
-        let lives_elsewhere = ticket.holder != self.holder && now < ticket.expires_at;
-        route.late = !lives_elsewhere;
-        if lives_elsewhere {
-            let calendar = &self.rules().ledger.calendar;
-            for (account, budget) in &route.accounts {
-                let window = budget.window(calendar, ticket.authorized_at);
-                if ticket.held_by.contains(&account_tag(account)) {
-                    let held = ((account.clone(), window.start), ticket.holder, ticket.amount);
-                    route.settles_elsewhere.push(held);
-                }
-                route.windows.push((account.clone(), window));
-            }
+        route.late = !self.lives_elsewhere(ticket, now);
+        if !route.late {
+            route.windows = self.windows_of(ticket, &route.accounts);
+            route.closes = Some(closed(ticket, &route.windows));
         }
         Ok((key, route))
     }
@@ -301,6 +321,18 @@ impl Gate {
         let mut lines = self.binding_lines(&identity);
         lines.retain(super::super::domain::account::Line::limits_money);
         Ok(self.standings(&lines, now).await?.0)
+    }
+}
+
+/// What another run need not hold any longer.
+fn closed(ticket: &Ticket, windows: &[(AccountId, Window)]) -> ClosedReservation {
+    let held = windows.iter().filter(|(account, _)| ticket.held_by.contains(&account_tag(account)));
+    ClosedReservation {
+        reservation: ticket.reservation,
+        holder: ticket.holder,
+        amount: ticket.amount,
+        windows: held.map(|(account, window)| (account.clone(), window.start)).collect(),
+        expires_at: ticket.expires_at,
     }
 }
 

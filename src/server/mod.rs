@@ -32,6 +32,10 @@ use crate::store::{SecretName, Store, StoreError};
 /// cancel calls in bursts, and must not lose their connection for it.
 const RESET_STREAMS_MAX: usize = 4_096;
 
+/// How large the headers of a request may be. More than a credential may have,
+/// so that a credential that is too long is refused in Bursar's own words.
+const HEADERS_MAX_BYTES: u32 = 64 * 1024;
+
 /// Why the server does not start, or does not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -137,6 +141,7 @@ impl Server {
         add_reflection(&mut routes)?;
         let server = tonic::transport::Server::builder()
             .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))
+            .http2_max_header_list_size(HEADERS_MAX_BYTES)
             .http2_keepalive_interval(Some(Duration::from_mins(1)))
             .layer(RequestLayer::new(&settings))
             .layer(AuthLayer::new(authenticator, app.clock.clone(), settings.reflection_public))
@@ -163,17 +168,16 @@ impl Server {
     }
 }
 
-/// Waits until the batcher has written everything. It ends when nobody can give
-/// it more: when the last handler has let go of the gate.
+/// Waits until the batcher has written everything that it took. Handlers that
+/// were cut off may still live: what they give it now is refused.
 async fn flush(app: Arc<App>, batcher: JoinHandle<()>, patience: Duration) -> Result<(), ServerError> {
-    let store = app.store.clone();
-    drop(app);
+    app.gate.stop().await;
     if tokio::time::timeout(patience, batcher).await.is_err() {
         return Err(ServerError::Serve(
             "usage was still on its way to the database when drain_timeout ended".to_owned(),
         ));
     }
-    store.close().await?;
+    app.store.clone().close().await?;
     tracing::info!("stopped");
     Ok(())
 }

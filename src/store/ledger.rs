@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryResult, QuerySelect,
     Statement,
 };
+use uuid::Uuid;
 
 use super::balances::{Balance, BalanceKey, OPEN_END};
+use super::closed_reservations::{self, ClosedReservation, Freed};
 use super::connect::Store;
 use super::dialect::{Bulk, Column};
 use super::entity::{leases, usage_events};
@@ -34,8 +35,16 @@ pub struct LedgerBatch {
     pub windows: HashMap<BalanceKey, Window>,
     /// What this run wants to hold.
     pub holds: Vec<HoldWrite>,
-    /// What other runs need hold no longer: by account, window and run.
-    pub settled_elsewhere: Vec<(BalanceKey, i64, Usd)>,
+    /// Reservations of other runs that are closed; with an event's id, only if
+    /// that event is new.
+    pub closed: Vec<(Option<String>, ClosedReservation)>,
+}
+
+impl LedgerBatch {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.holds.is_empty() && self.closed.is_empty()
+    }
 }
 
 /// What a run wants to hold of an account's window.
@@ -98,6 +107,10 @@ pub struct BatchOutcome {
     /// What is held by this run now, and by others, for each account of
     /// [`LedgerBatch::holds`].
     pub holds: Vec<(BalanceKey, Lease, Vec<Lease>)>,
+    /// Reservations of other runs that were open until now.
+    pub closed: HashSet<Uuid>,
+    /// What other runs hold no longer.
+    pub freed: Vec<Freed>,
 }
 
 impl Store {
@@ -125,18 +138,17 @@ impl Store {
     ) -> Result<BatchOutcome, StoreError> {
         let transaction = self.begin_raw().await?;
         let appended = append(&transaction, &batch.events).await?;
-        let new: Vec<&Event> = batch
-            .events
-            .iter()
-            .filter(|event| matches!(appended.get(&event.usage.request_id), Some(Outcome::Recorded { .. })))
-            .collect();
+        let is_new = |id: &String| matches!(appended.get(id), Some(Outcome::Recorded { .. }));
+        let new: Vec<&Event> = batch.events.iter().filter(|event| is_new(&event.usage.request_id)).collect();
         let balances = move_balances(&transaction, batch, &new, now).await?;
-        release_elsewhere(&transaction, &batch.settled_elsewhere).await?;
+        let to_close = batch.closed.iter().filter(|(event, _)| event.as_ref().is_none_or(is_new));
+        let to_close: Vec<&ClosedReservation> = to_close.map(|(_, closed)| closed).collect();
+        let (closed, freed) = closed_reservations::close(&transaction, &to_close).await?;
         let holds = write_holds(&transaction, &batch.holds, &balances, holder, now).await?;
         insert_tags(&transaction, &new).await?;
         move_rollups(&transaction, &new).await?;
         transaction.commit().await?;
-        Ok(BatchOutcome { appended, balances: balances.into_iter().collect(), holds })
+        Ok(BatchOutcome { appended, balances: balances.into_iter().collect(), holds, closed, freed })
     }
 
     /// Removes leases that expired before an instant.
@@ -206,7 +218,7 @@ impl View<'_> {
     }
 }
 
-fn is_on(account: &AccountId, start: Timestamp) -> Condition {
+pub(super) fn is_on(account: &AccountId, start: Timestamp) -> Condition {
     Condition::all()
         .add(leases::Column::Scope.eq(account.scope().as_str()))
         .add(leases::Column::Name.eq(account.name()))
@@ -335,23 +347,6 @@ fn to_balance(row: &QueryResult) -> Result<(BalanceKey, Balance), StoreError> {
     let start = Timestamp::from_micros(row.try_get("", "window_start_at")?);
     let spent = Usd::from_nanos(row.try_get("", "spent_nanos")?);
     Ok(((account, start), Balance { spent, revision: row.try_get("", "revision")? }))
-}
-
-async fn release_elsewhere(
-    transaction: &DatabaseTransaction,
-    released: &[(BalanceKey, i64, Usd)],
-) -> Result<(), StoreError> {
-    for ((account, start), holder, amount) in released {
-        let held = Expr::col(leases::Column::HeldNanos);
-        leases::Entity::update_many()
-            .col_expr(leases::Column::HeldNanos, sea_orm::sea_query::ExprTrait::sub(held, amount.nanos()))
-            .filter(is_on(account, *start))
-            .filter(leases::Column::Holder.eq(*holder))
-            .filter(leases::Column::HeldNanos.gte(amount.nanos()))
-            .exec(transaction)
-            .await?;
-    }
-    Ok(())
 }
 
 /// Holds what fits beside what is spent and what others hold. The balances are

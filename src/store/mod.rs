@@ -8,6 +8,7 @@
 mod archive;
 mod audit;
 mod balances;
+mod closed_reservations;
 mod connect;
 mod dialect;
 mod entity;
@@ -33,6 +34,7 @@ mod view;
 pub use archive::{DeletedKey, DeletedTeam, DeletedTeamFilter};
 pub use audit::{AuditFilter, FeedEntry, StoredEntry};
 pub use balances::{Balance, BalanceKey, Spend};
+pub use closed_reservations::{ClosedReservation, Freed};
 pub use connect::{ConnectOptions, Store};
 pub use error::{Constraint, StoreError};
 pub use evictions::Eviction;

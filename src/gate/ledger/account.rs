@@ -212,6 +212,20 @@ impl WindowState {
         self.held > self.reserved.saturating_add(self.demand.advance)
     }
 
+    /// Takes nothing in advance any more. Says whether more is held than is
+    /// needed.
+    pub(super) fn give_up_advance(&mut self) -> bool {
+        self.demand.advance = Usd::ZERO;
+        !self.stale && self.held > self.reserved
+    }
+
+    /// Another run holds less than it did.
+    pub(super) fn release_other(&mut self, holder: i64, amount: Usd) {
+        for lease in self.others.iter_mut().filter(|lease| lease.holder == holder) {
+            lease.held = lease.held.saturating_less(amount);
+        }
+    }
+
     /// Whether what is held in advance is nearly used up or will soon be too
     /// old: then it is renewed before a call must wait for it.
     pub(super) fn runs_short(&self, soon: Timestamp) -> bool {

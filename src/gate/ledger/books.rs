@@ -315,7 +315,7 @@ impl Books {
             && at <= now
         {
             self.expiries.pop_first();
-            if self.reservations.get(&id).is_some_and(|reservation| reservation.state != State::Settling)
+            if self.reservations.get(&id).is_some_and(|reservation| !reservation.state.is_settling())
                 && let Some(reservation) = self.remove(id)
             {
                 self.for_counted_lines(&reservation, |rates, _| rates.expire());
@@ -368,30 +368,34 @@ impl Books {
     pub(super) fn begin_settle(&mut self, id: Uuid, cost: Usd, now: Timestamp) -> Settling {
         self.expire(now);
         let Some(reservation) = self.reservations.get_mut(&id) else { return Settling::Gone };
-        reservation.state = State::Settling;
+        let more = cost.saturating_less(reservation.amount);
+        let before = if let State::Settling(before) = reservation.state { before } else { Usd::ZERO };
+        reservation.state = State::Settling(before.saturating_add(more));
         let key = Arc::clone(&reservation.asked.key);
         let windows = reservation.lines.iter().map(|line| (line.account.clone(), line.window)).collect();
-        let more = cost.saturating_less(reservation.amount);
         if more > Usd::ZERO {
             // Until it is committed, the real cost must already keep others out.
-            let before = Reservation { amount: more, ..reservation.clone() };
+            let part = Reservation { amount: more, ..reservation.clone() };
             reservation.amount = cost;
-            self.for_money_windows(&before, |window, more| window.reserved = window.reserved.saturating_add(more));
+            self.for_money_windows(&part, |window, more| window.reserved = window.reserved.saturating_add(more));
         }
         Settling::Live { key, windows }
     }
 
     pub(super) fn abort_settle(&mut self, id: Uuid) {
-        if let Some(reservation) = self.reservations.get_mut(&id) {
-            reservation.state = State::Live;
-            self.expiries.insert((reservation.expires_at, id));
-        }
+        let Some(reservation) = self.reservations.get_mut(&id) else { return };
+        let State::Settling(more) = reservation.state else { return };
+        let part = Reservation { amount: more, ..reservation.clone() };
+        reservation.state = State::Live;
+        reservation.amount = reservation.amount.saturating_less(more);
+        self.expiries.insert((reservation.expires_at, id));
+        self.for_money_windows(&part, |window, more| window.reserved = window.reserved.saturating_less(more));
     }
 
     pub(super) fn release(&mut self, id: Uuid, now: Timestamp) -> bool {
         self.expire(now);
         // What is being settled is not released: it was made.
-        if self.reservations.get(&id).is_none_or(|reservation| reservation.state == State::Settling) {
+        if self.reservations.get(&id).is_none_or(|reservation| reservation.state.is_settling()) {
             return false;
         }
         let Some(reservation) = self.remove(id) else { return false };
@@ -463,6 +467,20 @@ impl Books {
         holds
     }
 
+    pub(super) fn plan_return(&mut self, now: Timestamp) -> Vec<HoldWrite> {
+        self.expire(now);
+        let mut holds = Vec::new();
+        for key in &self.holding {
+            let account = self.accounts.get_mut(&key.0);
+            if let Some(window) = account.and_then(|account| account.window_mut(key.1))
+                && window.give_up_advance()
+            {
+                holds.push(window.hold_write(key.clone(), Usd::ZERO, window.limit, Timestamp::EPOCH));
+            }
+        }
+        holds
+    }
+
     pub(super) fn apply(
         &mut self,
         outcome: &BatchOutcome,
@@ -479,6 +497,12 @@ impl Books {
                     rates.turn(now);
                     rates.settle(counted, *tokens);
                 });
+            }
+        }
+        for freed in &outcome.freed {
+            let account = self.accounts.get_mut(&freed.key.0);
+            if let Some(window) = account.and_then(|account| account.window_mut(freed.key.1)) {
+                window.release_other(freed.holder, freed.amount);
             }
         }
         for (key, lease, others) in &outcome.holds {

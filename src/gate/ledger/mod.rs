@@ -131,6 +131,12 @@ impl Ledger {
         self.books.lock().plan_upkeep(&self.rules, now)
     }
 
+    /// What is held beyond what live reservations need: to be given back when
+    /// this run ends.
+    pub fn plan_return(&self, now: Timestamp) -> Vec<HoldWrite> {
+        self.books.lock().plan_return(now)
+    }
+
     /// Takes over what a batch committed. Returns the tentative reservations
     /// that could not be held and are gone.
     pub fn apply(

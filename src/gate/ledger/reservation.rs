@@ -73,6 +73,14 @@ pub(super) enum State {
     Tentative,
     /// It was granted.
     Live,
-    /// Its cost is on the way to the database.
-    Settling,
+    /// Its cost is on the way to the database. What that is more than was
+    /// reserved is set aside meanwhile.
+    Settling(Usd),
+}
+
+impl State {
+    /// Whether the cost is on the way to the database.
+    pub(super) const fn is_settling(self) -> bool {
+        matches!(self, Self::Settling(_))
+    }
 }

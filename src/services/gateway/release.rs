@@ -1,7 +1,6 @@
 //! Release: the call was not made.
 
 use crate::error::Error;
-use crate::gate::RecordError;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
@@ -14,8 +13,7 @@ pub(super) async fn release(ctx: Ctx, request: pb::ReleaseRequest) -> Result<pb:
         faults.add("reservation_id", "is required");
     }
     faults.finish()?;
-    match ctx.app.gate.release(&request.reservation_id, &ctx.reporter(), ctx.now) {
-        Some(released) => Ok(pb::ReleaseResponse { released }),
-        None => Err(record_error::explain(RecordError::ReservationUnknown, "", "")),
-    }
+    let released = ctx.app.gate.release(&request.reservation_id, &ctx.reporter(), ctx.now).await;
+    let released = released.map_err(|error| record_error::explain(error, "", ""))?;
+    Ok(pb::ReleaseResponse { released })
 }

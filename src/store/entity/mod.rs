@@ -8,6 +8,7 @@
 
 pub mod audit_entries;
 pub mod balances;
+pub mod closed_reservations;
 pub mod deleted_keys;
 pub mod deleted_teams;
 pub mod idempotency_records;

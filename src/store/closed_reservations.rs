@@ -1,0 +1,94 @@
+//! Reservations of other runs, closed by this one: after a crash whoever comes
+//! next settles what the crashed run had reserved.
+
+use std::collections::HashSet;
+
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use uuid::Uuid;
+
+use super::balances::BalanceKey;
+use super::connect::Store;
+use super::dialect::{Bulk, Column};
+use super::entity::{closed_reservations, leases};
+use super::error::StoreError;
+use super::ledger::is_on;
+use crate::domain::clock::Timestamp;
+use crate::domain::money::Usd;
+
+/// A reservation of another run that need not be held any longer.
+#[derive(Clone, Debug)]
+pub struct ClosedReservation {
+    /// The reservation.
+    pub reservation: Uuid,
+    /// The run that holds room for it.
+    pub holder: i64,
+    /// What it holds in each window.
+    pub amount: Usd,
+    /// The windows.
+    pub windows: Vec<BalanceKey>,
+    /// From when on it would not have counted any more.
+    pub expires_at: Timestamp,
+}
+
+/// What was taken off another run's lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freed {
+    /// The account and window.
+    pub key: BalanceKey,
+    /// The run.
+    pub holder: i64,
+    /// How much less it holds.
+    pub amount: Usd,
+}
+
+impl Store {
+    /// Forgets reservations that expired before an instant.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn forget_closed_reservations(&self, instant: Timestamp) -> Result<(), StoreError> {
+        closed_reservations::Entity::delete_many()
+            .filter(closed_reservations::Column::ExpiresAt.lt(instant.micros()))
+            .exec(self.writer())
+            .await?;
+        Ok(())
+    }
+}
+
+/// Closes reservations of other runs, each once, and takes them off the leases
+/// that held them. Returns those that were open until now, and what was freed.
+pub(super) async fn close(
+    transaction: &DatabaseTransaction,
+    reservations: &[&ClosedReservation],
+) -> Result<(HashSet<Uuid>, Vec<Freed>), StoreError> {
+    let (mut closed_now, mut freed) = (HashSet::new(), Vec::new());
+    for closed in reservations {
+        let insert = Bulk {
+            table: "closed_reservations",
+            columns: vec![
+                ("reservation", Column::Text(vec![closed.reservation.to_string()])),
+                ("expires_at", Column::Number(vec![closed.expires_at.micros()])),
+            ],
+            suffix: "ON CONFLICT (reservation) DO NOTHING RETURNING reservation",
+        };
+        if insert.run(transaction).await?.is_empty() {
+            continue;
+        }
+        closed_now.insert(closed.reservation);
+        for key in &closed.windows {
+            let less = Expr::col(leases::Column::HeldNanos).sub(closed.amount.nanos());
+            let updated = leases::Entity::update_many()
+                .col_expr(leases::Column::HeldNanos, less)
+                .filter(is_on(&key.0, key.1))
+                .filter(leases::Column::Holder.eq(closed.holder))
+                .filter(leases::Column::HeldNanos.gte(closed.amount.nanos()))
+                .exec(transaction)
+                .await?;
+            if updated.rows_affected > 0 {
+                freed.push(Freed { key: key.clone(), holder: closed.holder, amount: closed.amount });
+            }
+        }
+    }
+    Ok((closed_now, freed))
+}

@@ -1,0 +1,16 @@
+//! Reservations of other runs that were settled or released.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "closed_reservations")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub reservation: String,
+    pub expires_at: i64,
+}
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
