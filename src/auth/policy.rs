@@ -103,7 +103,7 @@ pub const POLICY: [Rule; 32] = [
     row("bursar.v1.UserService/ListRoles",        Read,  [ALL, ALL,   NO,   NO,      ALL,  ALL,   ALL,     ALL,   ALL]),
 
     row("bursar.v1.TeamService/CreateTeam",       Write, [ALL, NO,    NO,   NO,      OWN,  NO,    NO,      NO,    NO]),
-    row("bursar.v1.TeamService/GetTeam",          Read,  [ALL, ALL,   ADM,  TEAM,    NO,   NO,    TEAM,    NO,    NO]),
+    row("bursar.v1.TeamService/GetTeam",          Read,  [ALL, ALL,   ADM,  TEAM,    TEAM, TEAM,   TEAM,    NO,    NO]),
     row("bursar.v1.TeamService/UpdateTeam",       Write, [ALL, NO,    ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
     row("bursar.v1.TeamService/DeleteTeams",      Write, [ALL, NO,    ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
     row("bursar.v1.TeamService/ListTeams",        Read,  [ALL, ALL,   ADM,  TEAM,    OWN,  OWN,   TEAM,    NO,    NO]),

@@ -9,11 +9,14 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::page::{self, Asked, List};
-use crate::services::wire::{instant, metadata, role};
+use crate::services::wire::{instant, metadata, role, text};
 use crate::store::{AuditFilter, Order, PageRequest, SortKey, StoredEntry};
 
 /// The one column that entries are ordered by.
 const SEQUENCE: SortKey = SortKey { name: "sequence", is_text: false, nullable: false };
+
+/// The longest id of an object: of a member, that of its team and of its user.
+const OBJECT_MAX_BYTES: usize = 1_025;
 
 /// A valid request.
 struct Command {
@@ -61,6 +64,8 @@ fn parse(ctx: &Ctx, request: pb::ListAuditEntriesRequest) -> Result<Command, Err
             })
             .ok(),
     };
+    text::check("object_id", &request.object_id, OBJECT_MAX_BYTES, &mut faults);
+    text::check("actor", &request.actor, OBJECT_MAX_BYTES, &mut faults);
     let from = instant::from_wire("start_time", request.start_time.as_ref(), &mut faults);
     let until = instant::from_wire("end_time", request.end_time.as_ref(), &mut faults);
     if let (Some(from), Some(until)) = (from, until)

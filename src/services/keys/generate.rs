@@ -41,7 +41,7 @@ fn parse(ctx: &Ctx, request: &pb::GenerateKeyRequest) -> Result<Command, Error> 
     let no_key = pb::Key::default();
     let sent = request.key.as_ref().unwrap_or(&no_key);
     text::request_id("request_id", &request.request_id, &mut faults);
-    let mut new = new_key::take(sent, request.duration.as_ref(), "key.", &mut faults);
+    let mut new = new_key::take(sent, ("duration", request.duration.as_ref()), "key.", &mut faults);
     if request.service_account {
         if new.user_id.is_some() {
             faults.add("key.user_id", "must be absent: a service account has no owner");

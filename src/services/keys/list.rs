@@ -66,7 +66,7 @@ fn parse(ctx: &Ctx, request: pb::ListKeysRequest) -> Result<Command, Error> {
         key_hash: key_ref::optional("key", &request.key, &mut faults),
         key_type: role::key_type_from_wire("key_type", request.key_type, &mut faults),
         state: role::key_state_from_wire("status", request.status, &mut faults),
-        key_alias_contains: request.key_alias_contains,
+        key_alias_contains: text::part("key_alias_contains", request.key_alias_contains, &mut faults),
         include_team_keys: request.include_team_keys,
         visible_to: KeyScope::All,
     };

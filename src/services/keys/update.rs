@@ -118,7 +118,7 @@ fn parse(request: &pb::UpdateKeyRequest) -> Result<Command, Error> {
     let sent = request.key.as_ref().unwrap_or(&no_key);
     let hash = key_ref::required("key.key_hash", &sent.key_hash, &mut faults);
     let mask = Mask::new(request.update_mask.as_ref(), &FIELDS, &mut faults);
-    let new = new_key::take(sent, request.duration.as_ref(), "key.", &mut faults);
+    let new = new_key::take(sent, ("duration", request.duration.as_ref()), "key.", &mut faults);
     let lifetime = new.duration.filter(|lifetime| *lifetime != Lifetime::Forever);
     let forever = new.duration == Some(Lifetime::Forever);
     let patch = KeyPatch {

@@ -100,6 +100,12 @@ fn parse(request: &pb::CalculateCostRequest) -> Result<Command, Error> {
     };
     if let Some(event) = &request.usage {
         let taken = usage::take(event, "usage.", &mut faults).usage;
+        if command.model.is_empty() {
+            command.model.clone_from(&event.model);
+        }
+        if command.provider.is_empty() {
+            command.provider.clone_from(&event.provider);
+        }
         command.counts = taken.counts;
         command.call_type = taken.call_type;
         command.service_tier = taken.service_tier;

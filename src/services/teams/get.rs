@@ -12,7 +12,7 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{TeamStanding, visible_team};
 use crate::services::wire::faults::Faults;
-use crate::services::wire::page::{self, Asked, List, newest_first, token};
+use crate::services::wire::page::{self, List, newest_first, token};
 use crate::services::wire::{key, team, text};
 use crate::store::{Cursor, CursorKey, KeyFilter, KeyScope, Page, PageRequest, StoredKey, sortable};
 
@@ -28,8 +28,7 @@ pub(super) async fn get_team(ctx: Ctx, request: pb::GetTeamRequest) -> Result<pb
         faults.add("view", format!("has no value {}", request.view));
     }
     let members_list = List::new(ctx.rpc, &pb::GetTeamRequest { members_page_token: String::new(), ..request.clone() });
-    let asked = Asked { page_size: 0, page_token: &request.members_page_token, include_total: false };
-    let after = page::take(asked, &members_list, &mut faults).after;
+    let after = page::after("members_page_token", &request.members_page_token, &members_list, &mut faults);
     faults.finish()?;
     let id = id.ok_or_else(|| Error::internal("a team id vanished"))?;
     let (found, standing) = visible_team(&ctx, ctx.app.store.view(), &id).await?;

@@ -75,7 +75,7 @@ fn parse(ctx: &Ctx, request: pb::ListTeamsRequest) -> Result<Command, Error> {
         member: text::user_id("user_id", &request.user_id, &mut faults),
         team_id: text::team_id("team_id", &request.team_id, &mut faults),
         order: page::order(&request.order_by, &sortable::TEAMS, newest_first(&sortable::TEAMS), &mut faults),
-        alias_contains: request.team_alias_contains,
+        alias_contains: text::part("team_alias_contains", request.team_alias_contains, &mut faults),
         blocked: request.blocked,
         deleted: status == pb::TeamStatus::Deleted,
         page,

@@ -48,7 +48,7 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
             faults.add(field, "can't be set here");
         }
     }
-    let key = new_key::take(asked, request.key_duration.as_ref(), "key.", &mut faults);
+    let key = new_key::take(asked, ("key_duration", request.key_duration.as_ref()), "key.", &mut faults);
     let command = Command {
         new: fields::take_new(user, &mut faults),
         key: wants_key.then_some(key),
@@ -61,7 +61,8 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
 /// Makes a user by a valid request; also for `UpdateUser` with `allow_missing`.
 pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateUserResponse, Error> {
     let Command { new, key, spend } = command;
-    let (made, teams) = new.complete(&ctx.app.rules.users, Role::InternalUserViewer, ctx.now);
+    let (made, mut teams) = new.complete(&ctx.app.rules.users, Role::InternalUserViewer, ctx.now);
+    teams.sort_unstable();
     let mut faults = Faults::default();
     made.budget.check_new("user.", &mut faults.0);
     let key = key.map(|key| shape_key(ctx, key, &made, &mut faults));

@@ -47,8 +47,8 @@ fn parse(ctx: &Ctx, request: pb::ListUsersRequest) -> Result<Command, Error> {
     let filter = UserFilter {
         role: role::role_from_wire("role", request.role, &mut faults),
         user_ids: fields::user_ids("user_ids", &request.user_ids, &mut faults),
-        user_id_contains: request.user_id_contains,
-        email_contains: request.email_contains,
+        user_id_contains: text::part("user_id_contains", request.user_id_contains, &mut faults),
+        email_contains: text::part("email_contains", request.email_contains, &mut faults),
         email: fields::email("user_email", Some(&request.user_email), &mut faults),
         team_id: text::team_id("team_id", &request.team_id, &mut faults),
         in_teams_of_admin: administers.cloned(),

@@ -1,7 +1,6 @@
 //! Faults: every bad field of a request, collected before any is reported.
 
 use std::fmt::Display;
-use std::str::FromStr;
 
 use crate::domain::fault::Violation;
 use crate::domain::limit::Rates;
@@ -30,25 +29,14 @@ impl Faults {
         parsed.map_err(|error| self.add(field, error)).ok()
     }
 
-    /// Takes text that may be absent; empty is absent.
-    pub(crate) fn parse<T>(&mut self, field: impl Into<String>, text: Option<&String>) -> Option<T>
-    where
-        T: FromStr,
-        T::Err: Display,
-    {
-        let text = text.filter(|text| !text.is_empty())?;
-        self.take(field, text.parse())
-    }
-
     /// Takes an amount of money.
     pub(crate) fn money(&mut self, field: impl Into<String>, text: Option<&String>) -> Option<Usd> {
-        self.parse(field, text)
+        self.take(field, text?.parse())
     }
 
     /// Takes a length of time.
     pub(crate) fn length(&mut self, field: impl Into<String>, text: Option<&String>) -> Option<Length> {
-        let text = text.filter(|text| !text.is_empty())?;
-        text.parse().map_err(|error| self.add_named(field, Reason::DurationInvalid, error)).ok()
+        text?.parse().map_err(|error| self.add_named(field, Reason::DurationInvalid, error)).ok()
     }
 
     /// Takes a limit on calls or tokens.

@@ -17,8 +17,9 @@ use crate::pb;
 /// The most entries of `allowed_routes`.
 const ROUTES_MAX: usize = 200;
 
-/// Takes the message of a key that is to be made.
-pub(crate) fn take(key: &pb::Key, duration: Option<&String>, prefix: &str, faults: &mut Faults) -> NewKey {
+/// Takes the message of a key that is to be made. Its duration stands beside
+/// it, under a name of its own.
+pub(crate) fn take(key: &pb::Key, duration: (&str, Option<&String>), prefix: &str, faults: &mut Faults) -> NewKey {
     let field = |name: &str| format!("{prefix}{name}");
     let empty = String::new();
     let owner =
@@ -39,7 +40,7 @@ pub(crate) fn take(key: &pb::Key, duration: Option<&String>, prefix: &str, fault
         tags: text::tags(&field("tags"), &key.tags, faults),
         metadata: metadata::take(&field("metadata"), key.metadata.as_ref(), metadata::METADATA_MAX_BYTES, faults),
         blocked: key.blocked.unwrap_or(false),
-        duration: lifetime("duration", duration, faults),
+        duration: lifetime(duration.0, duration.1, faults),
     };
     Budget::new(new.max_budget, new.soft_budget, None, Timestamp::EPOCH).check_new(prefix, &mut faults.0);
     new
@@ -54,7 +55,7 @@ pub(crate) fn alias(field: &str, alias: Option<&String>, faults: &mut Faults) ->
 /// Takes how long a key lives; `-1` is for ever.
 pub(crate) fn lifetime(field: &str, text: Option<&String>, faults: &mut Faults) -> Option<Lifetime> {
     match text.map(String::as_str) {
-        None | Some("") => None,
+        None => None,
         Some("-1") => Some(Lifetime::Forever),
         Some(_) => faults.length(field, text).map(Lifetime::For),
     }

@@ -46,17 +46,23 @@ pub(crate) fn take(asked: Asked<'_>, list: &List, faults: &mut Faults) -> PageRe
         faults.add("page_size", "must not be negative");
     }
     let size = if asked.page_size == 0 { DEFAULT_SIZE } else { asked.page_size.clamp(1, LARGEST_SIZE) };
-    let after = if asked.page_token.is_empty() { None } else { open(asked.page_token, list, faults) };
+    let after = after("page_token", asked.page_token, list, faults);
     PageRequest { size: u64::from(size.unsigned_abs()), after, count: asked.include_total }
 }
 
-fn open(text: &str, list: &List, faults: &mut Faults) -> Option<Cursor> {
+/// Where a list goes on that has no size of its own, from a token in a field of
+/// this name.
+pub(crate) fn after(field: &str, text: &str, list: &List, faults: &mut Faults) -> Option<Cursor> {
+    if text.is_empty() {
+        return None;
+    }
+
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();
     let token: Option<Token> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let after = token.filter(|token| token.list == list.0).map(|token| token.after);
     if after.is_none() {
         let rule = "must be the next_page_token of the same list with the same filters and order";
-        faults.add_named("page_token", Reason::PageTokenInvalid, rule);
+        faults.add_named(field, Reason::PageTokenInvalid, rule);
     }
     after
 }

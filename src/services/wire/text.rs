@@ -26,6 +26,15 @@ pub(crate) fn check(field: &str, text: &str, max_bytes: usize, faults: &mut Faul
     }
 }
 
+/// The most bytes of a part of a name that is looked for.
+const PART_MAX_BYTES: usize = 512;
+
+/// Takes a part of a name that is looked for; empty is none.
+pub(crate) fn part(field: &str, text: String, faults: &mut Faults) -> String {
+    check(field, &text, PART_MAX_BYTES, faults);
+    text
+}
+
 /// Takes tags: repeats collapse, the order stays.
 pub(crate) fn tags(field: &str, tags: &[String], faults: &mut Faults) -> Vec<String> {
     if tags.len() > TAGS_MAX {
