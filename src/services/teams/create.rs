@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::answer::{Answer, Slot, once};
-use crate::services::wire::correction::{Owner, set_spend};
+use crate::services::wire::correction::{Owner, begin_at_zero, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{taken, team, text};
 use crate::store::{Constraint, Spend, StoredTeam, Tx};
@@ -68,6 +68,9 @@ async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateTea
     })?;
     let mut joined = join(ctx, &mut tx, &team, &members).await?;
     add_the_creator(ctx, &mut tx, &team, &mut joined, add_creator).await?;
+    let memberships = joined.iter().map(|member| Owner::Member(&team.team_id, &member.user_id));
+    let owners: Vec<Owner<'_>> = memberships.chain([Owner::Team(&team.team_id)]).collect();
+    begin_at_zero(ctx, &mut tx, &owners).await?;
     if let Some(spend) = spend {
         set_spend(ctx, &mut tx, &Owner::Team(&team.team_id), &team.budget, spend).await?;
     }

@@ -10,6 +10,7 @@ use crate::domain::user::{Email, NewUser, User};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
+use crate::services::wire::correction::{Owner, begin_at_zero};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{role, text};
 use crate::store::Tx;
@@ -129,6 +130,7 @@ async fn make(ctx: &Ctx, tx: &mut Tx, asked: &Asked, may_make: MayMake) -> Resul
     let (user, _) = new.complete(&ctx.app.rules.users, Role::InternalUser, ctx.now);
     // Another request may have made the user at the same moment.
     if tx.insert_user_if_absent(&user).await? {
+        begin_at_zero(ctx, tx, &[Owner::User(&user.user_id)]).await?;
         return Ok((user, true));
     }
     let found = match &asked.email {

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::answer::{Answer, Slot, once};
-use crate::services::wire::correction::{Owner, set_spend};
+use crate::services::wire::correction::{Owner, begin_at_zero, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::user::Shown;
 use crate::services::wire::{key, new_key, secret, taken, text, user};
@@ -76,6 +76,9 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
     for team_id in &teams {
         tx.insert_member(&member(team_id, &made, ctx)).await?;
     }
+    let memberships = teams.iter().map(|team_id| Owner::Member(team_id, &made.user_id));
+    let owners: Vec<Owner<'_>> = memberships.chain([Owner::User(&made.user_id)]).collect();
+    begin_at_zero(ctx, &mut tx, &owners).await?;
     if let Some(spend) = spend {
         set_spend(ctx, &mut tx, &Owner::User(&made.user_id), &made.budget, spend).await?;
     }

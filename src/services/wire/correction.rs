@@ -1,13 +1,15 @@
 //! Corrections: setting what an account spent, by an event of the ledger.
 
 use crate::domain::account::{AccountId, Scope};
+use crate::domain::clock::Timestamp;
 use crate::domain::ids::{KeyId, TeamId, UserId, new_uuid};
 use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::domain::usage::{CostSource, Costing, Event, Posting, Usage};
+use crate::domain::window::Window;
 use crate::error::Error;
 use crate::services::Ctx;
-use crate::store::Tx;
+use crate::store::{BalanceKey, Tx};
 
 /// Whose spend is set.
 #[derive(Clone, Debug)]
@@ -15,6 +17,7 @@ pub(crate) enum Owner<'a> {
     Key(KeyId),
     User(&'a UserId),
     Team(&'a TeamId),
+    Member(&'a TeamId, &'a UserId),
 }
 
 impl Owner<'_> {
@@ -24,6 +27,7 @@ impl Owner<'_> {
             // What a user's budget is compared with is set, too.
             Self::User(id) => vec![AccountId::user(id), AccountId::user_personal(id)],
             Self::Team(id) => vec![AccountId::team(id)],
+            Self::Member(team, user) => vec![AccountId::team_member(team, user)],
         }
     }
 }
@@ -40,7 +44,37 @@ pub(crate) async fn set_spend(
     wanted: Usd,
 ) -> Result<(), Error> {
     let window = budget.window(&ctx.app.rules.calendar, ctx.now);
-    for account in owner.accounts() {
+    correct(ctx, tx, owner, owner.accounts(), window, wanted).await
+}
+
+/// Closes what former objects of the same ids spent: new ones begin at zero.
+///
+/// # Errors
+/// [`Error`] if the database fails.
+pub(crate) async fn begin_at_zero(ctx: &Ctx, tx: &mut Tx, owners: &[Owner<'_>]) -> Result<(), Error> {
+    let keys: Vec<BalanceKey> =
+        owners.iter().flat_map(Owner::accounts).map(|account| (account, Window::LIFETIME.start)).collect();
+    let mut former = tx.view().balances(&keys).await?;
+    former.retain(|_, balance| balance.spent != Usd::ZERO);
+    for owner in owners {
+        let spent = owner
+            .accounts()
+            .into_iter()
+            .filter(|account| former.contains_key(&(account.clone(), Window::LIFETIME.start)));
+        correct(ctx, tx, owner, spent.collect(), Window::LIFETIME, Usd::ZERO).await?;
+    }
+    Ok(())
+}
+
+async fn correct(
+    ctx: &Ctx,
+    tx: &mut Tx,
+    owner: &Owner<'_>,
+    accounts: Vec<AccountId>,
+    window: Window,
+    wanted: Usd,
+) -> Result<(), Error> {
+    for account in accounts {
         let spent = tx.lock_balance(&account, window).await?;
         let Some(difference) = wanted.checked_sub(spent).filter(|difference| *difference != Usd::ZERO) else {
             continue;
@@ -51,13 +85,7 @@ pub(crate) async fn set_spend(
     Ok(())
 }
 
-fn correction(
-    ctx: &Ctx,
-    owner: &Owner<'_>,
-    account: &AccountId,
-    window_start: crate::domain::clock::Timestamp,
-    difference: Usd,
-) -> Event {
+fn correction(ctx: &Ctx, owner: &Owner<'_>, account: &AccountId, window_start: Timestamp, difference: Usd) -> Event {
     let request_id = format!("adjustment:{}", new_uuid());
     let costing = Costing {
         cost: difference,
@@ -71,8 +99,14 @@ fn correction(
     Event {
         fingerprint: String::new(),
         key_id: if let Owner::Key(id) = owner { Some(*id) } else { None },
-        user_id: if let (Owner::User(id), false) = (owner, personal) { Some((*id).clone()) } else { None },
-        team_id: if let Owner::Team(id) = owner { Some((*id).clone()) } else { None },
+        user_id: match owner {
+            Owner::User(id) | Owner::Member(_, id) if !personal => Some((*id).clone()),
+            _ => None,
+        },
+        team_id: match owner {
+            Owner::Team(id) | Owner::Member(id, _) => Some((*id).clone()),
+            Owner::Key(_) | Owner::User(_) => None,
+        },
         costing,
         started_at: ctx.now,
         ended_at: ctx.now,

@@ -13,6 +13,7 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{TeamStanding, managed_team};
 use crate::services::wire::answer::{Answer, Slot, once};
+use crate::services::wire::correction::{Owner, begin_at_zero};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{team, text};
 use crate::store::Tx;
@@ -135,6 +136,9 @@ async fn join(
         added_at: ctx.now,
     };
     let joined = tx.insert_member(&member).await?;
+    if joined {
+        begin_at_zero(ctx, tx, &[Owner::Member(&team.team_id, &member.user_id)]).await?;
+    }
     let stored =
         if joined { member } else { tx.view().find_member(&team.team_id, &member.user_id).await?.unwrap_or(member) };
     Ok(pb::TeamMemberResult {
@@ -157,6 +161,7 @@ async fn add_everybody(ctx: &Ctx, command: &Command) -> Result<Tally, Error> {
         let users = tx.view().users_after(last.as_ref(), BATCH).await?;
         let Some(end) = users.last() else { return Ok(tally) };
         last = Some(end.user_id.clone());
+        let mut joined = Vec::with_capacity(users.len());
         for user in users {
             let member = Member {
                 team_id: team.team_id.clone(),
@@ -167,11 +172,14 @@ async fn add_everybody(ctx: &Ctx, command: &Command) -> Result<Tally, Error> {
                 added_at: ctx.now,
             };
             if tx.insert_member(&member).await? {
+                joined.push(member.user_id);
                 tally.added += 1;
             } else {
                 tally.unchanged += 1;
             }
         }
+        let owners: Vec<Owner<'_>> = joined.iter().map(|user_id| Owner::Member(&team.team_id, user_id)).collect();
+        begin_at_zero(ctx, &mut tx, &owners).await?;
         ctx.commit(tx).await?;
     }
 }
