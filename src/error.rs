@@ -17,6 +17,14 @@ use crate::store::StoreError;
 /// Who refuses, in `ErrorInfo.domain`.
 const DOMAIN: &str = "bursar";
 
+/// A status travels in headers, of which some clients take no more than 8 KiB:
+/// what is echoed of a request is cut to so many bytes.
+const MESSAGE_MAX_BYTES: usize = 1_024;
+const VALUE_MAX_BYTES: usize = 256;
+
+/// How many bytes all violations of a request may have together.
+const VIOLATIONS_MAX_BYTES: usize = 2_048;
+
 /// How long a client should wait before it asks an unavailable server again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -94,9 +102,9 @@ impl Error {
     pub fn to_status(&self) -> Status {
         let Told { code, reason, message, metadata, mut details } = self.told();
         let metadata: HashMap<String, String> =
-            metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            metadata.into_iter().map(|(name, value)| (name.to_owned(), cut(&value, VALUE_MAX_BYTES))).collect();
         details.set_error_info(reason.as_str(), DOMAIN, metadata);
-        Status::with_error_details(code, message, details)
+        Status::with_error_details(code, cut(&message, MESSAGE_MAX_BYTES), details)
     }
 
     fn told(&self) -> Told {
@@ -151,26 +159,46 @@ impl Told {
 
 fn invalid(violations: &[Violation]) -> Told {
     let first = violations.first();
+    let told = told_violations(violations);
     let message = match violations {
         [] => "the request is invalid".to_owned(),
-        [only] => format!("{} {}", only.field, only.description),
+        [only] => format!("{} {}", cut(&only.field, VALUE_MAX_BYTES), only.description),
         [first, rest @ ..] => {
-            format!("{} {} (and {} more: see the details)", first.field, first.description, rest.len())
+            let which = if told.len() < violations.len() { "see the details for the first" } else { "see the details" };
+            let field = cut(&first.field, VALUE_MAX_BYTES);
+            format!("{field} {} (and {} more: {which})", first.description, rest.len())
         }
     };
     let reason = first.map_or(Reason::FieldInvalid, |violation| violation.reason);
-    let mut told = Told::new(Code::InvalidArgument, reason, message.trim_start());
-    told.details.set_bad_request(
-        violations
-            .iter()
-            .map(|violation| {
-                let mut told = FieldViolation::new(&violation.field, &violation.description);
-                violation.reason.as_str().clone_into(&mut told.reason);
-                told
-            })
-            .collect::<Vec<_>>(),
-    );
-    told
+    let mut answer = Told::new(Code::InvalidArgument, reason, message.trim_start());
+    answer.details.set_bad_request(told);
+    answer
+}
+
+/// The first violation, and as many more as there is room for.
+fn told_violations(violations: &[Violation]) -> Vec<FieldViolation> {
+    let mut bytes = 0;
+    let told = violations.iter().map(|violation| {
+        let [field, description] = [&violation.field, &violation.description].map(|text| cut(text, VALUE_MAX_BYTES));
+        let mut told = FieldViolation::new(field, description);
+        violation.reason.as_str().clone_into(&mut told.reason);
+        told
+    });
+    told.take_while(|told| {
+        let first = bytes == 0;
+        bytes += told.field.len() + told.description.len() + told.reason.len();
+        first || bytes <= VIOLATIONS_MAX_BYTES
+    })
+    .collect()
+}
+
+/// Text, cut to so many bytes.
+fn cut(text: &str, max_bytes: usize) -> String {
+    if text.len() <= max_bytes {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(max_bytes.saturating_sub('…'.len_utf8()));
+    format!("{}…", &text[..end])
 }
 
 fn refused(refusal: &Refusal) -> Told {
@@ -185,7 +213,8 @@ fn refused(refusal: &Refusal) -> Told {
     told.metadata.clone_from(&refusal.metadata);
     // The standard detail holds one object: the first; the message names all.
     if let Some((kind, name)) = refusal.resources.first() {
-        told.details.set_resource_info(*kind, name, "", &refusal.message);
+        let [name, message] = [name, &refusal.message].map(|text| cut(text, VALUE_MAX_BYTES));
+        told.details.set_resource_info(*kind, name, "", message);
     }
     if refusal.resources.len() > 1 {
         let names: Vec<&str> = refusal.resources.iter().map(|(_, name)| name.as_str()).collect();
@@ -256,6 +285,22 @@ mod tests {
                 details.retry_info().is_some(),
                 matches!(code, Code::Unavailable) || reason == "TOO_MANY_WRITERS"
             );
+        }
+    }
+
+    #[test]
+    fn a_status_fits_into_the_headers_of_any_client() {
+        let long = "é".repeat(100_000);
+        let violations: Vec<Violation> =
+            (0..1_000).map(|index| Violation::new(format!("field[{index}].{long}"), &long)).collect();
+        let names = (0..500).map(|index| format!("{index}{long}"));
+        let refusal = Refusal::not_found(Reason::UserNotFound, "user", names).with("user_id", &long);
+        for error in [Error::Invalid(violations), Error::Refused(refusal)] {
+            let status = error.to_status();
+            // In headers, text is percent-encoded and details are Base64.
+            let message: usize = status.message().bytes().map(|byte| if byte.is_ascii() { 1 } else { 3 }).sum();
+            assert!(message + status.details().len() * 4 / 3 < 8_000, "{message} {}", status.details().len());
+            assert!(!status.details().is_empty());
         }
     }
 
