@@ -22,6 +22,8 @@ pub(super) fn with_settings(command: Command) -> Command {
             .long(setting.name.replace('_', "-"))
             .alias(setting.name)
             .value_name("VALUE")
+            // So that a wrong one is named as a setting.
+            .allow_negative_numbers(true)
             .help(setting.about)
             .help_heading("Settings, as in bursar.example.toml")
     });

@@ -16,7 +16,7 @@ use chrono::NaiveTime;
 use chrono_tz::Tz;
 use serde::Deserialize;
 
-use self::parse::{optional, parsed};
+use self::parse::{database_url, optional, parsed};
 pub use self::rules::Rules;
 pub use self::sources::{Documented, EXAMPLE, documented, load, load_from};
 use crate::domain::key_rules::BoundMode;
@@ -98,6 +98,7 @@ pub enum SelfServeBudgets {
 pub struct Settings {
     #[serde(deserialize_with = "parsed")]
     pub listen: SocketAddr,
+    #[serde(deserialize_with = "database_url")]
     pub database_url: Hidden,
     #[serde(deserialize_with = "parsed")]
     pub database_max_connections: u32,

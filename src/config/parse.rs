@@ -5,7 +5,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
+use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
+
+use super::Hidden;
 
 /// A setting from text, a whole number or a yes and no.
 pub(super) fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -25,6 +28,17 @@ where
     T::Err: fmt::Display,
 {
     parsed(deserializer).map(Some)
+}
+
+/// The address of a database. A wrong one is not repeated: it may hold a
+/// password.
+pub(super) fn database_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hidden, D::Error> {
+    let url = Hidden::deserialize(deserializer)?;
+    if ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| url.0.starts_with(scheme)) {
+        Ok(url)
+    } else {
+        Err(D::Error::custom("must begin with sqlite: or postgres:"))
+    }
 }
 
 struct Text<T>(PhantomData<T>);

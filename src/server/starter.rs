@@ -22,7 +22,11 @@ pub(super) async fn import(store: &Store, now: Timestamp) -> Result<(), StoreErr
         rpc: "start",
     };
     let mut tx = store.begin(author, now).await?;
-    let report = tx.import_prices(&list).await?;
+    let report = match tx.import_prices(&list).await {
+        // Another instance, started at the same moment, was faster.
+        Err(StoreError::Taken(_)) => return Ok(()),
+        report => report?,
+    };
     // Nothing is in memory yet that could be stale.
     let _ = tx.commit().await?;
     tracing::info!(models = report.added, "imported the starter price list; see `bursar prices import`");

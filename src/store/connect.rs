@@ -1,11 +1,13 @@
 //! Connecting: one file of SQLite, or PostgreSQL.
 
+use std::fs::OpenOptions;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bursar_migrations::Migrator;
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ConnectOptions as SeaOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
@@ -66,6 +68,7 @@ impl Store {
             Ok(connection)
         };
         let (readers, writer) = if options.url.starts_with("sqlite:") {
+            make_private_file(&options.url);
             let writer = open(1).await?;
             (open(SQLITE_READERS).await?, writer)
         } else {
@@ -134,6 +137,17 @@ impl Store {
     pub async fn close(self) -> Result<(), StoreError> {
         self.readers.close().await?;
         Ok(self.writer.close().await?)
+    }
+}
+
+/// Makes the file of a new SQLite database readable by its owner only, as are
+/// then the files that SQLite puts beside it.
+fn make_private_file(url: &str) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let Ok(sqlite) = SqliteConnectOptions::from_str(url) else { return };
+    if url.contains("mode=rwc") {
+        // Whatever goes wrong here, connecting will tell.
+        let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(sqlite.get_filename());
     }
 }
 
