@@ -1,0 +1,131 @@
+//! Crashes: the server is killed under load, and nothing acknowledged is lost.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bursar::pb;
+use bursar::store::Store;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+use crate::gateway::ask;
+use crate::support::database::{Database, connect_options, fresh_directory};
+use crate::support::process::{Process, run, text};
+use crate::support::world::{MASTER, MODEL};
+use crate::support::{Answer, Backend, Client, on_both};
+
+/// What the load was told is booked.
+#[derive(Default)]
+struct Acknowledged {
+    events: Mutex<BTreeSet<String>>,
+    stop: AtomicBool,
+}
+
+/// Records usage and settles calls until the server is gone.
+async fn load(client: Client, secret: String, worker: usize, told: Arc<Acknowledged>) {
+    for number in 0.. {
+        if told.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let id = |kind: &str| format!("{kind}-{worker}-{number}");
+        let event = |kind: &str| pb::UsageEvent {
+            request_id: id(kind),
+            key: secret.clone(),
+            model: MODEL.into(),
+            prompt_tokens: 400,
+            ..Default::default()
+        };
+        let events = vec![event("x"), event("y")];
+        if let Ok(answer) = client.spend().record_usage(pb::RecordUsageRequest { events }).await {
+            let answer = answer.into_inner();
+            told.events.lock().await.extend(answer.results.into_iter().map(|result| result.request_id));
+        }
+        let asked = pb::AuthorizeRequest { key: secret.clone(), ..ask(&id("r"), "0.002") };
+        let Ok(answer) = client.gateway().authorize(asked).await else { continue };
+        let usage = pb::UsageEvent { request_id: id("s"), prompt_tokens: 400, ..Default::default() };
+        let settle = pb::SettleRequest { reservation_id: answer.into_inner().reservation_id, usage: Some(usage) };
+        if let Ok(answer) = client.gateway().settle(settle).await {
+            told.events.lock().await.insert(answer.into_inner().request_id);
+        }
+    }
+}
+
+async fn events_of(store: &Store) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut last = String::new();
+    loop {
+        let page = store.view().events_after(&last, 1_000).await.unwrap();
+        let Some(end) = page.last() else { return ids };
+        last.clone_from(&end.event.usage.request_id);
+        ids.extend(page.into_iter().map(|stored| stored.event.usage.request_id));
+    }
+}
+
+on_both! {
+    async fn what_was_acknowledged_is_there_once_after_a_kill(backend: Backend) {
+        let database = Database::empty(backend).await;
+        let directory = fresh_directory();
+        let told = Arc::new(Acknowledged::default());
+        let mut secret = String::new();
+        for round in 0..2 {
+            let mut server = Process::serve(&directory, &database.url, &[("master-key", MASTER)]);
+            let admin = Client::anonymous(server.connect().await).with_key(MASTER);
+            if secret.is_empty() {
+                let key = pb::Key { max_budget: Some("1000".into()), ..Default::default() };
+                secret = admin.keys().generate_key(pb::GenerateKeyRequest { key: Some(key), ..Default::default() }).await.answer().secret;
+            }
+            let mut workers = JoinSet::new();
+            for worker in 0..16 {
+                let client = Client::anonymous(server.connect().await).with_key(MASTER);
+                workers.spawn(load(client, secret.clone(), round * 100 + worker, Arc::clone(&told)));
+            }
+            while told.events.lock().await.len() < 300 * (round + 1) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            server.kill();
+            told.stop.store(true, Ordering::Relaxed);
+            workers.join_all().await;
+            told.stop.store(false, Ordering::Relaxed);
+        }
+        // A start after a crash must succeed, too.
+        let server = Process::serve(&directory, &database.url, &[("master-key", MASTER)]);
+        let admin = Client::anonymous(server.connect().await).with_key(MASTER);
+        let key = admin.keys().get_key(pb::GetKeyRequest { key: secret.clone() }).await.answer().key.unwrap();
+        drop(server);
+        let store = Store::connect(&connect_options(&database.url)).await.unwrap();
+        let booked = events_of(&store).await;
+        let distinct: BTreeSet<&String> = booked.iter().collect();
+        assert_eq!(distinct.len(), booked.len());
+        let told = told.events.lock().await;
+        let lost: Vec<&String> = told.iter().filter(|id| !distinct.contains(id)).collect();
+        assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+        let each = rust_decimal::Decimal::new(1, 3);
+        let spend: rust_decimal::Decimal = key.spend.unwrap().parse().unwrap();
+        assert_eq!(spend, each * rust_decimal::Decimal::from(booked.len()));
+        store.close().await.unwrap();
+        let output = run(&directory, &["verify", "--database-url", &database.url]);
+        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    async fn a_reservation_survives_a_kill(backend: Backend) {
+        let database = Database::empty(backend).await;
+        let directory = fresh_directory();
+        let mut server = Process::serve(&directory, &database.url, &[("master-key", MASTER)]);
+        let admin = Client::anonymous(server.connect().await).with_key(MASTER);
+        let key = pb::Key { max_budget: Some("1".into()), ..Default::default() };
+        let secret = admin.keys().generate_key(pb::GenerateKeyRequest { key: Some(key), ..Default::default() }).await.answer().secret;
+        let client = admin.with_key(&secret);
+        let reservation_id = crate::gateway::reserve(&client, "a", "0.6").await;
+        server.kill();
+        let server = Process::serve(&directory, &database.url, &[("master-key", MASTER)]);
+        let client = Client::anonymous(server.connect().await).with_key(&secret);
+        let answer = crate::gateway::authorize(&client, ask("b", "0.5")).await;
+        assert_eq!(crate::gateway::denial(&answer).0, pb::DenyReason::BudgetExceeded);
+        let settled = crate::gateway::settle(&client, &reservation_id, 40_000).await;
+        assert_eq!((settled.cost.as_str(), settled.late, settled.budgets[0].remaining.as_deref()), ("0.1", false, Some("0.9")));
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

@@ -1,0 +1,124 @@
+//! `ListKeys`.
+
+use bursar::pb;
+use pb::ErrorReason;
+use tonic::Code;
+
+use super::in_team;
+use crate::support::world::World;
+use crate::support::{Answer, Backend, Client, on_both};
+use crate::teams::red;
+
+/// The aliases of the keys that a request finds.
+async fn aliases(client: &Client, request: pb::ListKeysRequest) -> Vec<String> {
+    let keys = client.keys().list_keys(request).await.answer().keys;
+    keys.into_iter().map(|key| key.key_alias.unwrap_or_default()).collect()
+}
+
+fn alias(name: &str, key: pb::Key) -> pb::Key {
+    pb::Key { key_alias: Some(name.into()), ..key }
+}
+
+on_both! {
+    async fn filters_are_combined(backend: Backend) {
+        let world = World::builder(backend).at("2025-01-01T00:00:00Z").start().await;
+        red(&world, pb::Team::default()).await;
+        let personal = pb::Key { user_id: Some("alice".into()), ..Default::default() };
+        world.key(alias("a-personal", personal)).await;
+        world.key(alias("a-team", in_team("alice"))).await;
+        world.key(alias("l-team", in_team("lead"))).await;
+        let (_, blocked) = world.key(alias("free_x", pb::Key { blocked: Some(true), key_type: pb::KeyType::ReadOnly.into(), ..Default::default() })).await;
+        let short = pb::GenerateKeyRequest { key: Some(alias("short", pb::Key::default())), duration: Some("1m".into()), ..Default::default() };
+        world.admin.keys().generate_key(short).await.answer();
+        world.hands().advance(60);
+        let by_alias = || pb::ListKeysRequest { order_by: "key_alias".into(), key_alias_contains: "-".into(), ..Default::default() };
+        let all = || pb::ListKeysRequest { order_by: "key_alias".into(), ..Default::default() };
+        for (request, found) in [
+            (by_alias(), vec!["a-personal", "a-team", "l-team"]),
+            (pb::ListKeysRequest { user_id: "alice".into(), ..by_alias() }, vec!["a-personal", "a-team"]),
+            (pb::ListKeysRequest { team_id: "red".into(), ..by_alias() }, vec!["a-team", "l-team"]),
+            (pb::ListKeysRequest { team_id: "red".into(), user_id: "lead".into(), ..by_alias() }, vec!["l-team"]),
+            (pb::ListKeysRequest { user_id: "lead".into(), include_team_keys: true, ..by_alias() }, vec!["a-team", "l-team"]),
+            (pb::ListKeysRequest { key_alias: "short".into(), ..all() }, vec!["short"]),
+            (pb::ListKeysRequest { key_alias_contains: "E_X".into(), ..all() }, vec!["free_x"]),
+            (pb::ListKeysRequest { key: blocked.key_hash.clone(), ..all() }, vec!["free_x"]),
+            (pb::ListKeysRequest { status: pb::KeyState::Blocked.into(), ..all() }, vec!["free_x"]),
+            (pb::ListKeysRequest { status: pb::KeyState::Expired.into(), ..all() }, vec!["short"]),
+            (pb::ListKeysRequest { status: pb::KeyState::Active.into(), ..by_alias() }, vec!["a-personal", "a-team", "l-team"]),
+            (pb::ListKeysRequest { key_type: pb::KeyType::ReadOnly.into(), ..all() }, vec!["free_x"]),
+        ] {
+            assert_eq!(aliases(&world.admin, request.clone()).await, found, "{request:?}");
+        }
+    }
+
+    async fn pages_skip_and_repeat_nothing_in_any_order(world: World) {
+        for number in 0..7_i64 {
+            let key = pb::Key {
+                key_alias: Some(format!("k{number}")),
+                max_budget: (number % 2 == 0).then(|| number.to_string()),
+                spend: Some((number % 3).to_string()),
+                ..Default::default()
+            };
+            let duration = (number % 3 == 0).then(|| format!("{}d", number + 1));
+            world.admin.keys().generate_key(pb::GenerateKeyRequest { key: Some(key), duration, ..Default::default() }).await.answer();
+        }
+        for column in ["created_at", "key_alias", "max_budget", "expires_at", "updated_at", "spend"] {
+            for direction in ["", " desc"] {
+                let mut request = pb::ListKeysRequest { order_by: format!("{column}{direction}"), page_size: 2, include_total: true, ..Default::default() };
+                let whole = aliases(&world.admin, pb::ListKeysRequest { page_size: 50, ..request.clone() }).await;
+                let mut walked = Vec::new();
+                loop {
+                    let page = world.admin.keys().list_keys(request.clone()).await.answer();
+                    assert_eq!(page.total_size, Some(7));
+                    walked.extend(page.keys.into_iter().map(|key| key.key_alias.unwrap()));
+                    request.page_token = page.next_page_token;
+                    if request.page_token.is_empty() {
+                        break;
+                    }
+                }
+                assert_eq!(walked, whole, "{column}{direction}");
+                walked.sort();
+                assert_eq!(walked.len(), 7);
+                walked.dedup();
+                assert_eq!(walked.len(), 7, "{column}{direction}");
+            }
+        }
+    }
+
+    async fn everybody_lists_what_it_may_see(world: World) {
+        let (lead, alice) = red(&world, pb::Team::default()).await;
+        world.key(alias("a-team", in_team("alice"))).await;
+        world.key(alias("l-team", in_team("lead"))).await;
+        world.key(alias("service", pb::Key { team_id: Some("red".into()), ..Default::default() })).await;
+        world.key(alias("foreign", pb::Key::default())).await;
+        let by_alias = || pb::ListKeysRequest { order_by: "key_alias".into(), key_alias_contains: "e".into(), ..Default::default() };
+        let in_red = || pb::ListKeysRequest { team_id: "red".into(), ..by_alias() };
+        assert_eq!(aliases(&alice, by_alias()).await, ["a-team"], "its own, unless it asks for more");
+        assert_eq!(aliases(&alice, in_red()).await, ["a-team", "service"]);
+        assert_eq!(aliases(&lead, in_red()).await, ["a-team", "l-team", "service"]);
+        for (request, reason) in [
+            (pb::ListKeysRequest { user_id: "lead".into(), ..by_alias() }, ErrorReason::NotYourUser),
+            (pb::ListKeysRequest { team_id: "blue".into(), ..by_alias() }, ErrorReason::NotYourTeam),
+        ] {
+            alice.keys().list_keys(request).await.refused(Code::PermissionDenied, reason);
+        }
+        let viewer = world.person("auditor", pb::Role::ProxyAdminViewer).await;
+        assert_eq!(aliases(&viewer, by_alias()).await, ["a-team", "foreign", "l-team", "service"]);
+    }
+
+    async fn deleted_keys_are_listed_on_demand(world: World) {
+        let mut secrets = Vec::new();
+        for name in ["a", "b", "c"] {
+            secrets.push(world.key(alias(name, pb::Key { spend: Some("1.5".into()), ..Default::default() })).await.0);
+        }
+        for secret in [&secrets[2], &secrets[0]] {
+            world.admin.keys().delete_keys(pb::DeleteKeysRequest { keys: vec![secret.clone()], ..Default::default() }).await.answer();
+        }
+        let request = pb::ListKeysRequest { status: pb::KeyState::Deleted.into(), include_total: true, page_size: 1, ..Default::default() };
+        let page = world.admin.keys().list_keys(request.clone()).await.answer();
+        assert_eq!((page.total_size, page.keys[0].key_alias.as_deref(), page.keys[0].spend.as_deref()), (Some(2), Some("a"), Some("1.5")));
+        let request = pb::ListKeysRequest { page_token: page.next_page_token, ..request };
+        assert_eq!(aliases(&world.admin, request).await, ["c"]);
+        assert_eq!(aliases(&world.admin, pb::ListKeysRequest::default()).await, ["b"]);
+    }
+}

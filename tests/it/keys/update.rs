@@ -1,0 +1,133 @@
+//! `UpdateKey`.
+
+use bursar::pb;
+use pb::ErrorReason;
+use prost_types::FieldMask;
+use tonic::Code;
+
+use super::{generate, in_team};
+use crate::gateway::{ask, authorize, denial, reserve, settle};
+use crate::support::world::World;
+use crate::support::{Answer, Backend, on_both};
+use crate::teams::red;
+
+fn update(key_hash: &str, key: pb::Key, paths: &[&str]) -> pb::UpdateKeyRequest {
+    let mask = FieldMask { paths: paths.iter().map(ToString::to_string).collect() };
+    let key = pb::Key { key_hash: key_hash.into(), ..key };
+    pb::UpdateKeyRequest { key: Some(key), update_mask: (!paths.is_empty()).then_some(mask), duration: None }
+}
+
+on_both! {
+    async fn masks_write_and_clear_and_the_next_call_knows(world: World) {
+        let (secret, key) = world.key(pb::Key { max_budget: Some("1".into()), models: vec!["gpt-4o".into()], key_alias: Some("a".into()), ..Default::default() }).await;
+        let client = world.with_key(&secret);
+        assert_eq!(denial(&authorize(&client, ask("a", "2")).await).0, pb::DenyReason::BudgetExceeded);
+        let change = pb::Key { rpm_limit: Some(50), ..Default::default() };
+        let after = world.admin.keys().update_key(update(&key.key_hash, change, &["max_budget", "models", "rpm_limit"])).await.answer().key.unwrap();
+        assert_eq!((after.max_budget, after.models.len(), after.rpm_limit, after.key_alias.as_deref()), (None, 0, Some(50), Some("a")));
+        reserve(&client, "a", "2").await;
+        // By the secret, too.
+        let after = world.admin.keys().update_key(update(&secret, pb::Key { blocked: Some(true), ..Default::default() }, &[])).await.answer().key.unwrap();
+        assert_eq!(after.state(), pb::KeyState::Blocked);
+        assert_eq!(after.key_id, key.key_id);
+    }
+
+    async fn what_can_not_be_is_refused(world: World) {
+        let (_, key) = world.key(pb::Key { max_budget: Some("5".into()), ..Default::default() }).await;
+        world.key(pb::Key { key_alias: Some("taken".into()), ..Default::default() }).await;
+        let update_key = |change: pb::Key, paths: &[&str]| {
+            let (admin, request) = (world.admin.clone(), update(&key.key_hash, change, paths));
+            async move { admin.keys().update_key(request).await }
+        };
+        let none = pb::Key::default;
+        update_key(pb::Key { key_alias: Some("taken".into()), ..none() }, &[]).await.refused(Code::AlreadyExists, ErrorReason::KeyAliasExists);
+        update_key(pb::Key { soft_budget: Some("5".into()), ..none() }, &[]).await.refused(Code::FailedPrecondition, ErrorReason::SoftBudgetNotBelowMax);
+        update_key(pb::Key { etag: "99".into(), tags: vec!["x".into()], ..none() }, &[]).await.refused(Code::Aborted, ErrorReason::EtagStale);
+        update_key(pb::Key { team_id: Some("blue".into()), ..none() }, &[]).await.refused(Code::NotFound, ErrorReason::TeamNotFound);
+        update_key(pb::Key { user_id: Some("nobody".into()), ..none() }, &[]).await.refused(Code::NotFound, ErrorReason::UserNotFound);
+        for path in ["key_name", "key_id", "state", "created_by", "secret"] {
+            assert_eq!(update_key(none(), &[path]).await.bad()[0].0, "update_mask", "{path}");
+        }
+        for (change, field) in [
+            (pb::Key { key_type: pb::KeyType::Gateway.into(), ..none() }, "key.key_type"),
+            (pb::Key { max_budget: Some("1e9".into()), ..none() }, "key.max_budget"),
+            (pb::Key { tpm_limit: Some(-3), ..none() }, "key.tpm_limit"),
+        ] {
+            assert_eq!(update_key(change, &[]).await.bad()[0].0, field);
+        }
+        let absent = update(&"0".repeat(64), none(), &["tags"]);
+        world.admin.keys().update_key(absent).await.refused(Code::NotFound, ErrorReason::KeyNotFound);
+        assert_eq!(world.admin.keys().update_key(update("", none(), &["tags"])).await.bad()[0].0, "key.key_hash");
+    }
+
+    async fn owners_change_what_costs_nothing(world: World) {
+        let alice = world.person("alice", pb::Role::InternalUser).await;
+        let key = alice.keys().generate_key(generate(pb::Key { max_budget: Some("5".into()), ..Default::default() })).await.answer().key.unwrap();
+        let change = pb::Key { key_alias: Some("mine".into()), tags: vec!["x".into()], ..Default::default() };
+        assert_eq!(alice.keys().update_key(update(&key.key_hash, change, &[])).await.answer().key.unwrap().key_alias.as_deref(), Some("mine"));
+        for change in [
+            pb::Key { max_budget: Some("6".into()), ..Default::default() },
+            pb::Key { max_budget: Some("4".into()), ..Default::default() },
+            pb::Key { allowed_routes: vec!["*".into()], ..Default::default() },
+            pb::Key { spend: Some("0".into()), ..Default::default() },
+        ] {
+            alice.keys().update_key(update(&key.key_hash, change, &[])).await.refused(Code::PermissionDenied, ErrorReason::FieldNotAllowed);
+        }
+        alice.keys().update_key(update(&key.key_hash, pb::Key { max_budget: Some("5".into()), ..Default::default() }, &[])).await.answer();
+        let (_, foreign) = world.key(pb::Key::default()).await;
+        let change = pb::Key { tags: vec!["x".into()], ..Default::default() };
+        alice.keys().update_key(update(&foreign.key_hash, change, &[])).await.refused(Code::NotFound, ErrorReason::KeyNotFound);
+    }
+
+    async fn the_setting_lets_owners_lower_budgets(backend: Backend) {
+        let world = World::builder(backend).set("self_serve_budget_policy", "lower_only").start().await;
+        let alice = world.person("alice", pb::Role::InternalUser).await;
+        let key = alice.keys().generate_key(generate(pb::Key { max_budget: Some("5".into()), ..Default::default() })).await.answer().key.unwrap();
+        let budget = |text: &str| update(&key.key_hash, pb::Key { max_budget: Some(text.into()), ..Default::default() }, &[]);
+        assert_eq!(alice.keys().update_key(budget("4")).await.answer().key.unwrap().max_budget.as_deref(), Some("4"));
+        alice.keys().update_key(budget("4.5")).await.refused(Code::PermissionDenied, ErrorReason::FieldNotAllowed);
+        let (_, given) = world.key(pb::Key { user_id: Some("alice".into()), max_budget: Some("5".into()), ..Default::default() }).await;
+        let change = update(&given.key_hash, pb::Key { max_budget: Some("4".into()), ..Default::default() }, &[]);
+        alice.keys().update_key(change).await.refused(Code::PermissionDenied, ErrorReason::FieldNotAllowed);
+    }
+
+    async fn team_admins_change_the_keys_of_their_team(world: World) {
+        let (lead, alice) = red(&world, pb::Team::default()).await;
+        let (_, shared) = world.key(in_team("alice")).await;
+        let (_, of_lead) = world.key(in_team("lead")).await;
+        let change = || pb::Key { max_budget: Some("3".into()), ..Default::default() };
+        lead.keys().update_key(update(&shared.key_hash, change(), &[])).await.answer();
+        alice.keys().update_key(update(&of_lead.key_hash, change(), &[])).await.refused(Code::PermissionDenied, ErrorReason::FieldNotAllowed);
+        lead.keys().update_key(update(&shared.key_hash, pb::Key::default(), &["team_id"])).await.refused(Code::PermissionDenied, ErrorReason::FieldNotAllowed);
+    }
+
+    async fn a_lifetime_is_counted_from_now_and_revives(backend: Backend) {
+        let world = World::builder(backend).at("2025-01-01T00:00:00Z").start().await;
+        let request = pb::GenerateKeyRequest { duration: Some("1h".into()), ..Default::default() };
+        let answer = world.admin.keys().generate_key(request).await.answer();
+        let hash = answer.key.unwrap().key_hash;
+        world.hands().set("2025-01-01T02:00:00Z");
+        let client = world.with_key(&answer.secret);
+        client.keys().get_key(pb::GetKeyRequest::default()).await.refused(Code::Unauthenticated, ErrorReason::KeyExpired);
+        let revive = pb::UpdateKeyRequest { duration: Some("1d".into()), ..update(&hash, pb::Key::default(), &[]) };
+        let key = world.admin.keys().update_key(revive).await.answer().key.unwrap();
+        assert_eq!((key.state(), key.expires_at.unwrap().seconds), (pb::KeyState::Active, 1_735_783_200));
+        client.keys().get_key(pb::GetKeyRequest::default()).await.answer();
+        let for_ever = update(&hash, pb::Key::default(), &["duration"]);
+        assert_eq!(world.admin.keys().update_key(for_ever).await.answer().key.unwrap().expires_at, None);
+    }
+
+    async fn a_key_that_changes_hands_keeps_its_spend(world: World) {
+        red(&world, pb::Team { max_budget: Some("1".into()), ..Default::default() }).await;
+        let (secret, key) = world.key(pb::Key { user_id: Some("alice".into()), ..Default::default() }).await;
+        let client = world.with_key(&secret);
+        settle(&client, &reserve(&client, "a", "2").await, 800_000).await;
+        let change = pb::Key { team_id: Some("red".into()), ..Default::default() };
+        let moved = world.admin.keys().update_key(update(&key.key_hash, change, &[])).await.answer().key.unwrap();
+        assert_eq!((moved.spend.as_deref(), moved.team_id.as_deref()), (Some("2"), Some("red")));
+        // From now on the team pays; what was spent before is not its.
+        settle(&client, &reserve(&client, "b", "0.9").await, 200_000).await;
+        assert_eq!(crate::teams::team(&world, "red").await.spend.as_deref(), Some("0.5"));
+        assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
+    }
+}

@@ -1,0 +1,123 @@
+//! Races: many callers at once, and no budget overspent.
+
+use bursar::pb;
+use tokio::task::JoinSet;
+
+use crate::gateway::{ask, authorize};
+use crate::support::world::World;
+use crate::support::{Answer, Client, on_both};
+
+/// 64 callers on several connections, all at once; how many were allowed.
+async fn stampede(world: &World, secret: &str, cost: &str) -> Vec<String> {
+    let mut callers = JoinSet::new();
+    let mut channels = Vec::new();
+    for _ in 0..8 {
+        channels.push(world.connect().await);
+    }
+    for number in 0..64 {
+        let client = Client::anonymous(channels[number % 8].clone()).with_key(secret);
+        let request = ask(&format!("{cost}-{number}"), cost);
+        callers.spawn(async move { authorize(&client, request).await });
+    }
+    let answers = callers.join_all().await;
+    answers
+        .into_iter()
+        .filter(|answer| answer.decision() == pb::Decision::Allow)
+        .map(|answer| answer.reservation_id)
+        .collect()
+}
+
+on_both! {
+    async fn of_64_callers_with_room_for_10_exactly_10_pass(world: World) {
+        world.user(pb::User { user_id: "alice".into(), ..Default::default() }).await;
+        let members = vec![pb::TeamMember { user_id: "alice".into(), max_budget_in_team: Some("1".into()), ..Default::default() }];
+        world.team(pb::Team { team_id: "red".into(), max_budget: Some("2".into()), members, ..Default::default() }).await;
+        let (secret, _) = world.key(pb::Key {
+            user_id: Some("alice".into()), team_id: Some("red".into()), max_budget: Some("3".into()), ..Default::default()
+        }).await;
+        let allowed = stampede(&world, &secret, "0.1").await;
+        assert_eq!(allowed.len(), 10, "1 USD for the member at 0.1 each");
+        // Their real cost is a fifth: 8 of 10 places are free again.
+        let client = world.with_key(&secret);
+        let mut settling = JoinSet::new();
+        for reservation_id in allowed {
+            let client = client.clone();
+            settling.spawn(async move {
+                let usage = pb::UsageEvent { prompt_tokens: 8_000, ..Default::default() };
+                client.gateway().settle(pb::SettleRequest { reservation_id, usage: Some(usage) }).await.answer().cost
+            });
+        }
+        assert!(settling.join_all().await.iter().all(|cost| cost == "0.02"));
+        assert_eq!(stampede(&world, &secret, "0.1000000").await.len(), 8);
+        assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
+    }
+
+    async fn of_64_callers_with_three_places_in_flight_exactly_3_pass(world: World) {
+        let (secret, _) = world.key(pb::Key { max_parallel_requests: Some(3), ..Default::default() }).await;
+        assert_eq!(stampede(&world, &secret, "0").await.len(), 3);
+    }
+
+    async fn the_same_event_from_32_senders_is_booked_once(world: World) {
+        let (secret, key) = world.key(pb::Key::default()).await;
+        let mut senders = JoinSet::new();
+        for number in 0..32 {
+            let client = world.admin.clone();
+            let event = |id: String| pb::UsageEvent { request_id: id, key: secret.clone(), model: "gpt-4o".into(), prompt_tokens: 400, ..Default::default() };
+            // Each sends the shared events and one of its own.
+            let events = vec![event("shared-1".into()), event(format!("own-{number}")), event("shared-2".into())];
+            senders.spawn(async move { client.spend().record_usage(pb::RecordUsageRequest { events }).await.answer() });
+        }
+        let answers = senders.join_all().await;
+        assert_eq!(answers.iter().map(|answer| answer.recorded).sum::<i64>(), 34);
+        assert_eq!(answers.iter().map(|answer| answer.duplicates).sum::<i64>(), 62);
+        let request = pb::GetKeyRequest { key: key.key_hash };
+        assert_eq!(world.admin.keys().get_key(request).await.answer().key.unwrap().spend.as_deref(), Some("0.034"));
+        assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
+    }
+
+    async fn a_user_who_is_created_twice_at_once_exists_once(world: World) {
+        let mut makers = JoinSet::new();
+        for number in 0..16 {
+            let admin = world.admin.clone();
+            makers.spawn(async move {
+                let user = pb::User { user_id: "alice".into(), user_alias: Some(number.to_string()), ..Default::default() };
+                let request = pb::CreateUserRequest { user: Some(user), ..Default::default() };
+                admin.users().create_user(request).await
+            });
+        }
+        let (made, refused): (Vec<_>, Vec<_>) = makers.join_all().await.into_iter().partition(Result::is_ok);
+        assert_eq!(made.len(), 1);
+        for refusal in refused {
+            refusal.refused(tonic::Code::AlreadyExists, pb::ErrorReason::UserIdExists);
+        }
+        let keys = world.admin.keys().list_keys(pb::ListKeysRequest { user_id: "alice".into(), ..Default::default() }).await.answer();
+        assert_eq!(keys.keys.len(), 1, "no key of a user who was not made");
+    }
+
+    async fn the_same_create_sent_twice_at_once_gets_one_answer(world: World) {
+        let request = pb::GenerateKeyRequest { request_id: "once".into(), ..Default::default() };
+        let mut makers = JoinSet::new();
+        for _ in 0..16 {
+            let (admin, request) = (world.admin.clone(), request.clone());
+            makers.spawn(async move { admin.keys().generate_key(request).await.answer().secret });
+        }
+        let mut secrets = makers.join_all().await;
+        secrets.dedup();
+        assert_eq!(secrets.len(), 1);
+    }
+
+    async fn two_edits_with_one_etag_are_one_edit(world: World) {
+        let user = world.user(pb::User { user_id: "alice".into(), ..Default::default() }).await;
+        let mut editors = JoinSet::new();
+        for number in 0..8 {
+            let admin = world.admin.clone();
+            let user = pb::User { user_id: "alice".into(), user_alias: Some(number.to_string()), etag: user.etag.clone(), ..Default::default() };
+            editors.spawn(async move { admin.users().update_user(pb::UpdateUserRequest { user: Some(user), ..Default::default() }).await });
+        }
+        let (made, refused): (Vec<_>, Vec<_>) = editors.join_all().await.into_iter().partition(Result::is_ok);
+        assert_eq!((made.len(), refused.len()), (1, 7));
+        for refusal in refused {
+            refusal.refused(tonic::Code::Aborted, pb::ErrorReason::EtagStale);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The process: how it starts, what it says, how it ends.
+
+mod drain;
+mod limits;
+mod logs;
+mod migrate;
+mod start;

@@ -1,0 +1,3 @@
+//! The store: proofs that need to look behind the wire.
+
+mod verify;

@@ -1,0 +1,66 @@
+//! `bursar verify`: it finds every counter that is not the sum of its events.
+
+use bursar::pb;
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
+
+use crate::spend::{event, record};
+use crate::support::database::fresh_directory;
+use crate::support::process::{run, text};
+use crate::support::world::World;
+use crate::support::{Backend, on_both};
+
+/// Changes the database behind the server's back.
+async fn tamper(world: &World, sql: &'static str) {
+    let url = &world.database.url;
+    let changed = match world.backend {
+        Backend::Sqlite => SqliteConnection::connect(url).await.unwrap().execute(sql).await.unwrap().rows_affected(),
+        Backend::Postgres => PgConnection::connect(url).await.unwrap().execute(sql).await.unwrap().rows_affected(),
+    };
+    assert!(changed > 0, "{sql}");
+}
+
+/// What the command says, and whether it is content.
+fn verify(world: &World) -> (bool, String) {
+    let directory = fresh_directory();
+    let output = run(&directory, &["verify", "--database-url", &world.database.url]);
+    std::fs::remove_dir_all(directory).unwrap();
+    (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+}
+
+on_both! {
+    async fn counters_that_differ_are_named(world: World) {
+        world.team(pb::Team { team_id: "red".into(), max_budget: Some("9".into()), budget_duration: Some("1d".into()), ..Default::default() }).await;
+        let (secret, _) = world.key(pb::Key { team_id: Some("red".into()), ..Default::default() }).await;
+        record(&world.admin, vec![event("a", &secret, 400), event("b", &secret, 800)]).await;
+        let (content, told) = verify(&world);
+        assert!(content && told.contains("equal the sum of 2 events"), "{told}");
+        for (breaking, mending, named) in [
+            (
+                "UPDATE balances SET spent_nanos = spent_nanos + 1 WHERE scope = 'team'",
+                "UPDATE balances SET spent_nanos = spent_nanos - 1 WHERE scope = 'team'",
+                "team \"red\"",
+            ),
+            (
+                "UPDATE usage_rollups SET api_requests = api_requests + 1",
+                "UPDATE usage_rollups SET api_requests = api_requests - 1",
+                "rollup",
+            ),
+            (
+                "UPDATE usage_events SET cost_nanos = cost_nanos + 5 WHERE request_id = 'b'",
+                "UPDATE usage_events SET cost_nanos = cost_nanos - 5 WHERE request_id = 'b'",
+                "0.003000005",
+            ),
+            (
+                "UPDATE balances SET name = 'blue' WHERE scope = 'team'",
+                "UPDATE balances SET name = 'red' WHERE scope = 'team'",
+                "team \"blue\"",
+            ),
+        ] {
+            tamper(&world, breaking).await;
+            let (content, told) = verify(&world);
+            assert!(!content && told.contains(named), "{breaking}: {told}");
+            tamper(&world, mending).await;
+        }
+        assert!(verify(&world).0);
+    }
+}

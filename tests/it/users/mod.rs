@@ -1,0 +1,7 @@
+//! `UserService`.
+
+mod create;
+mod delete;
+mod get;
+mod list;
+mod update;
