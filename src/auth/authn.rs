@@ -64,7 +64,8 @@ impl Authenticator {
         let directory = self.gate.directory();
         let found = match directory.known(hash) {
             Some(identity) => Some(identity),
-            None => directory.find(hash, now).await?,
+            // Boxed, because it seldom happens and would make every call large.
+            None => Box::pin(directory.find(hash, now)).await?,
         };
         let identity = found.ok_or(Error::Unauthenticated {
             reason: Reason::KeyUnknown,

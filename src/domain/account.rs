@@ -106,11 +106,9 @@ impl AccountId {
     /// The id of the object that it belongs to: `team_id/user_id` for a member.
     #[must_use]
     pub fn object_id(&self) -> String {
-        match (self.scope, self.name.split_once('/')) {
-            (Scope::TeamMember, Some((team, user))) => {
-                format!("{}/{user}", team.replace("%2F", "/").replace("%25", "%"))
-            }
-            _ => self.name.to_string(),
+        match self.name.split_once('/').filter(|(team, _)| self.scope == Scope::TeamMember && team.contains('%')) {
+            Some((team, user)) => format!("{}/{user}", team.replace("%2F", "/").replace("%25", "%")),
+            None => self.name.to_string(),
         }
     }
 }

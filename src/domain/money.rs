@@ -153,13 +153,23 @@ impl fmt::Display for Usd {
         if self.0 < 0 {
             f.write_str("-")?;
         }
+        fmt::Display::fmt(&whole, f)?;
         if fraction == 0 {
-            return write!(f, "{whole}");
+            return Ok(());
         }
-        let fraction = format!("{fraction:09}");
-        write!(f, "{whole}.{}", fraction.trim_end_matches('0'))
+        let mut rest = fraction;
+        let mut text = *b".000000000";
+        for digit in text.iter_mut().skip(1).rev() {
+            let ones = usize::try_from(rest.checked_rem(10).unwrap_or(0)).unwrap_or(0);
+            *digit = DIGITS.get(ones).copied().unwrap_or(b'0');
+            rest = rest.checked_div(10).unwrap_or(0);
+        }
+        let text = std::str::from_utf8(&text).map_err(|_| fmt::Error)?;
+        f.write_str(text.trim_end_matches('0'))
     }
 }
+
+const DIGITS: &[u8; 10] = b"0123456789";
 
 impl From<Usd> for String {
     fn from(amount: Usd) -> Self {

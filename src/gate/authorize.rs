@@ -107,7 +107,9 @@ impl Gate {
         let known = self.directory().known(&call.key);
         let found = match known {
             Some(identity) => Some(identity),
-            None => self.directory().find(&call.key, now).await?,
+            // Here and below, what seldom happens is boxed: it would make the
+            // future of every call large.
+            None => Box::pin(self.directory().find(&call.key, now)).await?,
         };
         let Some(identity) = found else { return Ok(Decision::denied(Denial::unknown_key(), call.model, None)) };
         if let Err(denial) = decision::check_identity(&identity, now) {
@@ -163,10 +165,12 @@ impl Gate {
                 reserve: reserve.as_ref(),
             };
             match self.ledger.ask(&ask, now) {
-                Answer::Missing(missing) => self.ledger.load(&missing, &self.store, self.holder, now).await?,
+                Answer::Missing(missing) => {
+                    Box::pin(self.ledger.load(&missing, &self.store, self.holder, now)).await?;
+                }
                 Answer::Allowed { reservation: Some((reservation, Grant::Tentative)), budgets, rates, .. } => {
                     let id = reservation.asked.id;
-                    if self.batcher.hold(id).await.map_err(AuthorizeError::Booking)? {
+                    if Box::pin(self.batcher.hold(id)).await.map_err(AuthorizeError::Booking)? {
                         break (None, budgets, rates, Some(reservation), None);
                     }
                     attempt += 1;

@@ -58,8 +58,11 @@ impl RateCounts {
         }
     }
 
-    /// How the limits stand, in the order in which they are checked.
-    pub(super) fn standings(&self, account: &AccountId, rates: &Rates) -> Vec<RateStanding> {
+    /// Adds how the limits stand, in the order in which they are checked.
+    pub(super) fn add_standings(&self, account: &AccountId, rates: &Rates, standings: &mut Vec<RateStanding>) {
+        if rates.is_unlimited() {
+            return;
+        }
         let minute_end = Timestamp::from_micros((self.minute + 1) * MINUTE_MICROS);
         let standing = |kind, limit: Option<i64>, used: i64, resets_at| {
             limit.map(|limit| RateStanding {
@@ -70,12 +73,12 @@ impl RateCounts {
                 resets_at,
             })
         };
-        let standings = [
+        let limits = [
             standing(RateKind::Parallel, rates.parallel, self.parallel, None),
             standing(RateKind::Requests, rates.rpm, self.requests, Some(minute_end)),
             standing(RateKind::Tokens, rates.tpm, self.tokens, Some(minute_end)),
         ];
-        standings.into_iter().flatten().collect()
+        standings.extend(limits.into_iter().flatten());
     }
 
     /// Whether a limit that stands like this lets one more call through.
@@ -146,7 +149,9 @@ mod tests {
 
     fn admits(counts: &RateCounts, rates: &Rates, need: TokenNeed) -> bool {
         let account = AccountId::user(&UserId::stored("u"));
-        counts.standings(&account, rates).iter().all(|standing| RateCounts::admits(standing, need, true))
+        let mut standings = Vec::new();
+        counts.add_standings(&account, rates, &mut standings);
+        standings.iter().all(|standing| RateCounts::admits(standing, need, true))
     }
 
     fn need(input: i64, output: i64) -> TokenNeed {

@@ -184,12 +184,17 @@ impl Gate {
         if self.ledger.release(ticket.reservation, now) {
             return Ok(true);
         }
-        if !self.lives_elsewhere(&ticket, now) {
+        // Boxed, because it seldom happens and would make every call large.
+        Box::pin(self.release_elsewhere(&ticket, now)).await
+    }
+
+    async fn release_elsewhere(&self, ticket: &Ticket, now: Timestamp) -> Result<bool, RecordError> {
+        if !self.lives_elsewhere(ticket, now) {
             return Ok(false);
         }
         let (_, route) = self.route_by_id(ticket.key_id, now).await?;
-        let windows = self.windows_of(&ticket, &route.accounts);
-        self.batcher.close(closed(&ticket, &windows)).await.map_err(RecordError::Booking)
+        let windows = self.windows_of(ticket, &route.accounts);
+        self.batcher.close(closed(ticket, &windows)).await.map_err(RecordError::Booking)
     }
 
     /// Whether another run holds room for a reservation: one that crashed, or
@@ -264,7 +269,7 @@ impl Gate {
             let accounts = windows.iter().map(|(account, _)| (account.clone(), Budget::default())).collect();
             return Ok((key, Route { accounts, windows, settles: Some(ticket.reservation), ..Route::default() }));
         }
-        let (key, mut route) = self.route_by_id(ticket.key_id, now).await?;
+        let (key, mut route) = Box::pin(self.route_by_id(ticket.key_id, now)).await?;
         route.late = !self.lives_elsewhere(ticket, now);
         if !route.late {
             route.windows = self.windows_of(ticket, &route.accounts);

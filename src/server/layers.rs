@@ -106,7 +106,10 @@ where
             result.map(|response| {
                 let mut response = explain(response, &id);
                 log(path.path(), &id, &response, began.elapsed());
-                if let Ok(value) = HeaderValue::from_str(&id) {
+                if let Ok(mut value) = HeaderValue::from_str(&id) {
+                    // No two are the same: the connection's table of headers
+                    // must not be filled with them.
+                    value.set_sensitive(true);
                     response.headers_mut().insert(REQUEST_ID, value);
                 }
                 response
@@ -135,7 +138,9 @@ async fn guarded<E>(
 /// What the transport refuses before a handler sees it, in the words and with
 /// the details of Bursar's own errors.
 fn explain(response: Response<Body>, id: &str) -> Response<Body> {
-    if response.headers().contains_key(GRPC_DETAILS) {
+    // A success has its status in the trailers.
+    let headers = response.headers();
+    if !headers.contains_key(GRPC_STATUS) || headers.contains_key(GRPC_DETAILS) {
         return response;
     }
     let violation = match Status::from_header_map(response.headers()).map(|status| status.code()) {

@@ -134,13 +134,14 @@ impl Books {
             }
             return self.repeat(ask, reservation, rules, now);
         }
-        let limited = |line: &&Line<'_>| ask.budgets_apply && line.limits_money();
-        let missing = self.missing(ask.lines.iter().filter(limited), rules, now);
+        let places = self.places(ask.lines);
+        let limited = limited(&places, ask);
+        let missing = self.missing(&limited, rules, now);
         if !missing.is_empty() {
             return Answer::Missing(missing);
         }
-        let mut budgets = self.budget_standings(ask.lines.iter().filter(limited), rules, now);
-        let mut rates = self.rate_standings(ask.lines, now);
+        let mut budgets = self.budget_standings(&limited, rules, now);
+        let mut rates = self.rate_standings(&places, now);
         let fits = |standing: &BudgetStanding| standing.fits(ask.cost);
         let admits = |standing: &RateStanding| RateCounts::admits(standing, ask.tokens, ask.reserve.is_some());
         if let Some(failing) = budgets.iter().find(|standing| !fits(standing)) {
@@ -156,10 +157,10 @@ impl Books {
             rates.sort_by_key(admits);
             return Answer::Denied { denial, budgets, rates, retry_at };
         }
-        let (reservation, runs_short) = self.admit(ask, rules, now);
+        let (reservation, runs_short) = self.admit(ask, &places, rules, now);
         Answer::Allowed {
-            budgets: self.budget_standings(ask.lines.iter().filter(limited), rules, now),
-            rates: self.rate_standings(ask.lines, now),
+            budgets: self.budget_standings(&limited, rules, now),
+            rates: self.rate_standings(&places, now),
             reservation,
             runs_short,
         }
@@ -167,28 +168,35 @@ impl Books {
 
     /// The answer to a request that was made before.
     fn repeat(&mut self, ask: &Ask<'_>, reservation: Reservation, rules: &LedgerRules, now: Timestamp) -> Answer {
-        let limited = |line: &&Line<'_>| ask.budgets_apply && line.limits_money();
-        let missing = self.missing(ask.lines.iter().filter(limited), rules, now);
+        let places = self.places(ask.lines);
+        let limited = limited(&places, ask);
+        let missing = self.missing(&limited, rules, now);
         if !missing.is_empty() {
             return Answer::Missing(missing);
         }
         let grant = if reservation.state == State::Tentative { Grant::Tentative } else { Grant::Held };
         Answer::Allowed {
             reservation: Some((reservation, grant)),
-            budgets: self.budget_standings(ask.lines.iter().filter(limited), rules, now),
-            rates: self.rate_standings(ask.lines, now),
+            budgets: self.budget_standings(&limited, rules, now),
+            rates: self.rate_standings(&places, now),
             runs_short: false,
         }
     }
 
     /// Counts a call and, if asked for, reserves for it.
-    fn admit(&mut self, ask: &Ask<'_>, rules: &LedgerRules, now: Timestamp) -> (Option<(Reservation, Grant)>, bool) {
+    fn admit(
+        &mut self,
+        ask: &Ask<'_>,
+        places: &[Place<'_>],
+        rules: &LedgerRules,
+        now: Timestamp,
+    ) -> (Option<(Reservation, Grant)>, bool) {
         let expires_at = now.plus_seconds(rules.reservation_seconds);
         let soon = now.plus_seconds(rules.reservation_seconds + rules.lease_seconds / 2);
         let mut lines = Vec::with_capacity(ask.lines.len());
         let (mut grant, mut runs_short) = (Grant::Held, false);
-        for line in ask.lines {
-            let account = self.account(line.account);
+        for Place { line, index } in places {
+            let account = &mut self.accounts[*index];
             account.last_used_at = now;
             let counted = line.rates_bind.then(|| account.rates.count(line.rates, ask.tokens, ask.reserve.is_some()));
             let window = account.current_window(line.budget, &rules.calendar, now);
@@ -237,31 +245,31 @@ impl Books {
         now: Timestamp,
     ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), Vec<MissingWindow>> {
         self.expire(now);
-        let missing = self.missing(lines.iter(), rules, now);
+        let places = self.places(lines);
+        let missing = self.missing(&places, rules, now);
         if !missing.is_empty() {
             return Err(missing);
         }
-        Ok((self.budget_standings(lines.iter(), rules, now), self.rate_standings(lines, now)))
+        Ok((self.budget_standings(&places, rules, now), self.rate_standings(&places, now)))
     }
 
-    fn account(&mut self, id: &AccountId) -> &mut Account {
-        if !self.accounts.contains_key(id) {
-            self.accounts.insert(id.clone(), Account::default());
+    /// Where these lines' accounts are. Holds until one is forgotten.
+    fn places<'a>(&mut self, lines: &'a [Line<'a>]) -> Vec<Place<'a>> {
+        lines.iter().map(|line| Place { line, index: self.index_of(line.account) }).collect()
+    }
+
+    fn index_of(&mut self, id: &AccountId) -> usize {
+        match self.accounts.get_index_of(id) {
+            Some(index) => index,
+            None => self.accounts.insert_full(id.clone(), Account::default()).0,
         }
-        // Put there a line above, if it was not there.
-        &mut self.accounts[id]
     }
 
     /// The windows that must be read before they can be judged.
-    fn missing<'a>(
-        &mut self,
-        lines: impl Iterator<Item = &'a Line<'a>>,
-        rules: &LedgerRules,
-        now: Timestamp,
-    ) -> Vec<MissingWindow> {
+    fn missing(&mut self, places: &[Place<'_>], rules: &LedgerRules, now: Timestamp) -> Vec<MissingWindow> {
         let mut missing = Vec::new();
-        for line in lines {
-            let account = self.account(line.account);
+        for Place { line, index } in places {
+            let account = &mut self.accounts[*index];
             let window = account.current_window(line.budget, &rules.calendar, now);
             if account.window(window.start).is_none_or(|state| state.stale) {
                 missing.push((line.account.clone(), window));
@@ -270,15 +278,10 @@ impl Books {
         missing
     }
 
-    fn budget_standings<'a>(
-        &mut self,
-        lines: impl Iterator<Item = &'a Line<'a>>,
-        rules: &LedgerRules,
-        now: Timestamp,
-    ) -> Vec<BudgetStanding> {
-        let mut standings = Vec::new();
-        for line in lines {
-            let account = self.account(line.account);
+    fn budget_standings(&mut self, places: &[Place<'_>], rules: &LedgerRules, now: Timestamp) -> Vec<BudgetStanding> {
+        let mut standings = Vec::with_capacity(places.len());
+        for Place { line, index } in places {
+            let account = &mut self.accounts[*index];
             let window = account.current_window(line.budget, &rules.calendar, now);
             if let Some(state) = account.window(window.start) {
                 standings.push(BudgetStanding {
@@ -294,15 +297,14 @@ impl Books {
     }
 
     /// The rate limits that bind, in the order in which they are checked.
-    fn rate_standings(&mut self, lines: &[Line<'_>], now: Timestamp) -> Vec<RateStanding> {
+    fn rate_standings(&mut self, places: &[Place<'_>], now: Timestamp) -> Vec<RateStanding> {
         let mut standings = Vec::new();
         for scope in SCOPE_ORDER {
-            for line in lines.iter().filter(|line| line.account.scope() == scope && line.rates_bind) {
-                let account = self.account(line.account);
-                account.rates.turn(now);
-                if !line.rates.is_unlimited() {
-                    standings.extend(account.rates.standings(line.account, line.rates));
-                }
+            let of_scope = |place: &&Place<'_>| place.line.rates_bind && place.line.account.scope() == scope;
+            for Place { line, index } in places.iter().filter(of_scope) {
+                let rates = &mut self.accounts[*index].rates;
+                rates.turn(now);
+                rates.add_standings(line.account, line.rates, &mut standings);
             }
         }
         standings
@@ -599,7 +601,8 @@ impl Books {
             let newest = self.loading.get(&key).map_or(read, |loading| loading.newest);
             let balance = if newest.revision > read.revision { newest } else { read };
             let others = leases.remove(&key).unwrap_or_default();
-            let account = self.account(account);
+            let index = self.index_of(account);
+            let account = &mut self.accounts[index];
             account.drop_finished(now);
             account.put_window(*window, balance, others);
         }
@@ -643,6 +646,18 @@ impl Books {
     pub(super) fn live_reservations(&self) -> usize {
         self.reservations.len()
     }
+}
+
+/// A line, and where its account is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    line: &'a Line<'a>,
+    index: usize,
+}
+
+/// The lines whose budgets apply to a call.
+fn limited<'a>(places: &[Place<'a>], ask: &Ask<'_>) -> Vec<Place<'a>> {
+    places.iter().filter(|place| ask.budgets_apply && place.line.limits_money()).copied().collect()
 }
 
 fn deny(reason: DenyReason, account: &AccountId, message: String) -> Denial {
