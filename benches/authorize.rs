@@ -1,0 +1,172 @@
+//! Authorize against a bare echo: hash the key, look it up, check four accounts
+//! and the rate limits, reserve, release; against a tonic service on the same
+//! runtime that answers messages of the same sizes and does nothing.
+//!
+//! `cargo bench --bench authorize`
+
+#![allow(missing_docs, unreachable_pub, clippy::pedantic, clippy::print_stdout, clippy::disallowed_types, clippy::disallowed_methods)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bursar::pb;
+use pb::gateway_service_client::GatewayServiceClient;
+use pb::gateway_service_server::{GatewayService, GatewayServiceServer};
+use support::{Bench, MODEL, Round, Sqlite, connect, drive, median, with_key};
+use tonic::transport::Channel;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+const IN_FLIGHT: usize = 64;
+const CONNECTIONS: usize = 4;
+/// Many short rounds in turns, so that both feel the same noise.
+const ROUNDS: usize = 41;
+const LENGTH: Duration = Duration::from_millis(500);
+const CACHED_KEYS: usize = 20_000;
+
+/// Answers what the real service answered once.
+struct Echo {
+    authorize: pb::AuthorizeResponse,
+    release: pb::ReleaseResponse,
+}
+
+#[tonic::async_trait]
+impl GatewayService for Echo {
+    async fn authorize(&self, _: Request<pb::AuthorizeRequest>) -> Result<Response<pb::AuthorizeResponse>, Status> {
+        Ok(Response::new(self.authorize.clone()))
+    }
+
+    async fn settle(&self, _: Request<pb::SettleRequest>) -> Result<Response<pb::SettleResponse>, Status> {
+        Err(Status::unimplemented("not measured"))
+    }
+
+    async fn release(&self, _: Request<pb::ReleaseRequest>) -> Result<Response<pb::ReleaseResponse>, Status> {
+        Ok(Response::new(self.release))
+    }
+}
+
+async fn start_echo(echo: Echo) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = tonic::transport::Server::builder().add_service(GatewayServiceServer::new(echo));
+    tokio::spawn(server.serve_with_incoming(incoming));
+    address
+}
+
+fn ask(secret: &str, request_id: String) -> pb::AuthorizeRequest {
+    pb::AuthorizeRequest {
+        key: secret.to_owned(),
+        model: MODEL.into(),
+        estimated_input_tokens: Some(1_000),
+        max_output_tokens: Some(200),
+        reserve: true,
+        request_id,
+        ..Default::default()
+    }
+}
+
+async fn clients(address: &str) -> Arc<Vec<GatewayServiceClient<Channel>>> {
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        clients.push(GatewayServiceClient::new(connect(address).await));
+    }
+    Arc::new(clients)
+}
+
+/// Authorize and Release, again and again.
+async fn round(
+    clients: &Arc<Vec<GatewayServiceClient<Channel>>>,
+    secret: &str,
+    sidecar: &str,
+    name: usize,
+    length: Duration,
+) -> Round {
+    let clients = Arc::clone(clients);
+    let (secret, sidecar) = (Arc::new(secret.to_owned()), Arc::new(sidecar.to_owned()));
+    drive(IN_FLIGHT, length, move |task, number| {
+        let mut client = clients[task % CONNECTIONS].clone();
+        let (secret, sidecar) = (Arc::clone(&secret), Arc::clone(&sidecar));
+        async move {
+            let began = Instant::now();
+            let request = with_key(ask(&secret, format!("{name}-{task}-{number}")), &sidecar);
+            let answer = client.authorize(request).await.expect("an answer").into_inner();
+            assert_eq!(answer.decision(), pb::Decision::Allow, "{}", answer.message);
+            let authorized = Instant::now();
+            let request = with_key(pb::ReleaseRequest { reservation_id: answer.reservation_id }, &sidecar);
+            client.release(request).await.expect("an answer");
+            vec![authorized - began, authorized.elapsed()]
+        }
+    })
+    .await
+}
+
+/// The resident memory of this process, in bytes.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
+    pages * 4_096
+}
+
+/// What a cached key costs in memory: the growth of the process while it
+/// authorises a call for each of many keys.
+async fn bytes_per_key(bench: &Bench, sidecar: &str) -> u64 {
+    let mut secrets = Vec::with_capacity(CACHED_KEYS);
+    for batch in 0..CACHED_KEYS / 200 {
+        let keys = (0..200).map(|number| {
+            let key = pb::Key { key_alias: Some(format!("k-{batch}-{number}")), ..Default::default() };
+            bench.generate(key)
+        });
+        secrets.extend(futures_util::future::join_all(keys).await);
+    }
+    let mut client = bench.gateway().await;
+    let before = resident();
+    for secret in &secrets {
+        let request = pb::AuthorizeRequest { key: secret.clone(), model: MODEL.into(), ..Default::default() };
+        client.authorize(with_key(request, sidecar)).await.expect("an answer");
+    }
+    (resident() - before) / CACHED_KEYS as u64
+}
+
+#[tokio::main]
+async fn main() {
+    let database = Sqlite::new("authorize");
+    let bench = Bench::start(&database.url()).await;
+    let (secret, sidecar) = bench.key_and_sidecar().await;
+    let mut client = bench.gateway().await;
+    let request = with_key(ask(&secret, "size".into()), &sidecar);
+    let authorize = client.authorize(request).await.expect("an answer").into_inner();
+    let release = pb::ReleaseRequest { reservation_id: authorize.reservation_id.clone() };
+    let release = client.release(with_key(release, &sidecar)).await.expect("an answer").into_inner();
+    let echo = clients(&start_echo(Echo { authorize, release }).await).await;
+    let real = clients(&bench.address).await;
+
+    // So that demand is known and code is warm.
+    for number in 0..4 {
+        round(&echo, &secret, &sidecar, 1_000 + number, LENGTH).await;
+        round(&real, &secret, &sidecar, 1_000 + number, LENGTH).await;
+    }
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    for number in 0..ROUNDS {
+        bare.push(round(&echo, &secret, &sidecar, number, LENGTH).await);
+        ours.push(round(&real, &secret, &sidecar, number, LENGTH).await);
+    }
+    println!("{IN_FLIGHT} calls in flight on {CONNECTIONS} connections, {ROUNDS} rounds of {LENGTH:?} each, in turns; medians\n");
+    println!("| | echo | Bursar | Bursar / echo, round by round | wanted |");
+    println!("|---|---|---|---|---|");
+    for (name, value, wanted) in [
+        ("calls a second", Round::rate as fn(&Round) -> f64, "at least 0.80"),
+        ("p50, ms", |round: &Round| round.percentile(0.50), ""),
+        ("p99, ms", |round: &Round| round.percentile(0.99), "at most 1.50"),
+    ] {
+        let of = |rounds: &[Round]| rounds.iter().map(value).collect::<Vec<f64>>();
+        let ratios = of(&ours).into_iter().zip(of(&bare)).map(|(ours, bare)| ours / bare);
+        let digits = if name == "calls a second" { 0 } else { 2 };
+        let [bare, ours] = [median(of(&bare)), median(of(&ours))];
+        println!("| {name} | {bare:.digits$} | {ours:.digits$} | {:.2} | {wanted} |", median(ratios.collect()));
+    }
+    let bytes = bytes_per_key(&bench, &sidecar).await;
+    println!("| bytes per cached key | | {bytes} | | at most 1,024 |");
+}
