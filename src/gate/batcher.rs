@@ -21,7 +21,9 @@ use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::domain::usage::{Event, Posting};
 use crate::domain::window::{Calendar, Window};
-use crate::store::{BalanceKey, BatchOutcome, ClosedReservation, HoldWrite, LedgerBatch, Outcome, Store, StoreError};
+use crate::store::{
+    BalanceKey, BatchOutcome, ClosedReservation, EventRows, HoldWrite, LedgerBatch, Outcome, Store, StoreError,
+};
 
 /// How many items may wait. A caller beyond that waits for a place.
 const QUEUE: usize = 16_384;
@@ -194,6 +196,10 @@ struct Writer {
 #[derive(Default)]
 struct Batch {
     bookings: Vec<Waiting>,
+    /// The bookings that stand for themselves, by their ids.
+    firsts: HashMap<String, usize>,
+    /// The rows of those.
+    rows: Option<EventRows>,
     holds: Vec<(Uuid, Asker)>,
     closes: Vec<(Box<ClosedReservation>, Asker)>,
     upkeep: bool,
@@ -216,17 +222,56 @@ impl Batch {
         }
         batch
     }
+
+    /// Works out the postings of each event and its row; and which events stand
+    /// for themselves: a repeat within the batch follows the first of its id.
+    fn prepare(mut self, calendar: &Calendar, now: Timestamp) -> Self {
+        for (index, (booking, _)) in self.bookings.iter_mut().enumerate() {
+            booking.event.recorded_at = now;
+            let Booking { event, accounts, windows, .. } = booking.as_mut();
+            event.postings = accounts
+                .iter()
+                .map(|(account, budget)| {
+                    let reserved = windows.iter().find(|(reserved, _)| reserved == account).map(|(_, window)| *window);
+                    let window = reserved.unwrap_or_else(|| budget.window(calendar, now));
+                    if reserved.is_none() {
+                        windows.push((account.clone(), window));
+                    }
+                    Posting { account: account.clone(), window_start: window.start }
+                })
+                .collect();
+            self.firsts.entry(event.usage.request_id.clone()).or_insert(index);
+        }
+        // If a value can't be stored, writing will tell.
+        self.rows = EventRows::new(&assemble(&self.bookings, &self.firsts).events).ok();
+        self
+    }
 }
 
 impl Writer {
     async fn run(self, mut queue: mpsc::Receiver<Item>) {
         let mut items = Vec::with_capacity(BATCH);
-        while queue.recv_many(&mut items, BATCH).await > 0 {
-            let batch = Batch::of(&mut items);
+        let mut ahead = None;
+        loop {
+            let batch = match ahead.take() {
+                Some(prepared) => prepared,
+                None if queue.recv_many(&mut items, BATCH).await == 0 => break,
+                None => Batch::of(&mut items).prepare(&self.calendar, self.clock.now()),
+            };
             if batch.stop {
                 queue.close();
             }
+            // What waits is left to gather, unless it is a whole batch: that is
+            // prepared while this one is written.
+            if queue.len() < BATCH {
+                self.write(batch).await;
+                continue;
+            }
+            queue.recv_many(&mut items, BATCH).await;
+            let (next, calendar, now) = (Batch::of(&mut items), self.calendar, self.clock.now());
+            let preparing = tokio::task::spawn_blocking(move || next.prepare(&calendar, now));
             self.write(batch).await;
+            ahead = preparing.await.ok();
         }
         self.write(Batch { last: true, ..Batch::default() }).await;
     }
@@ -236,10 +281,10 @@ impl Writer {
             self.upkeep_queued.store(false, Ordering::Relaxed);
         }
         let now = self.clock.now();
-        let firsts = self.prepare(&mut batch.bookings, now);
+        let rows = batch.rows.take();
         let tentative: Vec<Uuid> = batch.holds.iter().map(|(id, _)| *id).collect();
         let settling: Vec<Uuid> = batch.bookings.iter().filter_map(|(booking, _)| booking.settles).collect();
-        let mut ledger_batch = Self::assemble(&batch.bookings, &firsts);
+        let mut ledger_batch = assemble(&batch.bookings, &batch.firsts);
         ledger_batch.holds = self.ledger.plan_holds(&tentative, &settling, now);
         if batch.upkeep {
             add_upkeep(&mut ledger_batch.holds, self.ledger.plan_upkeep(now));
@@ -251,7 +296,7 @@ impl Writer {
         if ledger_batch.is_empty() && tentative.is_empty() {
             return;
         }
-        match self.write_patiently(&ledger_batch, now).await {
+        match self.write_patiently(&ledger_batch, rows, now).await {
             Ok(outcome) => self.succeed(batch, &outcome, &tentative, now),
             Err(error) => {
                 let touched = touched(&ledger_batch);
@@ -267,50 +312,16 @@ impl Writer {
         }
     }
 
-    /// Works out the postings of each event, and which events stand for
-    /// themselves: a repeat within the batch follows the first of its id.
-    fn prepare(&self, bookings: &mut [Waiting], now: Timestamp) -> HashMap<String, usize> {
-        let mut firsts = HashMap::with_capacity(bookings.len());
-        for (index, (booking, _)) in bookings.iter_mut().enumerate() {
-            booking.event.recorded_at = now;
-            let Booking { event, accounts, windows, .. } = booking.as_mut();
-            event.postings = accounts
-                .iter()
-                .map(|(account, budget)| {
-                    let reserved = windows.iter().find(|(reserved, _)| reserved == account).map(|(_, window)| *window);
-                    let window = reserved.unwrap_or_else(|| budget.window(&self.calendar, now));
-                    if reserved.is_none() {
-                        windows.push((account.clone(), window));
-                    }
-                    Posting { account: account.clone(), window_start: window.start }
-                })
-                .collect();
-            firsts.entry(event.usage.request_id.clone()).or_insert(index);
-        }
-        firsts
-    }
-
-    fn assemble(bookings: &[Waiting], firsts: &HashMap<String, usize>) -> LedgerBatch {
-        let mut batch = LedgerBatch::default();
-        for (index, (booking, _)) in bookings.iter().enumerate() {
-            if firsts.get(&booking.event.usage.request_id) != Some(&index) {
-                continue;
-            }
-            for (account, window) in &booking.windows {
-                batch.windows.insert((account.clone(), window.start), *window);
-            }
-            let id = || Some(booking.event.usage.request_id.clone());
-            batch.closed.extend(booking.closes.iter().map(|closed| (id(), closed.clone())));
-            batch.events.push(booking.event.clone());
-        }
-        batch
-    }
-
     /// Writes a batch, again and again if others are in the way.
-    async fn write_patiently(&self, batch: &LedgerBatch, now: Timestamp) -> Result<BatchOutcome, StoreError> {
+    async fn write_patiently(
+        &self,
+        batch: &LedgerBatch<'_>,
+        mut rows: Option<EventRows>,
+        now: Timestamp,
+    ) -> Result<BatchOutcome, StoreError> {
         let mut attempt = 1;
         loop {
-            match self.store.write_batch(batch, self.holder, now).await {
+            match self.store.write_batch(batch, rows.take(), self.holder, now).await {
                 Err(error) if error.is_transient() && attempt < ATTEMPTS => {
                     tracing::debug!(%error, attempt, "a batch is tried again");
                     tokio::time::sleep(pause(attempt)).await;
@@ -385,9 +396,26 @@ impl Writer {
         let holds = Batch { holds: batch.holds, closes: batch.closes, upkeep: batch.upkeep, ..Batch::default() };
         Box::pin(self.write(holds)).await;
         for booking in batch.bookings {
-            Box::pin(self.write(Batch { bookings: vec![booking], ..Batch::default() })).await;
+            let alone = Batch { bookings: vec![booking], ..Batch::default() };
+            Box::pin(self.write(alone.prepare(&self.calendar, self.clock.now()))).await;
         }
     }
+}
+
+fn assemble<'a>(bookings: &'a [Waiting], firsts: &HashMap<String, usize>) -> LedgerBatch<'a> {
+    let mut batch = LedgerBatch::default();
+    for (index, (booking, _)) in bookings.iter().enumerate() {
+        if firsts.get(&booking.event.usage.request_id) != Some(&index) {
+            continue;
+        }
+        for (account, window) in &booking.windows {
+            batch.windows.insert((account.clone(), window.start), *window);
+        }
+        let id = || Some(booking.event.usage.request_id.clone());
+        batch.closed.extend(booking.closes.iter().map(|closed| (id(), closed.clone())));
+        batch.events.push(&booking.event);
+    }
+    batch
 }
 
 /// What became of each booking. The first of an id was written; those that
@@ -424,7 +452,7 @@ fn add_upkeep(holds: &mut Vec<HoldWrite>, upkeep: Vec<HoldWrite>) {
     holds.extend(upkeep.into_iter().filter(|hold| !planned.contains(&hold.key)));
 }
 
-fn touched(batch: &LedgerBatch) -> Vec<BalanceKey> {
+fn touched(batch: &LedgerBatch<'_>) -> Vec<BalanceKey> {
     let posted = batch.events.iter().flat_map(|event| &event.postings);
     let posted = posted.map(|posting| (posting.account.clone(), posting.window_start));
     posted.chain(batch.holds.iter().map(|hold| hold.key.clone())).collect()

@@ -15,6 +15,7 @@ use super::connect::Store;
 use super::dialect::{Bulk, Column};
 use super::entity::{leases, usage_events};
 use super::error::StoreError;
+use super::event_rows::{CountedRows, EventRows};
 use super::json::word;
 use super::tx::Tx;
 use super::usage::to_columns;
@@ -22,15 +23,14 @@ use super::view::View;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::money::Usd;
-use crate::domain::rollup::{Cut, Dimension, bucket_of};
-use crate::domain::usage::{CostSource, Event, UsageStatus};
+use crate::domain::usage::Event;
 use crate::domain::window::Window;
 
 /// What is written together.
 #[derive(Debug, Default)]
-pub struct LedgerBatch {
+pub struct LedgerBatch<'a> {
     /// Events to append; no two have the same id.
-    pub events: Vec<Event>,
+    pub events: Vec<&'a Event>,
     /// The windows in which the events' accounts are, by posting.
     pub windows: HashMap<BalanceKey, Window>,
     /// What this run wants to hold.
@@ -40,7 +40,7 @@ pub struct LedgerBatch {
     pub closed: Vec<(Option<String>, ClosedReservation)>,
 }
 
-impl LedgerBatch {
+impl LedgerBatch<'_> {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.holds.is_empty() && self.closed.is_empty()
@@ -125,28 +125,32 @@ impl Store {
         Ok(row.ok_or_else(|| StoreError::Broken("no number for this run".to_owned()))?.try_get("", "holder")?)
     }
 
-    /// Writes a batch. It is durable when this returns.
+    /// Writes a batch. It is durable when this returns. `rows` are those of its
+    /// events, if they were worked out before.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing of it has happened, unless the connection
     /// broke while the answer was on its way.
     pub async fn write_batch(
         &self,
-        batch: &LedgerBatch,
+        batch: &LedgerBatch<'_>,
+        rows: Option<EventRows>,
         holder: i64,
         now: Timestamp,
     ) -> Result<BatchOutcome, StoreError> {
         let transaction = self.begin_raw().await?;
-        let appended = append(&transaction, &batch.events).await?;
+        let rows = rows.map_or_else(|| EventRows::new(&batch.events), Ok)?;
+        let appended = append(&transaction, &batch.events, rows.events).await?;
         let is_new = |id: &String| matches!(appended.get(id), Some(Outcome::Recorded { .. }));
-        let new: Vec<&Event> = batch.events.iter().filter(|event| is_new(&event.usage.request_id)).collect();
+        let new: Vec<&Event> = batch.events.iter().copied().filter(|event| is_new(&event.usage.request_id)).collect();
         let balances = move_balances(&transaction, batch, &new, now).await?;
         let to_close = batch.closed.iter().filter(|(event, _)| event.as_ref().is_none_or(is_new));
         let to_close: Vec<&ClosedReservation> = to_close.map(|(_, closed)| closed).collect();
         let (closed, freed) = closed_reservations::close(&transaction, &to_close).await?;
         let holds = write_holds(&transaction, &batch.holds, &balances, holder, now).await?;
-        insert_tags(&transaction, &new).await?;
-        move_rollups(&transaction, &new).await?;
+        let all_are_new = new.len() == batch.events.len();
+        let counted = if all_are_new { rows.counted } else { CountedRows::new(&new) };
+        counted.write(&transaction).await?;
         transaction.commit().await?;
         Ok(BatchOutcome { appended, balances: balances.into_iter().collect(), holds, closed, freed })
     }
@@ -186,7 +190,7 @@ impl Tx {
         let account = account.ok_or_else(|| StoreError::Broken("a correction of nothing".to_owned()))?;
         let windows = HashMap::from([((account, window.start), window)]);
         let batch = LedgerBatch { windows, ..LedgerBatch::default() };
-        append(&self.inner, std::slice::from_ref(&correction)).await?;
+        append(&self.inner, &[&correction], to_columns(&[&correction])?).await?;
         let balances = move_balances(&self.inner, &batch, &[&correction], self.now()).await?;
         self.moved(balances);
         Ok(())
@@ -226,12 +230,13 @@ pub(super) fn is_on(account: &AccountId, start: Timestamp) -> Condition {
 }
 
 /// Appends the events that are new, and finds out about the others.
-async fn append(transaction: &DatabaseTransaction, events: &[Event]) -> Result<Appended, StoreError> {
-    let insert = Bulk {
-        table: "usage_events",
-        columns: to_columns(events)?,
-        suffix: "ON CONFLICT (request_id) DO NOTHING RETURNING request_id",
-    };
+async fn append(
+    transaction: &DatabaseTransaction,
+    events: &[&Event],
+    columns: Vec<(&'static str, Column)>,
+) -> Result<Appended, StoreError> {
+    let insert =
+        Bulk { table: "usage_events", columns, suffix: "ON CONFLICT (request_id) DO NOTHING RETURNING request_id" };
     let mut new = HashSet::new();
     for row in insert.run(transaction).await? {
         new.insert(row.try_get::<String>("", "request_id")?);
@@ -270,7 +275,7 @@ async fn append(transaction: &DatabaseTransaction, events: &[Event]) -> Result<A
 /// and locks the accounts that something is to be held of.
 async fn move_balances(
     transaction: &DatabaseTransaction,
-    batch: &LedgerBatch,
+    batch: &LedgerBatch<'_>,
     new: &[&Event],
     now: Timestamp,
 ) -> Result<BTreeMap<BalanceKey, Balance>, StoreError> {
@@ -410,95 +415,4 @@ fn fit(hold: &HoldWrite, room: Usd) -> Usd {
     } else {
         room.max(hold.held.min(hold.needed))
     }
-}
-
-async fn insert_tags(transaction: &DatabaseTransaction, new: &[&Event]) -> Result<(), StoreError> {
-    let tags = || new.iter().flat_map(|event| event.usage.tags.iter().map(move |tag| (event, tag)));
-    let insert = Bulk {
-        table: "usage_event_tags",
-        columns: vec![
-            ("tag", Column::Text(tags().map(|(_, tag)| tag.clone()).collect())),
-            ("started_at", Column::Number(tags().map(|(event, _)| event.started_at.micros()).collect())),
-            ("request_id", Column::Text(tags().map(|(event, _)| event.usage.request_id.clone()).collect())),
-        ],
-        suffix: "ON CONFLICT DO NOTHING",
-    };
-    insert.run(transaction).await?;
-    Ok(())
-}
-
-/// Adds the new events to one row of each cut.
-async fn move_rollups(transaction: &DatabaseTransaction, new: &[&Event]) -> Result<(), StoreError> {
-    let mut rows: BTreeMap<(&'static str, i64, [String; 5]), [i64; 8]> = BTreeMap::new();
-    for event in new.iter().filter(|event| event.costing.source != CostSource::Adjustment) {
-        let sums = sums_of(event);
-        for cut in <Cut as strum::VariantArray>::VARIANTS {
-            let key = (cut.as_str(), bucket_of(event.started_at).micros(), dimensions_of(*cut, event));
-            let row = rows.entry(key).or_default();
-            row.iter_mut().zip(sums).for_each(|(total, part)| *total = total.saturating_add(part));
-        }
-    }
-    let dimension = |index: usize| Column::Text(rows.keys().map(|(_, _, values)| values[index].clone()).collect());
-    let sum = |index: usize| Column::Number(rows.values().map(|sums| sums[index]).collect());
-    let upsert = Bulk {
-        table: "usage_rollups",
-        columns: vec![
-            ("cut", Column::Text(rows.keys().map(|(cut, ..)| (*cut).to_owned()).collect())),
-            ("bucket_at", Column::Number(rows.keys().map(|(_, bucket, _)| *bucket).collect())),
-            ("key_id", dimension(0)),
-            ("user_id", dimension(1)),
-            ("team_id", dimension(2)),
-            ("model", dimension(3)),
-            ("provider", dimension(4)),
-            ("spent_nanos", sum(0)),
-            ("prompt_tokens", sum(1)),
-            ("completion_tokens", sum(2)),
-            ("cache_read_tokens", sum(3)),
-            ("cache_write_tokens", sum(4)),
-            ("api_requests", sum(5)),
-            ("successful_requests", sum(6)),
-            ("failed_requests", sum(7)),
-        ],
-        suffix: "ON CONFLICT (cut, bucket_at, key_id, user_id, team_id, model, provider) DO UPDATE SET \
-                 spent_nanos = usage_rollups.spent_nanos + excluded.spent_nanos, \
-                 prompt_tokens = usage_rollups.prompt_tokens + excluded.prompt_tokens, \
-                 completion_tokens = usage_rollups.completion_tokens + excluded.completion_tokens, \
-                 cache_read_tokens = usage_rollups.cache_read_tokens + excluded.cache_read_tokens, \
-                 cache_write_tokens = usage_rollups.cache_write_tokens + excluded.cache_write_tokens, \
-                 api_requests = usage_rollups.api_requests + excluded.api_requests, \
-                 successful_requests = usage_rollups.successful_requests + excluded.successful_requests, \
-                 failed_requests = usage_rollups.failed_requests + excluded.failed_requests",
-    };
-    upsert.run(transaction).await?;
-    Ok(())
-}
-
-/// What an event adds to a rollup row, in the order of its columns.
-fn sums_of(event: &Event) -> [i64; 8] {
-    let counts = &event.usage.counts;
-    let succeeded = event.usage.status == UsageStatus::Success;
-    [
-        event.costing.cost.nanos(),
-        counts.prompt,
-        counts.completion,
-        counts.cache_read,
-        counts.cache_write,
-        1,
-        i64::from(succeeded),
-        i64::from(!succeeded),
-    ]
-}
-
-/// An event's place in a cut: what the cut does not keep apart is empty.
-fn dimensions_of(cut: Cut, event: &Event) -> [String; 5] {
-    let text = |value: Option<&dyn ToString>| value.map(ToString::to_string).unwrap_or_default();
-    let value = |dimension: Dimension| match dimension {
-        _ if !cut.has(dimension) => String::new(),
-        Dimension::Key => text(event.key_id.as_ref().map(|id| id as &dyn ToString)),
-        Dimension::User => text(event.user_id.as_ref().map(|id| id as &dyn ToString)),
-        Dimension::Team => text(event.team_id.as_ref().map(|id| id as &dyn ToString)),
-        Dimension::Model => event.usage.model.clone(),
-        Dimension::Provider => event.costing.provider.clone(),
-    };
-    [Dimension::Key, Dimension::User, Dimension::Team, Dimension::Model, Dimension::Provider].map(value)
 }

@@ -312,13 +312,13 @@ fn to_event(row: usage_events::Model) -> Result<StoredEvent, StoreError> {
 }
 
 /// The columns of a batch of events, in the order of the table's.
-pub(super) fn to_columns(events: &[Event]) -> Result<Vec<(&'static str, Cells)>, StoreError> {
-    let text = |of: &dyn Fn(&Event) -> String| Cells::Text(events.iter().map(of).collect());
+pub(super) fn to_columns(events: &[&Event]) -> Result<Vec<(&'static str, Cells)>, StoreError> {
+    let text = |of: &dyn Fn(&Event) -> String| Cells::Text(events.iter().map(|event| of(event)).collect());
     let json = |of: &dyn Fn(&Event) -> Result<String, StoreError>| -> Result<Cells, StoreError> {
-        Ok(Cells::Text(events.iter().map(of).collect::<Result<_, _>>()?))
+        Ok(Cells::Text(events.iter().map(|event| of(event)).collect::<Result<_, _>>()?))
     };
-    let number = |of: &dyn Fn(&Event) -> i64| Cells::Number(events.iter().map(of).collect());
-    let flag = |of: &dyn Fn(&Event) -> bool| Cells::Flag(events.iter().map(of).collect());
+    let number = |of: &dyn Fn(&Event) -> i64| Cells::Number(events.iter().map(|event| of(event)).collect());
+    let flag = |of: &dyn Fn(&Event) -> bool| Cells::Flag(events.iter().map(|event| of(event)).collect());
     Ok(vec![
         ("request_id", text(&|event| event.usage.request_id.clone())),
         ("fingerprint", text(&|event| event.fingerprint.clone())),
