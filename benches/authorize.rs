@@ -4,7 +4,14 @@
 //!
 //! `cargo bench --bench authorize`
 
-#![allow(missing_docs, unreachable_pub, clippy::pedantic, clippy::print_stdout, clippy::disallowed_types, clippy::disallowed_methods)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::print_stdout,
+    clippy::disallowed_types,
+    clippy::disallowed_methods
+)]
 
 mod support;
 
@@ -153,7 +160,9 @@ async fn main() {
         bare.push(round(&echo, &secret, &sidecar, number, LENGTH).await);
         ours.push(round(&real, &secret, &sidecar, number, LENGTH).await);
     }
-    println!("{IN_FLIGHT} calls in flight on {CONNECTIONS} connections, {ROUNDS} rounds of {LENGTH:?} each, in turns; medians\n");
+    println!(
+        "{IN_FLIGHT} calls in flight on {CONNECTIONS} connections, {ROUNDS} rounds of {LENGTH:?} each, in turns; medians\n"
+    );
     println!("| | echo | Bursar | Bursar / echo, round by round | wanted |");
     println!("|---|---|---|---|---|");
     for (name, value, wanted) in [

@@ -6,7 +6,14 @@
 //! `cargo bench --bench record_usage`; PostgreSQL where `BENCH_DATABASE_URL`
 //! names an empty database.
 
-#![allow(missing_docs, unreachable_pub, clippy::pedantic, clippy::print_stdout, clippy::disallowed_types, clippy::disallowed_methods)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::print_stdout,
+    clippy::disallowed_types,
+    clippy::disallowed_methods
+)]
 
 mod support;
 
@@ -85,7 +92,11 @@ fn events(keys: &[String], caller: usize, number: u64) -> Vec<pb::UsageEvent> {
 }
 
 /// Records for a while; returns events a second.
-async fn ours(bench: &Bench, keys: &Arc<Vec<String>>, clients: &[SpendServiceClient<tonic::transport::Channel>]) -> f64 {
+async fn ours(
+    bench: &Bench,
+    keys: &Arc<Vec<String>>,
+    clients: &[SpendServiceClient<tonic::transport::Channel>],
+) -> f64 {
     let (keys, clients) = (Arc::clone(keys), clients.to_vec());
     let round = drive(CALLERS, LENGTH, move |caller, number| {
         let mut client = clients[caller % clients.len()].clone();
@@ -125,7 +136,8 @@ impl Hand {
         match self {
             Self::Sqlite(connection) => {
                 let sql = "SELECT sql FROM sqlite_master WHERE tbl_name = 'usage_events' AND sql IS NOT NULL";
-                let statements: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut *connection).await.expect("a schema");
+                let statements: Vec<String> =
+                    sqlx::query_scalar(sql).fetch_all(&mut *connection).await.expect("a schema");
                 for statement in statements {
                     let copy = statement.replace("usage_events", "by_hand");
                     connection.execute(sqlx::AssertSqlSafe(copy)).await.expect("a table");
