@@ -13,6 +13,7 @@ use tower::{Layer, Service};
 use super::authn::Authenticator;
 use super::caller::Caller;
 use super::policy::{Scope, rule_of};
+use super::request_id::RequestId;
 use crate::domain::clock::Clock;
 use crate::domain::fault::Refusal;
 use crate::domain::reason::Reason;
@@ -34,10 +35,6 @@ pub struct Passport {
     /// The RPC.
     pub rpc: &'static str,
 }
-
-/// The id of a request, in its extensions.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub Arc<str>);
 
 /// Makes the layer.
 #[derive(Clone)]
@@ -119,7 +116,7 @@ where
             match layer.admit(&mut request).await {
                 Ok(()) => inner.call(request).await,
                 Err(error) => {
-                    error.log(request.extensions().get::<RequestId>().map_or("", |RequestId(id)| id));
+                    error.log(request.extensions().get::<RequestId>().map_or("", RequestId::get));
                     Ok(error.to_status().into_http())
                 }
             }

@@ -5,8 +5,10 @@ mod authn;
 mod caller;
 mod layer;
 mod policy;
+mod request_id;
 
 pub use self::authn::{Authenticator, MasterKeys};
 pub use self::caller::{Caller, Credential};
-pub use self::layer::{AuthLayer, Passport, RequestId};
+pub use self::layer::{AuthLayer, Passport};
 pub use self::policy::{Column, POLICY, Reach, Rule, Scope, rule_of};
+pub use self::request_id::{REQUEST_ID, RequestId};

@@ -15,20 +15,19 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::auth::RequestId;
+use crate::auth::{REQUEST_ID, RequestId};
 use crate::config::Settings;
 use crate::domain::fault::Violation;
-use crate::domain::ids::new_uuid;
 use crate::domain::reason::Reason;
 use crate::error::Error;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static(REQUEST_ID);
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_DETAILS: &str = "grpc-status-details-bin";
 
-/// The longest request id that a client chooses.
-const REQUEST_ID_MAX: usize = 128;
+/// What sidecars call on every model call.
+const HOT_PATH: &str = "/bursar.v1.GatewayService/";
 
 /// Health checks are never refused for want of room.
 const HEALTH: &str = "/grpc.health.v1.";
@@ -85,8 +84,8 @@ where
         let clone = self.inner.clone();
         // The one that was polled ready must be the one that is called.
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let id = request_id(request.headers());
-        request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+        let id = RequestId::of(request.headers());
+        request.extensions_mut().insert(id.clone());
         let path = request.uri().clone();
         let timeout = timeout(request.headers(), self.layer.timeout);
         let room = Arc::clone(&self.layer.room);
@@ -106,15 +105,23 @@ where
             result.map(|response| {
                 let mut response = explain(response, &id);
                 log(path.path(), &id, &response, began.elapsed());
-                if let Ok(mut value) = HeaderValue::from_str(&id) {
-                    // No two are the same: the connection's table of headers
-                    // must not be filled with them.
-                    value.set_sensitive(true);
-                    response.headers_mut().insert(REQUEST_ID, value);
-                }
+                attach(&id, path.path(), &mut response);
                 response
             })
         })
+    }
+}
+
+/// Tells the client the id of its request; of a model call that went well only
+/// if it sent one.
+fn attach(id: &RequestId, path: &str, response: &mut Response<Body>) {
+    let is_needed = !path.starts_with(HOT_PATH) || response.headers().contains_key(GRPC_STATUS);
+    let told = if is_needed { Some(id.get()) } else { id.known() };
+    if let Some(Ok(mut value)) = told.map(HeaderValue::from_str) {
+        // No two are the same: the connection's table of headers must not be
+        // filled with them.
+        value.set_sensitive(true);
+        response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }
 }
 
@@ -122,7 +129,7 @@ where
 async fn guarded<E>(
     call: impl Future<Output = Result<Response<Body>, E>>,
     timeout: Duration,
-    id: &str,
+    id: &RequestId,
 ) -> Result<Response<Body>, E> {
     match tokio::time::timeout(timeout, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(result)) => result,
@@ -137,7 +144,7 @@ async fn guarded<E>(
 
 /// What the transport refuses before a handler sees it, in the words and with
 /// the details of Bursar's own errors.
-fn explain(response: Response<Body>, id: &str) -> Response<Body> {
+fn explain(response: Response<Body>, id: &RequestId) -> Response<Body> {
     // A success has its status in the trailers.
     let headers = response.headers();
     if !headers.contains_key(GRPC_STATUS) || headers.contains_key(GRPC_DETAILS) {
@@ -156,16 +163,9 @@ fn explain(response: Response<Body>, id: &str) -> Response<Body> {
     refuse(&Error::invalid(violation), id)
 }
 
-fn refuse(error: &Error, id: &str) -> Response<Body> {
-    error.log(id);
+fn refuse(error: &Error, id: &RequestId) -> Response<Body> {
+    error.log(id.get());
     error.to_status().into_http()
-}
-
-/// The client's id for a request, if it is a plain one; else a new one.
-fn request_id(headers: &HeaderMap) -> Arc<str> {
-    let plain = |text: &&str| (1..=REQUEST_ID_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    let sent = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
-    sent.map_or_else(|| new_uuid().to_string().into(), Into::into)
 }
 
 /// The shorter of the client's deadline and the server's.
@@ -190,14 +190,14 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 }
 
 /// One line a request: of the hot path only when somebody looks closely.
-fn log(path: &str, request_id: &str, response: &Response<Body>, took: Duration) {
+fn log(path: &str, id: &RequestId, response: &Response<Body>, took: Duration) {
     // A status in the headers is an error; a success has it in the trailers.
     let code = response.headers().get(GRPC_STATUS).and_then(|value| value.to_str().ok()).unwrap_or("0");
     let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    if path.starts_with("/bursar.v1.GatewayService/") || !path.starts_with("/bursar.v1.") {
-        tracing::debug!(request_id, path, code, took_us, "request");
+    if path.starts_with(HOT_PATH) || !path.starts_with("/bursar.v1.") {
+        tracing::debug!(request_id = id.get(), path, code, took_us, "request");
     } else {
-        tracing::info!(request_id, path, code, took_us, "request");
+        tracing::info!(request_id = id.get(), path, code, took_us, "request");
     }
 }
 
@@ -221,5 +221,14 @@ mod tests {
         ] {
             assert_eq!(parse_timeout(text), parsed, "{text:?}");
         }
+    }
+    #[tokio::test]
+    async fn a_panic_is_an_error_of_its_own_call_and_tells_nothing() {
+        let call = async { panic!("secret") };
+        let response = guarded::<std::convert::Infallible>(call, Duration::from_secs(1), &RequestId::default()).await;
+        let status = response.map(|response| Status::from_header_map(response.headers()));
+        let status = status.expect("infallible").expect("a status");
+        assert_eq!(status.code(), Code::Internal);
+        assert!(!format!("{status:?}").contains("secret"));
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Ctx {
     pub(crate) scope: Scope,
     pub(crate) rpc: &'static str,
     pub(crate) now: Timestamp,
-    request_id: Arc<str>,
+    request_id: RequestId,
 }
 
 impl Ctx {
@@ -60,7 +60,7 @@ impl Ctx {
             actor: self.caller.name(),
             actor_key_id: self.caller.key_id().map(|id| id.to_string()),
             on_behalf_of: self.caller.on_behalf_of.clone(),
-            request_id: self.request_id.to_string(),
+            request_id: self.request_id.get().to_owned(),
             rpc: self.rpc,
         };
         Ok(self.app.store.begin(author, self.now).await?)
@@ -90,15 +90,15 @@ fn open<Q>(app: &Arc<App>, mut request: Request<Q>) -> Result<(Ctx, Q), Error> {
     let extensions = request.extensions_mut();
     let passport: Passport =
         extensions.remove().ok_or_else(|| Error::internal("a request came past the authentication layer"))?;
-    let request_id = extensions.remove().map_or_else(|| Arc::from(""), |RequestId(id)| id);
+    let request_id: RequestId = extensions.remove().unwrap_or_default();
     let Passport { caller, scope, rpc } = passport;
     let ctx = Ctx { app: Arc::clone(app), caller, scope, rpc, now: app.clock.now(), request_id };
     Ok((ctx, request.into_inner()))
 }
 
-fn close<A>(result: Result<A, Error>, request_id: &str) -> Result<Response<A>, Status> {
+fn close<A>(result: Result<A, Error>, request_id: &RequestId) -> Result<Response<A>, Status> {
     result.map(Response::new).map_err(|error| {
-        error.log(request_id);
+        error.log(request_id.get());
         error.to_status()
     })
 }
@@ -111,10 +111,10 @@ where
 {
     match open(app, request) {
         Ok((ctx, message)) => {
-            let request_id = Arc::clone(&ctx.request_id);
+            let request_id = ctx.request_id.clone();
             close(work(ctx, message).await, &request_id)
         }
-        Err(error) => close(Err(error), ""),
+        Err(error) => close(Err(error), &RequestId::default()),
     }
 }
 
@@ -128,11 +128,11 @@ where
 {
     match open(app, request) {
         Ok((ctx, message)) => {
-            let request_id = Arc::clone(&ctx.request_id);
+            let request_id = ctx.request_id.clone();
             let task = tokio::spawn(work(ctx, message));
             close(task.await.unwrap_or_else(|error| Err(Error::internal(error))), &request_id)
         }
-        Err(error) => close(Err(error), ""),
+        Err(error) => close(Err(error), &RequestId::default()),
     }
 }
 

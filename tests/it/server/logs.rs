@@ -8,7 +8,7 @@ use crate::support::world::{MASTER, World};
 use crate::support::{Answer, Backend, Client};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_carries_a_request_id() {
+async fn answers_carry_a_request_id() {
     let world = World::start(Backend::Sqlite).await;
     let id =
         |metadata: &tonic::metadata::MetadataMap| metadata.get("x-request-id").unwrap().to_str().unwrap().to_owned();
@@ -19,6 +19,20 @@ async fn every_answer_carries_a_request_id() {
     let refused = world.anonymous().with_header("x-request-id", "mine-2");
     let status = refused.users().list_roles(pb::ListRolesRequest {}).await.unwrap_err();
     assert_eq!(id(status.metadata()), "mine-2");
+    // A model call that goes well has one only if the client sent one.
+    let status = |client: Client| async move {
+        client.gateway().release(pb::ReleaseRequest { reservation_id: "x".into() }).await
+    };
+    assert_eq!(id(status(named).await.unwrap_err().metadata()), "mine-1");
+    assert_eq!(id(status(world.admin.clone()).await.unwrap_err().metadata()).len(), 36);
+    let key = world.key(pb::Key::default()).await.0;
+    let asked = pb::AuthorizeRequest { model: "gpt-4o".into(), ..Default::default() };
+    let called = |client: Client| {
+        let asked = asked.clone();
+        async move { client.gateway().authorize(asked).await.unwrap() }
+    };
+    assert!(called(world.with_key(&key)).await.metadata().get("x-request-id").is_none());
+    assert_eq!(id(called(world.with_key(&key).with_header("x-request-id", "mine-3")).await.metadata()), "mine-3");
     let endless = world.admin.with_header("x-request-id", &"x".repeat(500));
     assert_eq!(id(endless.users().list_roles(pb::ListRolesRequest {}).await.unwrap().metadata()).len(), 36);
 }
