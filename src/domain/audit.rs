@@ -26,6 +26,18 @@ pub enum Action {
     Import,
 }
 
+impl Action {
+    /// What an update is that finds and leaves its object blocked or not.
+    #[must_use]
+    pub const fn of_update(was_blocked: bool, is_blocked: bool) -> Self {
+        match (was_blocked, is_blocked) {
+            (false, true) => Self::Block,
+            (true, false) => Self::Unblock,
+            _ => Self::Update,
+        }
+    }
+}
+
 /// A kind of object that changes are recorded of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]

@@ -207,12 +207,7 @@ impl Tx {
         if updated.rows_affected != 1 {
             return Err(StoreError::Stale);
         }
-        let action = match (before.blocked, after.blocked) {
-            (false, true) => Action::Block,
-            (true, false) => Action::Unblock,
-            _ => Action::Update,
-        };
-        self.record(change.named(action));
+        self.record(change.named(Action::of_update(before.blocked, after.blocked)));
         self.evict(Eviction::Key(before.key_hash));
         Ok(())
     }
