@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 
 use crate::config::{ConfigError, LogFormat, Settings};
@@ -16,6 +17,14 @@ const CHATTY: &str = "sqlx=warn,sea_orm_migration=warn";
 /// # Errors
 /// [`ConfigError`] if the level is none.
 pub fn start(settings: &Settings) -> Result<(), ConfigError> {
+    let level = settings.log_level.as_str();
+    // A lone word that is no level would be taken for the name of a module, and
+    // nothing at all be logged.
+    let is_filter = level.contains(['=', ',']);
+    if !is_filter && level.parse::<LevelFilter>().is_err() {
+        let rule = "must be error, warn, info, debug, trace or off, or a filter such as \"info,bursar=debug\"";
+        return Err(ConfigError(format!("wrong setting log_level: {level:?} {rule}")));
+    }
     let filter = EnvFilter::try_new(format!("{CHATTY},{}", settings.log_level))
         .map_err(|error| ConfigError(format!("wrong setting log_level: {error}")))?;
     let lines = fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());

@@ -12,7 +12,7 @@ use crate::telemetry;
 /// Compares every counter with the sum of its events.
 pub(super) async fn run(settings: &Settings) -> Outcome {
     telemetry::start(settings)?;
-    let store = Store::connect(&settings.connect_options()).await?;
+    let store = Store::connect_existing(&settings.connect_options()).await?;
     let found = store.verify().await?;
     store.close().await?;
     for discrepancy in &found.discrepancies {

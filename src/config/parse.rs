@@ -34,11 +34,13 @@ where
 /// password.
 pub(super) fn database_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hidden, D::Error> {
     let url = Hidden::deserialize(deserializer)?;
-    if ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| url.0.starts_with(scheme)) {
-        Ok(url)
-    } else {
-        Err(D::Error::custom("must begin with sqlite: or postgres:"))
+    if !["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| url.0.starts_with(scheme)) {
+        return Err(D::Error::custom("must begin with sqlite: or postgres:"));
     }
+    if url.0.contains(":memory:") || url.0.contains("mode=memory") {
+        return Err(D::Error::custom("must name a file: a database in memory would lose what was acknowledged"));
+    }
+    Ok(url)
 }
 
 struct Text<T>(PhantomData<T>);

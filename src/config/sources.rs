@@ -108,8 +108,9 @@ pub fn load_from(
     }
     for (name, text) in flags {
         let setting = known.iter().find(|setting| setting.name == *name);
-        let setting = setting.ok_or_else(|| unknown(&format!("the flag --{name}"), name, &known))?;
-        figment = figment.merge(Given::parse(setting, format!("the flag --{name}"), text)?);
+        let setting =
+            setting.ok_or_else(|| unknown(&format!("the flag --{}", name.replace('_', "-")), name, &known))?;
+        figment = figment.merge(Given::parse(setting, format!("the flag --{}", name.replace('_', "-")), text)?);
     }
     figment.extract().map_err(|error| {
         let told = error.into_iter().map(|error| tell(&error)).collect::<Vec<_>>();

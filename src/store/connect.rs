@@ -78,6 +78,26 @@ impl Store {
         Ok(Self { readers, writer, statements })
     }
 
+    /// Connects to a database that must be there, with its tables.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if it is not there or can't be reached.
+    pub async fn connect_existing(options: &ConnectOptions) -> Result<Self, StoreError> {
+        let options = ConnectOptions { url: options.url.replace("mode=rwc", "mode=rw"), ..options.clone() };
+        let store = Self::connect(&options).await.map_err(|error| {
+            let file = SqliteConnectOptions::from_str(&options.url).map(|sqlite| sqlite.get_filename().to_owned());
+            match file {
+                Ok(file) => StoreError::Unavailable(format!("is there a database at {}? {error}", file.display())),
+                Err(_) => error,
+            }
+        })?;
+        let pending = Migrator::get_pending_migrations(&store.writer).await?;
+        if pending.is_empty() {
+            return Ok(store);
+        }
+        Err(StoreError::Unavailable("its tables are missing or of an earlier version; run `bursar migrate`".to_owned()))
+    }
+
     /// Brings the tables up to date, under a lock: of several instances that
     /// start at once one does it and the others wait.
     ///

@@ -67,6 +67,9 @@ pub(super) async fn run(arguments: &ArgMatches) -> Outcome {
         concurrency: number("concurrency"),
         connections: number("connections"),
     };
+    if !plan.address.starts_with("http://") {
+        return Err(format!("--address must begin with http://, for this speaks no TLS: {:?}", plan.address).into());
+    }
     let report = drive::drive(&plan, calls).await?;
     say(&report);
     Ok(if report.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })

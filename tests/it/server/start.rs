@@ -59,7 +59,7 @@ async fn without_any_setting_it_serves_from_one_file() {
 
 #[test]
 fn a_wrong_setting_stops_the_start_and_is_named() {
-    let cases: [(&[&str], &[(&str, &str)], &[&str]); 11] = [
+    let cases: [(&[&str], &[(&str, &str)], &[&str]); 14] = [
         (&["--listen", "nowhere"], &[], &["listen"]),
         (&["--drain-timeout", "soon"], &[], &["drain_timeout"]),
         (&["--time-zone", "Mars/Olympus"], &[], &["time_zone", "Mars/Olympus"]),
@@ -67,6 +67,9 @@ fn a_wrong_setting_stops_the_start_and_is_named() {
         (&["--upperbound-mode", "maybe"], &[], &["upperbound_mode"]),
         (&["--database-url", "mysql://localhost/x"], &[], &["database_url"]),
         (&["--log-level", "loud=="], &[], &["log_level"]),
+        (&["--log-level", "verbose"], &[], &["log_level", "verbose"]),
+        (&["--database-url", "sqlite::memory:"], &[], &["database_url"]),
+        (&["--drain-timeout", "soon"], &[], &["--drain-timeout"]),
         (&["--listen", "0.0.0.0:0", "--master-key", "sk-1234"], &[], &["master_key", "allow_weak_master_key"]),
         (&["--master-key", "1234"], &[], &["master_key", "sk-"]),
         (&[], &[("BURSAR_LISTEN", "nowhere")], &["BURSAR_LISTEN"]),

@@ -27,6 +27,15 @@ fn verify(world: &World) -> (bool, String) {
     (output.status.success(), text(&output.stdout) + &text(&output.stderr))
 }
 
+#[tokio::test]
+async fn where_there_is_no_database_none_is_made() {
+    let directory = fresh_directory();
+    let output = run(&directory, &["verify"]);
+    assert!(!output.status.success() && text(&output.stderr).contains("bursar.db"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
 on_both! {
     async fn counters_that_differ_are_named(world: World) {
         world.team(pb::Team { team_id: "red".into(), max_budget: Some("9".into()), budget_duration: Some("1d".into()), ..Default::default() }).await;
