@@ -15,7 +15,7 @@ mod m20261121_000002_create_ledger;
 mod m20261121_000003_create_prices;
 mod m20261121_000004_create_audit_log;
 mod m20261121_000005_create_secrets;
-mod m20261121_000006_create_closed_reservations;
+mod m20261121_000006_create_open_reservations;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_create_prices::Migration),
             Box::new(m20261121_000004_create_audit_log::Migration),
             Box::new(m20261121_000005_create_secrets::Migration),
-            Box::new(m20261121_000006_create_closed_reservations::Migration),
+            Box::new(m20261121_000006_create_open_reservations::Migration),
         ]
     }
 }

@@ -283,7 +283,13 @@ impl Writer {
         let now = self.clock.now();
         let rows = batch.rows.take();
         let tentative: Vec<Uuid> = batch.holds.iter().map(|(id, _)| *id).collect();
-        let settling: Vec<Uuid> = batch.bookings.iter().filter_map(|(booking, _)| booking.settles).collect();
+        let first_ones = batch.bookings.iter().enumerate().filter(|(index, (booking, _))| {
+            let id = &booking.event.usage.request_id;
+            batch.firsts.get(id) == Some(index)
+        });
+        let settling: Vec<(Uuid, &str)> = first_ones
+            .filter_map(|(_, (booking, _))| Some((booking.settles?, booking.event.usage.request_id.as_str())))
+            .collect();
         let mut ledger_batch = assemble(&batch.bookings, &batch.firsts);
         ledger_batch.holds = self.ledger.plan_holds(&tentative, &settling, now);
         if batch.upkeep {
@@ -291,6 +297,7 @@ impl Writer {
         }
         if batch.last {
             ledger_batch.holds = self.ledger.plan_return(now);
+            ledger_batch.left_open = self.ledger.open_reservations();
         }
         ledger_batch.closed.extend(batch.closes.iter().map(|(closed, _)| (None, (**closed).clone())));
         if ledger_batch.is_empty() && tentative.is_empty() {
@@ -306,7 +313,7 @@ impl Writer {
                     tracing::error!(%error, "a batch was refused by the database; its items are written one by one");
                     self.write_one_by_one(batch).await;
                 } else {
-                    self.fail(batch, &tentative, &error, now);
+                    self.fail(batch, &tentative, &error);
                 }
             }
         }
@@ -349,18 +356,10 @@ impl Writer {
         for (closed, answer) in batch.closes {
             let _ = answer.send(Ok(outcome.closed.contains(&closed.reservation)));
         }
-        let mut wanted = Vec::new();
-        let mut abandoned = Vec::new();
         for (id, answer) in batch.holds {
-            let granted = !refused.contains(&id);
-            match answer.send(Ok(granted)) {
-                Ok(()) => wanted.push(id),
-                Err(_) => abandoned.push(id),
-            }
-        }
-        // Nobody will use what a caller asked for that went away.
-        for id in abandoned.into_iter().filter(|id| !wanted.contains(id)) {
-            self.ledger.release(id, now);
+            // If the caller went away, its reservation expires: somebody else
+            // may have asked for the same one.
+            let _ = answer.send(Ok(!refused.contains(&id)));
         }
     }
 
@@ -375,7 +374,7 @@ impl Writer {
         }
     }
 
-    fn fail(&self, batch: Batch, tentative: &[Uuid], error: &StoreError, now: Timestamp) {
+    fn fail(&self, batch: Batch, tentative: &[Uuid], error: &StoreError) {
         tracing::warn!(%error, "a batch could not be written");
         for (booking, answer) in batch.bookings {
             if let Some(id) = booking.settles {
@@ -384,7 +383,7 @@ impl Writer {
             let _ = answer.send(Err(error.into()));
         }
         for id in tentative {
-            self.ledger.release(*id, now);
+            self.ledger.cancel_tentative(*id);
         }
         let waiting = batch.holds.into_iter().map(|(_, answer)| answer);
         for answer in waiting.chain(batch.closes.into_iter().map(|(_, answer)| answer)) {

@@ -53,7 +53,9 @@ impl RateCounts {
     /// Forgets a minute that is over.
     pub(super) fn turn(&mut self, now: Timestamp) {
         let minute = minute_of(now);
-        if self.minute != minute {
+        // What was begun before the minute turned must not turn it back; a clock
+        // that was set back must.
+        if minute > self.minute || minute + 1 < self.minute {
             *self = Self { minute, parallel: self.parallel, ..Self::default() };
         }
     }

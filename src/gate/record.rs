@@ -127,13 +127,7 @@ impl Gate {
         let prepared = self.prepare(report, Some(ticket), reporter, now).await?;
         let request_id = prepared.booking.event.usage.request_id.clone();
         let Prepared { booking, key, late } = prepared;
-        let settles = booking.settles;
         let outcome = self.batcher.book(booking).await;
-        if outcome.is_err()
-            && let Some(id) = settles
-        {
-            self.ledger.abort_settle(id);
-        }
         let recorded = recorded(outcome, late)?;
         let budgets = self.budgets_of(&key, now).await?;
         Ok(Settled { recorded, request_id, budgets })
@@ -337,7 +331,6 @@ fn closed(ticket: &Ticket, windows: &[(AccountId, Window)]) -> ClosedReservation
         holder: ticket.holder,
         amount: ticket.amount,
         windows: held.map(|(account, window)| (account.clone(), window.start)).collect(),
-        expires_at: ticket.expires_at,
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn retain(store: Store, clock: Clock) {
 }
 
 async fn sweep(store: &Store, now: Timestamp) -> Result<(), StoreError> {
-    store.forget_closed_reservations(now).await?;
+    store.forget_open_reservations(now).await?;
     store.forget_answers(now).await?;
     store.remove_leases_before(now.plus_seconds(-LEASE_SECONDS)).await
 }

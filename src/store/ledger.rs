@@ -10,13 +10,13 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::balances::{Balance, BalanceKey, OPEN_END};
-use super::closed_reservations::{self, ClosedReservation, Freed};
 use super::connect::Store;
 use super::dialect::{Bulk, Column};
 use super::entity::{leases, usage_events};
 use super::error::StoreError;
 use super::event_rows::{CountedRows, EventRows};
 use super::json::word;
+use super::open_reservations::{self, ClosedReservation, Freed};
 use super::tx::Tx;
 use super::usage::to_columns;
 use super::view::View;
@@ -38,12 +38,15 @@ pub struct LedgerBatch<'a> {
     /// Reservations of other runs that are closed; with an event's id, only if
     /// that event is new.
     pub closed: Vec<(Option<String>, ClosedReservation)>,
+    /// The reservations that are open when this run stops, and when they
+    /// expire.
+    pub left_open: Vec<(Uuid, Timestamp)>,
 }
 
 impl LedgerBatch<'_> {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.holds.is_empty() && self.closed.is_empty()
+        self.events.is_empty() && self.holds.is_empty() && self.closed.is_empty() && self.left_open.is_empty()
     }
 }
 
@@ -54,11 +57,15 @@ pub struct HoldWrite {
     pub key: BalanceKey,
     /// The window.
     pub window: Window,
-    /// What it would like to hold.
-    pub wanted: Usd,
-    /// What it needs to hold.
-    pub needed: Usd,
-    /// What it holds already, which it keeps in any case.
+    /// What is reserved in it.
+    pub reserved: Usd,
+    /// What is reserved of that for calls that are settled by an event of the
+    /// batch, by the event's id.
+    pub settling: Vec<(String, Usd)>,
+    /// What should be held in advance, besides.
+    pub advance: Usd,
+    /// What is held already. It is kept, without what is settled: calls are
+    /// granted on it while the batch is written.
     pub held: Usd,
     /// The limit that spent and held together must keep.
     pub limit: Option<Usd>,
@@ -146,8 +153,9 @@ impl Store {
         let balances = move_balances(&transaction, batch, &new, now).await?;
         let to_close = batch.closed.iter().filter(|(event, _)| event.as_ref().is_none_or(is_new));
         let to_close: Vec<&ClosedReservation> = to_close.map(|(_, closed)| closed).collect();
-        let (closed, freed) = closed_reservations::close(&transaction, &to_close).await?;
-        let holds = write_holds(&transaction, &batch.holds, &balances, holder, now).await?;
+        let (closed, freed) = open_reservations::close(&transaction, &to_close).await?;
+        let holds = write_holds(&transaction, &batch.holds, &appended, &balances, holder, now).await?;
+        open_reservations::list(&transaction, &batch.left_open).await?;
         let all_are_new = new.len() == batch.events.len();
         let counted = if all_are_new { rows.counted } else { CountedRows::new(&new) };
         counted.write(&transaction).await?;
@@ -175,9 +183,12 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn lock_balance(&mut self, account: &AccountId, window: Window) -> Result<Usd, StoreError> {
-        let moves = BTreeMap::from([((account.clone(), window.start), Move::lock(window))]);
+        // With the lifetime row, and in the order of all who write balances.
+        let key = (account.clone(), window.start);
+        let mut moves = BTreeMap::from([(key.clone(), Move::lock(window))]);
+        moves.entry((account.clone(), Timestamp::EPOCH)).or_insert(Move::lock(Window::LIFETIME));
         let locked = write_balances(&self.inner, moves).await?;
-        Ok(locked.into_values().next().map_or(Usd::ZERO, |balance| balance.spent))
+        Ok(locked.get(&key).map_or(Usd::ZERO, |balance| balance.spent))
     }
 
     /// Changes what an account spent in a window, by an event that corrects it.
@@ -340,6 +351,8 @@ async fn write_balances(
                  spent_nanos = balances.spent_nanos + excluded.spent_nanos, \
                  revision = balances.revision + 1, \
                  used_at = CASE WHEN excluded.used_at > balances.used_at THEN excluded.used_at ELSE balances.used_at END \
+                 , window_end_at = CASE WHEN excluded.window_end_at > balances.window_end_at \
+                 THEN excluded.window_end_at ELSE balances.window_end_at END \
                  RETURNING scope, name, window_start_at, spent_nanos, revision",
     };
     let rows = upsert.run(transaction).await?;
@@ -359,6 +372,7 @@ fn to_balance(row: &QueryResult) -> Result<(BalanceKey, Balance), StoreError> {
 async fn write_holds(
     transaction: &DatabaseTransaction,
     holds: &[HoldWrite],
+    appended: &Appended,
     balances: &BTreeMap<BalanceKey, Balance>,
     holder: i64,
     now: Timestamp,
@@ -381,7 +395,7 @@ async fn write_holds(
             let spent = balances.get(&hold.key).map_or(Usd::ZERO, |balance| balance.spent);
             let held = others.iter().fold(spent, |sum, lease| sum.saturating_add(lease.held));
             let room = hold.limit.map_or(Usd::MAX, |limit| limit.saturating_less(held));
-            let lease = Lease { holder, held: fit(hold, room), expires_at: hold.expires_at };
+            let lease = Lease { holder, held: fit(hold, appended, room), expires_at: hold.expires_at };
             (hold.key.clone(), lease, others)
         })
         .collect();
@@ -405,14 +419,60 @@ async fn write_holds(
     Ok(written)
 }
 
-/// What is held: all that is wanted if there is room, else what is needed, else
-/// what there is room for; never less than before.
-fn fit(hold: &HoldWrite, room: Usd) -> Usd {
-    if hold.wanted <= room {
-        hold.wanted
-    } else if hold.needed <= room {
-        hold.needed
-    } else {
-        room.max(hold.held.min(hold.needed))
+/// What is held: what is reserved and in advance if there is room, else what is
+/// reserved, else what there is room for; never less than is kept.
+fn fit(hold: &HoldWrite, appended: &Appended, room: Usd) -> Usd {
+    // A reservation stays if its event was not booked.
+    let booked = |id: &String| !matches!(appended.get(id), None | Some(Outcome::Conflict));
+    let settled = hold.settling.iter().filter(|(id, _)| booked(id));
+    let settled = settled.fold(Usd::ZERO, |sum, (_, amount)| sum.saturating_add(*amount));
+    let needed = hold.reserved.saturating_less(settled);
+    let wanted = needed.saturating_add(hold.advance);
+    let fitting = if wanted <= room { wanted } else { needed.min(room) };
+    fitting.max(hold.held.saturating_less(settled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reserved, advance, held, what is settled by a new event, what by one
+    /// that conflicts, room; and what is held then.
+    #[test]
+    fn what_is_held_covers_what_was_granted_meanwhile() {
+        for (numbers, held) in [
+            // What is needed and in advance, if there is room; else what is needed; else what there is.
+            ([10, 5, 0, 0, 0, 100], 15),
+            ([10, 5, 0, 0, 0, 12], 10),
+            ([10, 5, 0, 0, 0, 7], 7),
+            // Calls are granted on surplus while the batch is written.
+            ([5, 0, 15, 0, 0, 100], 15),
+            ([5, 0, 15, 0, 0, 3], 15),
+            // What is settled moves to the balance.
+            ([10, 0, 15, 5, 0, 100], 10),
+            ([10, 0, 10, 10, 0, 100], 0),
+            // What is not booked stays reserved.
+            ([10, 0, 10, 0, 10, 100], 10),
+            ([10, 0, 10, 4, 6, 100], 6),
+        ] {
+            let [reserved, advance, before, booked, conflicting, room] = numbers.map(Usd::from_nanos);
+            let settling = vec![("booked".to_owned(), booked), ("conflict".to_owned(), conflicting)];
+            let appended = Appended::from([
+                ("booked".to_owned(), Outcome::Recorded { cost: Usd::ZERO }),
+                ("conflict".to_owned(), Outcome::Conflict),
+            ]);
+            let account = AccountId::stored(Scope::Key, "k");
+            let hold = HoldWrite {
+                key: (account, Timestamp::EPOCH),
+                window: Window::LIFETIME,
+                reserved,
+                settling,
+                advance,
+                held: before,
+                limit: None,
+                expires_at: Timestamp::EPOCH,
+            };
+            assert_eq!(fit(&hold, &appended, room).nanos(), held, "{numbers:?}");
+        }
     }
 }

@@ -125,7 +125,9 @@ on_both! {
         let answer = crate::gateway::authorize(&client, ask("b", "0.5")).await;
         assert_eq!(crate::gateway::denial(&answer).0, pb::DenyReason::BudgetExceeded);
         let settled = crate::gateway::settle(&client, &reservation_id, 40_000).await;
-        assert_eq!((settled.cost.as_str(), settled.late, settled.budgets[0].remaining.as_deref()), ("0.1", false, Some("0.9")));
+        // Which reservations were closed before the crash nobody knows: the room
+        // that was held counts until it expires.
+        assert_eq!((settled.cost.as_str(), settled.late, settled.budgets[0].remaining.as_deref()), ("0.1", false, Some("0.3")));
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

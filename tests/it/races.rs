@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 
 use crate::gateway::{ask, authorize};
 use crate::support::world::World;
-use crate::support::{Answer, Client, on_both};
+use crate::support::{Answer, Backend, Client, on_both};
 
 /// 64 callers on several connections, all at once; how many were allowed.
 async fn stampede(world: &World, secret: &str, cost: &str) -> Vec<String> {
@@ -118,6 +118,100 @@ on_both! {
         assert_eq!((made.len(), refused.len()), (1, 7));
         for refusal in refused {
             refusal.refused(tonic::Code::Aborted, pb::ErrorReason::EtagStale);
+        }
+    }
+    async fn two_servers_on_one_database_never_pass_a_budget(backend: Backend) {
+        let first = World::start(backend).await;
+        let second = World::builder(backend).start_on(std::sync::Arc::clone(&first.database)).await;
+        let (secret, key) = first.key(pb::Key { max_budget: Some("0.5".into()), ..Default::default() }).await;
+        let mut callers = JoinSet::new();
+        for (number, world) in [&first, &second].into_iter().cycle().take(24).enumerate() {
+            let client = Client::anonymous(world.connect().await).with_key(&secret);
+            callers.spawn(async move {
+                let mut spent = 0;
+                for call in 0..20 {
+                    // Between 0.0025 and 0.0125 USD each: in all three times the budget.
+                    let tokens = 1_000 * (1 + (call * 7 + i64::try_from(number).unwrap()) % 5);
+                    let cost = rust_decimal::Decimal::new(tokens * 25, 7).normalize().to_string();
+                    let Ok(answer) = client.gateway().authorize(ask(&format!("{number}-{call}"), &cost)).await else { continue };
+                    let answer = answer.into_inner();
+                    if answer.decision() == pb::Decision::Allow {
+                        crate::gateway::settle(&client, &answer.reservation_id, tokens).await;
+                        spent += tokens;
+                    }
+                }
+                spent
+            });
+        }
+        let tokens: i64 = callers.join_all().await.into_iter().sum();
+        let spent = rust_decimal::Decimal::new(tokens * 25, 7);
+        let limit = rust_decimal::Decimal::new(5, 1);
+        assert!(spent <= limit && spent > rust_decimal::Decimal::new(3, 1), "{spent}");
+        let shown = first.admin.keys().get_key(pb::GetKeyRequest { key: key.key_hash }).await.answer().key.unwrap();
+        assert_eq!(shown.spend.unwrap().parse::<rust_decimal::Decimal>().unwrap(), spent);
+        assert!(first.store().verify().await.unwrap().discrepancies.is_empty());
+    }
+
+    async fn what_is_granted_is_always_held_in_the_database(world: World) {
+        let (secret, _) = world.key(pb::Key { max_budget: Some("100".into()), ..Default::default() }).await;
+        let mut callers = JoinSet::new();
+        for number in 0..8 {
+            let client = Client::anonymous(world.connect().await).with_key(&secret);
+            callers.spawn(async move {
+                let mut open = Vec::new();
+                for call in 0..40 {
+                    open.push(crate::gateway::reserve(&client, &format!("{number}-{call}"), "0.01").await);
+                    let id = open[0].clone();
+                    match call % 4 {
+                        0 => {
+                            client.gateway().release(pb::ReleaseRequest { reservation_id: id }).await.answer();
+                            open.remove(0);
+                        }
+                        1 => {
+                            // Sent twice at once, as a hedging client does.
+                            let twice = [client.clone(), client.clone()].map(|client| {
+                                let id = id.clone();
+                                async move { crate::gateway::settle(&client, &id, 400).await }
+                            });
+                            futures_util::future::join_all(twice).await;
+                            open.remove(0);
+                        }
+                        _ => {}
+                    }
+                }
+                open.len()
+            });
+        }
+        let open: usize = callers.join_all().await.into_iter().sum();
+        let keys = held(&world).await;
+        assert!(keys >= i64::try_from(open).unwrap() * 10_000_000, "{open} reservations of 0.01 are open, {keys} nano-dollars held");
+        assert_eq!(world.app().gate.live_reservations(), open);
+    }
+
+    async fn a_settlement_that_conflicts_keeps_its_room_held(world: World) {
+        let (secret, _) = world.key(pb::Key { max_budget: Some("1".into()), ..Default::default() }).await;
+        let client = world.with_key(&secret);
+        let (first, second) = (crate::gateway::reserve(&client, "a", "0.1").await, crate::gateway::reserve(&client, "b", "0.5").await);
+        let usage = |tokens| Some(pb::UsageEvent { request_id: "mine".into(), prompt_tokens: tokens, ..Default::default() });
+        client.gateway().settle(pb::SettleRequest { reservation_id: first, usage: usage(40_000) }).await.answer();
+        let conflict = pb::SettleRequest { reservation_id: second, usage: usage(1) };
+        client.gateway().settle(conflict).await.refused(tonic::Code::AlreadyExists, pb::ErrorReason::RequestIdConflict);
+        assert!(held(&world).await >= 500_000_000);
+    }
+}
+
+/// What is held in the database for all accounts together, in nano-dollars.
+async fn held(world: &World) -> i64 {
+    use sqlx::Connection;
+    let sql = "SELECT CAST(COALESCE(SUM(held_nanos), 0) AS BIGINT) FROM leases";
+    match world.backend {
+        Backend::Sqlite => {
+            let mut connection = sqlx::SqliteConnection::connect(&world.database.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+        }
+        Backend::Postgres => {
+            let mut connection = sqlx::PgConnection::connect(&world.database.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
         }
     }
 }

@@ -166,21 +166,21 @@ impl WindowState {
         self.limit = limit;
     }
 
-    /// What should be held once `settling` of what is reserved has moved to
-    /// the balance.
+    /// What should be held once `settling` of what is reserved, by the events
+    /// that settle it, has moved to the balance.
     pub(super) fn hold_write(
         &self,
         key: crate::store::BalanceKey,
-        settling: Usd,
+        settling: Vec<(String, Usd)>,
         limit: Option<Usd>,
         until: Timestamp,
     ) -> HoldWrite {
-        let needed = self.reserved.saturating_less(settling);
         HoldWrite {
             key,
             window: self.window,
-            wanted: needed.saturating_add(self.demand.advance),
-            needed,
+            reserved: self.reserved,
+            settling,
+            advance: self.demand.advance,
             held: self.held,
             limit,
             expires_at: self.held_until.max(until),
@@ -204,19 +204,25 @@ impl WindowState {
         self.held > Usd::ZERO
     }
 
-    /// Whether more is held than is needed, now that demand has ceased.
-    pub(super) fn has_surplus(&mut self, now: Timestamp) -> bool {
+    /// Gives up what is held beyond what is needed, once demand has ceased;
+    /// from now on nothing is granted on it. Says whether there was any.
+    pub(super) fn give_up_surplus(&mut self, now: Timestamp) -> bool {
         if now.micros_since(self.demand.last_raise_at) >= DEMAND_SECONDS * 1_000_000 {
             self.demand.advance = Usd::ZERO;
         }
-        self.held > self.reserved.saturating_add(self.demand.advance)
+        let needed = self.reserved.saturating_add(self.demand.advance);
+        let has_surplus = self.held > needed;
+        self.held = self.held.min(needed);
+        has_surplus
     }
 
-    /// Takes nothing in advance any more. Says whether more is held than is
-    /// needed.
+    /// Takes nothing in advance any more, and gives up what was. Says whether
+    /// there was any.
     pub(super) fn give_up_advance(&mut self) -> bool {
         self.demand.advance = Usd::ZERO;
-        !self.stale && self.held > self.reserved
+        let has_surplus = !self.stale && self.held > self.reserved;
+        self.held = self.held.min(self.reserved);
+        has_surplus
     }
 
     /// Another run holds less than it did.

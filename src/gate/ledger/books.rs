@@ -1,6 +1,8 @@
 //! The books: every account and reservation in memory, without the lock.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod holding;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -18,7 +20,7 @@ use crate::domain::money::Usd;
 use crate::domain::window::Window;
 use crate::gate::rates::{RateCounts, SCOPE_ORDER, TokenNeed};
 use crate::gate::standing::{BudgetStanding, RateKind, RateStanding};
-use crate::store::{Balance, BalanceKey, BatchOutcome, HoldWrite, Lease};
+use crate::store::{Balance, BalanceKey, Lease};
 
 /// After how many seconds an account that nobody asks about is forgotten.
 const IDLE_SECONDS: i64 = 600;
@@ -408,150 +410,6 @@ impl Books {
         true
     }
 
-    pub(super) fn plan_holds(
-        &mut self,
-        tentative: &[Uuid],
-        settling: &[Uuid],
-        rules: &LedgerRules,
-        now: Timestamp,
-    ) -> Vec<HoldWrite> {
-        struct Plan {
-            settling: Usd,
-            limit: Option<Usd>,
-            raise: bool,
-        }
-        let mut plans: BTreeMap<BalanceKey, Plan> = BTreeMap::new();
-        for (ids, raise) in [(settling, false), (tentative, true)] {
-            for reservation in ids.iter().filter_map(|id| self.reservations.get(id)) {
-                for line in reservation.lines.iter().filter(|line| line.holds_money) {
-                    let key = (line.account.clone(), line.window.start);
-                    let plan =
-                        plans.entry(key).or_insert(Plan { settling: Usd::ZERO, limit: line.limit, raise: false });
-                    plan.limit = plan.limit.min(line.limit);
-                    plan.raise |= raise;
-                    if !raise {
-                        plan.settling = plan.settling.saturating_add(reservation.amount);
-                    }
-                }
-            }
-        }
-        let until = now.plus_seconds(rules.reservation_seconds);
-        let mut holds = Vec::with_capacity(plans.len());
-        for (key, plan) in plans {
-            let Some(window) = self.accounts.get(&key.0).and_then(|account| account.window(key.1)) else { continue };
-            if plan.raise || window.holds() {
-                let until = if window.takes_advance() { until.plus_seconds(rules.lease_seconds) } else { until };
-                holds.push(window.hold_write(key, plan.settling, plan.limit, until));
-            }
-        }
-        holds
-    }
-
-    pub(super) fn plan_upkeep(&mut self, rules: &LedgerRules, now: Timestamp) -> Vec<HoldWrite> {
-        self.expire(now);
-        let soon = now.plus_seconds(rules.reservation_seconds + rules.lease_seconds / 2);
-        let until = now.plus_seconds(rules.reservation_seconds + rules.lease_seconds);
-        let mut holds = Vec::new();
-        for key in &self.holding {
-            let Some(window) = self.accounts.get_mut(&key.0).and_then(|account| account.window_mut(key.1)) else {
-                continue;
-            };
-            if window.stale || window.tentative > Usd::ZERO {
-                continue;
-            }
-            if window.runs_short(soon) {
-                window.plan_raise(window.limit, Usd::ZERO, now);
-                holds.push(window.hold_write(key.clone(), Usd::ZERO, window.limit, until));
-            } else if window.has_surplus(now) {
-                holds.push(window.hold_write(key.clone(), Usd::ZERO, window.limit, Timestamp::EPOCH));
-            }
-        }
-        holds
-    }
-
-    pub(super) fn plan_return(&mut self, now: Timestamp) -> Vec<HoldWrite> {
-        self.expire(now);
-        let mut holds = Vec::new();
-        for key in &self.holding {
-            let account = self.accounts.get_mut(&key.0);
-            if let Some(window) = account.and_then(|account| account.window_mut(key.1))
-                && window.give_up_advance()
-            {
-                holds.push(window.hold_write(key.clone(), Usd::ZERO, window.limit, Timestamp::EPOCH));
-            }
-        }
-        holds
-    }
-
-    pub(super) fn apply(
-        &mut self,
-        outcome: &BatchOutcome,
-        tentative: &[Uuid],
-        settled: &[(Uuid, i64)],
-        now: Timestamp,
-    ) -> Vec<Uuid> {
-        for (key, balance) in &outcome.balances {
-            self.take_balance(key, *balance);
-        }
-        for (id, tokens) in settled {
-            if let Some(reservation) = self.remove(*id) {
-                self.for_counted_lines(&reservation, |rates, counted| {
-                    rates.turn(now);
-                    rates.settle(counted, *tokens);
-                });
-            }
-        }
-        for freed in &outcome.freed {
-            let account = self.accounts.get_mut(&freed.key.0);
-            if let Some(window) = account.and_then(|account| account.window_mut(freed.key.1)) {
-                window.release_other(freed.holder, freed.amount);
-            }
-        }
-        for (key, lease, others) in &outcome.holds {
-            let account = self.accounts.get_mut(&key.0);
-            if let Some(window) = account.and_then(|account| account.window_mut(key.1)) {
-                window.take_lease(lease, others.clone());
-            }
-            if lease.held > Usd::ZERO {
-                self.holding.insert(key.clone());
-            } else {
-                self.holding.remove(key);
-            }
-        }
-        let mut refused = Vec::new();
-        for id in tentative {
-            if !self.confirm(*id) {
-                refused.push(*id);
-            }
-        }
-        refused
-    }
-
-    /// Grants a tentative reservation if room for it is held everywhere, else
-    /// removes it. Says whether it may be relied on.
-    fn confirm(&mut self, id: Uuid) -> bool {
-        let Some(reservation) = self.reservations.get(&id).cloned() else { return false };
-        if reservation.state != State::Tentative {
-            return true;
-        }
-        let mut fits = true;
-        self.for_money_windows(&reservation, |window, amount| {
-            fits &= window.has_room_for_tentative(amount, reservation.expires_at);
-        });
-        if fits {
-            self.for_money_windows(&reservation, |window, amount| {
-                window.tentative = window.tentative.saturating_less(amount);
-            });
-            if let Some(reservation) = self.reservations.get_mut(&id) {
-                reservation.state = State::Live;
-            }
-        } else {
-            self.remove(id);
-            self.for_counted_lines(&reservation, super::super::rates::RateCounts::release);
-        }
-        fits
-    }
-
     pub(super) fn take_balance(&mut self, key: &BalanceKey, balance: Balance) {
         let account = self.accounts.get_mut(&key.0);
         if let Some(window) = account.and_then(|account| account.window_mut(key.1)) {
@@ -641,6 +499,18 @@ impl Books {
                 self.idle_cursor += 1;
             }
         }
+    }
+
+    pub(super) fn cancel_tentative(&mut self, id: Uuid) {
+        if self.reservations.get(&id).is_some_and(|reservation| reservation.state == State::Tentative)
+            && let Some(reservation) = self.remove(id)
+        {
+            self.for_counted_lines(&reservation, RateCounts::release);
+        }
+    }
+
+    pub(super) fn open_reservations(&self) -> Vec<(Uuid, Timestamp)> {
+        self.reservations.iter().map(|(id, reservation)| (*id, reservation.expires_at)).collect()
     }
 
     pub(super) fn live_reservations(&self) -> usize {

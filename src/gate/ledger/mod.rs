@@ -122,7 +122,7 @@ impl Ledger {
 
     /// What a batch must hold: enough for the tentative reservations in it, and
     /// no more than needed for the accounts that it settles.
-    pub fn plan_holds(&self, tentative: &[Uuid], settling: &[Uuid], now: Timestamp) -> Vec<HoldWrite> {
+    pub fn plan_holds(&self, tentative: &[Uuid], settling: &[(Uuid, &str)], now: Timestamp) -> Vec<HoldWrite> {
         self.books.lock().plan_holds(tentative, settling, &self.rules, now)
     }
 
@@ -171,6 +171,16 @@ impl Ledger {
     /// Forgets accounts that nobody has asked about for a while.
     pub fn forget_idle(&self, now: Timestamp) {
         self.books.lock().forget_idle(now);
+    }
+
+    /// Removes a reservation that was never granted.
+    pub fn cancel_tentative(&self, reservation: Uuid) {
+        self.books.lock().cancel_tentative(reservation);
+    }
+
+    /// The reservations that are live, and when they expire.
+    pub fn open_reservations(&self) -> Vec<(Uuid, Timestamp)> {
+        self.books.lock().open_reservations()
     }
 
     /// How many reservations are live: for tests, and for whoever shuts down.

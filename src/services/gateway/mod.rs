@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{App, read};
+use super::{App, read, write};
 use crate::pb;
 
 /// The service.
 pub(super) struct Gateway(pub(super) Arc<App>);
 
-// What these operations must finish, the gate's own task finishes: a client
-// that goes away only stops the waiting.
+// A reservation that is made or freed for a client that went away is made or
+// freed all the same; what is booked must be booked to its end.
 #[tonic::async_trait]
 impl pb::gateway_service_server::GatewayService for Gateway {
     async fn authorize(
@@ -26,7 +26,7 @@ impl pb::gateway_service_server::GatewayService for Gateway {
     }
 
     async fn settle(&self, request: Request<pb::SettleRequest>) -> Result<Response<pb::SettleResponse>, Status> {
-        read(&self.0, request, settle::settle).await
+        write(&self.0, request, settle::settle).await
     }
 
     async fn release(&self, request: Request<pb::ReleaseRequest>) -> Result<Response<pb::ReleaseResponse>, Status> {

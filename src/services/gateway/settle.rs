@@ -13,6 +13,9 @@ pub(super) async fn settle(ctx: Ctx, request: pb::SettleRequest) -> Result<pb::S
     if request.reservation_id.is_empty() {
         faults.add("reservation_id", "is required");
     }
+    if request.usage.is_none() {
+        faults.add("usage", "is required; send an empty one for a call that used nothing");
+    }
     // Key and model come from the reservation, and its id is the default.
     let sent = request.usage.unwrap_or_default();
     let event = pb::UsageEvent {
@@ -26,7 +29,8 @@ pub(super) async fn settle(ctx: Ctx, request: pb::SettleRequest) -> Result<pb::S
         usage::take_request_id(&event, "usage.", &mut faults);
     }
     faults.finish()?;
-    let request_id = taken.request_id.clone();
+    let own_id = &taken.request_id;
+    let request_id = if own_id.is_empty() { request.reservation_id.clone() } else { own_id.clone() };
     let settled = ctx.app.gate.settle(&request.reservation_id, taken, &ctx.reporter(), ctx.now).await;
     let settled = settled.map_err(|error| record_error::explain(error, "usage.", &request_id))?;
     Ok(pb::SettleResponse {

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{KeyStanding, managed_team, standing_to_key};
-use crate::services::wire::correction::{Owner, set_spend};
+use crate::services::wire::correction::{Owner, keep_window, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::mask::Mask;
 use crate::services::wire::metadata::MetadataPatch;
@@ -348,6 +348,7 @@ async fn save(ctx: &Ctx, tx: &mut Tx, before: &Key, after: &mut Key, spend: Patc
         StoreError::Stale => Error::from(Refusal::stale("key", before.key_hash)),
         error => taken::explain(error, |constraint| alias.clone().filter(|_| constraint == Constraint::KeyAlias)),
     })?;
+    keep_window(ctx, tx, &Owner::Key(before.key_id), &before.budget, &after.budget).await?;
     if let Patch::Set(spend) = spend {
         set_spend(ctx, tx, &Owner::Key(before.key_id), &after.budget, spend).await?;
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{App, read};
+use super::{App, read, write};
 use crate::pb;
 
 /// The service.
@@ -26,7 +26,7 @@ impl pb::spend_service_server::SpendService for Spend {
         &self,
         request: Request<pb::RecordUsageRequest>,
     ) -> Result<Response<pb::RecordUsageResponse>, Status> {
-        read(&self.0, request, record::record_usage).await
+        write(&self.0, request, record::record_usage).await
     }
 
     async fn list_usage(

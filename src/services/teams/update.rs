@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{TeamStanding, managed_team};
-use crate::services::wire::correction::{Owner, set_spend};
+use crate::services::wire::correction::{Owner, keep_window, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::mask::Mask;
 use crate::services::wire::metadata::MetadataPatch;
@@ -72,6 +72,7 @@ pub(super) async fn update_team(ctx: Ctx, request: pb::UpdateTeamRequest) -> Res
         StoreError::Stale => Error::from(Refusal::stale("team", &id)),
         error => error.into(),
     })?;
+    keep_window(&ctx, &mut tx, &Owner::Team(&id), &before.budget, &after.budget).await?;
     if let Patch::Set(spend) = spend {
         set_spend(&ctx, &mut tx, &Owner::Team(&id), &after.budget, spend).await?;
     }

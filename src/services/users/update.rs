@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::answer::Slot;
-use crate::services::wire::correction::{Owner, set_spend};
+use crate::services::wire::correction::{Owner, keep_window, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::mask::Mask;
 use crate::services::wire::metadata::MetadataPatch;
@@ -187,6 +187,7 @@ async fn change(ctx: &Ctx, before: User, command: Command) -> Result<(), Error> 
             email.as_ref().filter(|_| constraint == Constraint::UserEmail).map(ToString::to_string)
         }),
     })?;
+    keep_window(ctx, &mut tx, &Owner::User(&before.user_id), &before.budget, &after.budget).await?;
     if let Patch::Set(wanted) = spend {
         set_spend(ctx, &mut tx, &Owner::User(&before.user_id), &after.budget, wanted).await?;
     }

@@ -47,6 +47,27 @@ pub(crate) async fn set_spend(
     correct(ctx, tx, owner, owner.accounts(), window, wanted).await
 }
 
+/// Keeps the spend of a window that is open for ever from now on, because its
+/// length was cleared.
+///
+/// # Errors
+/// [`Error`] if the database fails.
+pub(crate) async fn keep_window(
+    ctx: &Ctx,
+    tx: &mut Tx,
+    owner: &Owner<'_>,
+    before: &Budget,
+    after: &Budget,
+) -> Result<(), Error> {
+    if before.duration.is_some() && after.duration.is_none() {
+        let window = after.window(&ctx.app.rules.calendar, ctx.now);
+        for account in owner.accounts() {
+            tx.lock_balance(&account, window).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Closes what former objects of the same ids spent: new ones begin at zero.
 ///
 /// # Errors

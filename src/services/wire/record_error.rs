@@ -23,7 +23,10 @@ pub(crate) fn explain(error: RecordError, prefix: &str, request_id: &str) -> Err
         }
         RecordError::NotCosted(error) => not_costed(error, prefix),
         RecordError::Conflict => {
-            let message = format!("another usage event has the request_id {request_id:?}; use an id of your own");
+            let message = format!(
+                "usage with other content was booked under the request_id {request_id:?}; if this is the same call, it \
+                 is booked, if it is another, use an id of its own"
+            );
             Refusal::exists(Reason::RequestIdConflict, message).with("request_id", request_id).into()
         }
         RecordError::Store(error) => error.into(),

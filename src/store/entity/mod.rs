@@ -8,12 +8,12 @@
 
 pub mod audit_entries;
 pub mod balances;
-pub mod closed_reservations;
 pub mod deleted_keys;
 pub mod deleted_teams;
 pub mod idempotency_records;
 pub mod keys;
 pub mod leases;
+pub mod open_reservations;
 pub mod prices;
 pub mod server_secrets;
 pub mod team_members;

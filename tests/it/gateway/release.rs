@@ -33,7 +33,7 @@ on_both! {
         for (client, id) in [(&stranger, &reservation_id), (&sidecar, &reservation_id), (&owner, &forged), (&owner, &"nonsense".to_owned())] {
             let release = pb::ReleaseRequest { reservation_id: id.clone() };
             client.gateway().release(release).await.refused(Code::NotFound, ErrorReason::ReservationNotFound);
-            let settle = pb::SettleRequest { reservation_id: id.clone(), usage: None };
+            let settle = pb::SettleRequest { reservation_id: id.clone(), usage: Some(pb::UsageEvent::default()) };
             client.gateway().settle(settle).await.refused(Code::NotFound, ErrorReason::ReservationNotFound);
         }
         assert_eq!(owner.gateway().release(pb::ReleaseRequest::default()).await.bad()[0].0, "reservation_id");

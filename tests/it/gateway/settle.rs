@@ -136,4 +136,30 @@ on_both! {
         assert_eq!((status.budgets[0].spend.as_str(), status.budgets[0].reserved.as_str()), ("0.1", "0.5"));
         assert_eq!(settle(&client, &second, 40_000).await.budgets[0].remaining.as_deref(), Some("0.8"));
     }
+    async fn a_settlement_without_usage_is_refused(world: World) {
+        let (secret, _) = world.key(pb::Key { max_budget: Some("1".into()), ..Default::default() }).await;
+        let client = world.with_key(&secret);
+        let id = reserve(&client, "a", "0.5").await;
+        let bare = pb::SettleRequest { reservation_id: id.clone(), usage: None };
+        assert_eq!(client.gateway().settle(bare).await.bad()[0].0, "usage");
+        let empty = pb::SettleRequest { reservation_id: id.clone(), usage: Some(pb::UsageEvent::default()) };
+        assert_eq!(client.gateway().settle(empty.clone()).await.answer().cost, "0");
+        let other = pb::SettleRequest { usage: Some(pb::UsageEvent { prompt_tokens: 9, ..Default::default() }), ..empty };
+        let status = client.gateway().settle(other).await.refused(Code::AlreadyExists, ErrorReason::RequestIdConflict);
+        assert!(status.message().contains(&id), "{}", status.message());
+    }
+
+    async fn spend_stays_when_a_window_becomes_endless(backend: Backend) {
+        let world = World::builder(backend).at("2025-01-01T12:00:00Z").start().await;
+        let (secret, key) = world.key(pb::Key { max_budget: Some("1".into()), budget_duration: Some("1d".into()), ..Default::default() }).await;
+        let client = world.with_key(&secret);
+        settle(&client, &reserve(&client, "a", "0.5").await, 200_000).await;
+        let cleared = pb::Key { key_hash: key.key_hash.clone(), ..Default::default() };
+        let mask = prost_types::FieldMask { paths: vec!["budget_duration".into()] };
+        let request = pb::UpdateKeyRequest { key: Some(cleared), update_mask: Some(mask), ..Default::default() };
+        world.admin.keys().update_key(request).await.answer();
+        world.hands().advance(3 * 86_400);
+        let shown = world.admin.keys().get_key(pb::GetKeyRequest { key: key.key_hash }).await.answer().key.unwrap();
+        assert_eq!(shown.spend.as_deref(), Some("0.5"));
+    }
 }

@@ -1,9 +1,9 @@
-//! Reservations of other runs that were settled or released.
+//! Reservations that were open when their run stopped.
 
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "closed_reservations")]
+#[sea_orm(table_name = "open_reservations")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub reservation: String,

@@ -1,5 +1,7 @@
-//! Reservations of other runs, closed by this one: after a crash whoever comes
-//! next settles what the crashed run had reserved.
+//! Reservations of other runs. A run that stops leaves a list of those that are
+//! open; whoever closes one takes it off the list, and its room off the lease.
+//! After a crash there is no list: then nobody knows which were closed, and the
+//! whole lease counts until it expires.
 
 use std::collections::HashSet;
 
@@ -10,7 +12,7 @@ use uuid::Uuid;
 use super::balances::BalanceKey;
 use super::connect::Store;
 use super::dialect::{Bulk, Column};
-use super::entity::{closed_reservations, leases};
+use super::entity::{leases, open_reservations};
 use super::error::StoreError;
 use super::ledger::is_on;
 use crate::domain::clock::Timestamp;
@@ -27,8 +29,6 @@ pub struct ClosedReservation {
     pub amount: Usd,
     /// The windows.
     pub windows: Vec<BalanceKey>,
-    /// From when on it would not have counted any more.
-    pub expires_at: Timestamp,
 }
 
 /// What was taken off another run's lease.
@@ -43,17 +43,31 @@ pub struct Freed {
 }
 
 impl Store {
-    /// Forgets reservations that expired before an instant.
+    /// Forgets open reservations that expired before an instant.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub async fn forget_closed_reservations(&self, instant: Timestamp) -> Result<(), StoreError> {
-        closed_reservations::Entity::delete_many()
-            .filter(closed_reservations::Column::ExpiresAt.lt(instant.micros()))
+    pub async fn forget_open_reservations(&self, instant: Timestamp) -> Result<(), StoreError> {
+        open_reservations::Entity::delete_many()
+            .filter(open_reservations::Column::ExpiresAt.lt(instant.micros()))
             .exec(self.writer())
             .await?;
         Ok(())
     }
+}
+
+/// Lists the reservations that are open when a run stops.
+pub(super) async fn list(transaction: &DatabaseTransaction, open: &[(Uuid, Timestamp)]) -> Result<(), StoreError> {
+    let insert = Bulk {
+        table: "open_reservations",
+        columns: vec![
+            ("reservation", Column::Text(open.iter().map(|(id, _)| id.to_string()).collect())),
+            ("expires_at", Column::Number(open.iter().map(|(_, at)| at.micros()).collect())),
+        ],
+        suffix: "ON CONFLICT (reservation) DO NOTHING",
+    };
+    insert.run(transaction).await?;
+    Ok(())
 }
 
 /// Closes reservations of other runs, each once, and takes them off the leases
@@ -64,15 +78,9 @@ pub(super) async fn close(
 ) -> Result<(HashSet<Uuid>, Vec<Freed>), StoreError> {
     let (mut closed_now, mut freed) = (HashSet::new(), Vec::new());
     for closed in reservations {
-        let insert = Bulk {
-            table: "closed_reservations",
-            columns: vec![
-                ("reservation", Column::Text(vec![closed.reservation.to_string()])),
-                ("expires_at", Column::Number(vec![closed.expires_at.micros()])),
-            ],
-            suffix: "ON CONFLICT (reservation) DO NOTHING RETURNING reservation",
-        };
-        if insert.run(transaction).await?.is_empty() {
+        let taken_off =
+            open_reservations::Entity::delete_by_id(closed.reservation.to_string()).exec(transaction).await?;
+        if taken_off.rows_affected == 0 {
             continue;
         }
         closed_now.insert(closed.reservation);
