@@ -1,7 +1,6 @@
-//! Bursar: the control plane of LLM gateways.
-//!
-//! The modules, in reading order: rules, tables, hot path, wire, assembly.
-//! Arrows point down only; `tests/it/architecture.rs` proves it.
+//! Bursar: the control plane of LLM gateways. The modules are in reading order:
+//! rules, tables, hot path, wire, assembly.
+#![doc = include_str!("../ARCHITECTURE.md")]
 
 pub mod domain;
 
