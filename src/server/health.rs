@@ -6,18 +6,21 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 
+use crate::pb;
+
 /// How long watchers have to hear that the server stops.
 const NOTICE: Duration = Duration::from_millis(100);
 
-/// The services that are reported, besides the whole server.
+/// The services that are reported, besides the whole server; a test compares
+/// them with the contract.
 const SERVICES: [&str; 7] = [
-    "bursar.v1.AuditService",
-    "bursar.v1.BudgetService",
-    "bursar.v1.GatewayService",
-    "bursar.v1.KeyService",
-    "bursar.v1.SpendService",
-    "bursar.v1.TeamService",
-    "bursar.v1.UserService",
+    pb::audit_service_server::SERVICE_NAME,
+    pb::budget_service_server::SERVICE_NAME,
+    pb::gateway_service_server::SERVICE_NAME,
+    pb::key_service_server::SERVICE_NAME,
+    pb::spend_service_server::SERVICE_NAME,
+    pb::team_service_server::SERVICE_NAME,
+    pb::user_service_server::SERVICE_NAME,
 ];
 
 /// Reports the health of every service.
