@@ -126,7 +126,10 @@ fn tell(error: &figment::Error) -> String {
         Some(source) => format!(", in {source}"),
         None => format!(", from {}", metadata.name),
     });
-    format!("wrong setting{setting}: {}{}", error.kind, source.unwrap_or_default())
+    // What the setting means says what it may be.
+    let about = documented().into_iter().find(|setting| error.path.first().is_some_and(|name| name == setting.name));
+    let about = about.map(|setting| format!(" ({})", setting.about)).unwrap_or_default();
+    format!("wrong setting{setting}: {}{}{about}", error.kind, source.unwrap_or_default())
 }
 
 fn file_provider(file: Option<PathBuf>) -> Result<Data<Toml>, ConfigError> {

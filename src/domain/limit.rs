@@ -79,7 +79,7 @@ impl Budget {
     pub fn check_new(&self, prefix: &str, violations: &mut Vec<Violation>) {
         if !self.soft_is_below_max() {
             let field = format!("{prefix}soft_budget");
-            violations.push(Violation::named(field, Reason::SoftBudgetNotBelowMax, self.soft_message()));
+            violations.push(Violation::named(field, Reason::SoftBudgetNotBelowMax, self.soft_rule()));
         }
     }
 
@@ -92,13 +92,14 @@ impl Budget {
         if self.soft_is_below_max() {
             return Ok(());
         }
-        let refusal = Refusal::precondition(Reason::SoftBudgetNotBelowMax, self.soft_message());
+        let message = format!("soft_budget {}", self.soft_rule());
+        let refusal = Refusal::precondition(Reason::SoftBudgetNotBelowMax, message);
         Err(refusal.with("soft_budget", self.soft.unwrap_or_default()).with("max_budget", self.max.unwrap_or_default()))
     }
 
-    fn soft_message(&self) -> String {
+    fn soft_rule(&self) -> String {
         let (soft, max) = (self.soft.unwrap_or_default(), self.max.unwrap_or_default());
-        format!("soft_budget {soft} must be below max_budget {max}")
+        format!("must be below max_budget: {soft} is not below {max}")
     }
 }
 
