@@ -1,25 +1,24 @@
 //! The ledger's one transaction: a batch of events, the accounts and rollups
 //! that they move, and what is held for calls in flight.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryResult, QuerySelect,
-    Statement,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryResult, QuerySelect, Statement,
 };
 use uuid::Uuid;
 
 use super::balances::{Balance, BalanceKey, OPEN_END};
 use super::connect::Store;
 use super::dialect::{Bulk, Column};
-use super::entity::{leases, usage_events};
+use super::entity::usage_events;
 use super::error::StoreError;
 use super::event_rows::{CountedRows, EventRows};
 use super::json::word;
+use super::leases::{self, HoldWrite, Lease};
 use super::open_reservations::{self, ClosedReservation, Freed};
 use super::tx::Tx;
 use super::usage::to_columns;
-use super::view::View;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::money::Usd;
@@ -48,40 +47,6 @@ impl LedgerBatch<'_> {
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.holds.is_empty() && self.closed.is_empty() && self.left_open.is_empty()
     }
-}
-
-/// What a run wants to hold of an account's window.
-#[derive(Clone, Debug)]
-pub struct HoldWrite {
-    /// The account and window.
-    pub key: BalanceKey,
-    /// The window.
-    pub window: Window,
-    /// What is reserved in it.
-    pub reserved: Usd,
-    /// What is reserved of that for calls that are settled by an event of the
-    /// batch, by the event's id.
-    pub settling: Vec<(String, Usd)>,
-    /// What should be held in advance, besides.
-    pub advance: Usd,
-    /// What is held already. It is kept, without what is settled: calls are
-    /// granted on it while the batch is written.
-    pub held: Usd,
-    /// The limit that spent and held together must keep.
-    pub limit: Option<Usd>,
-    /// Until when it holds it.
-    pub expires_at: Timestamp,
-}
-
-/// What a run holds of an account's window.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// The run.
-    pub holder: i64,
-    /// What it holds.
-    pub held: Usd,
-    /// Until when.
-    pub expires_at: Timestamp,
 }
 
 /// What became of one event.
@@ -154,25 +119,14 @@ impl Store {
         let to_close = batch.closed.iter().filter(|(event, _)| event.as_ref().is_none_or(is_new));
         let to_close: Vec<&ClosedReservation> = to_close.map(|(_, closed)| closed).collect();
         let (closed, freed) = open_reservations::close(&transaction, &to_close).await?;
-        let holds = write_holds(&transaction, &batch.holds, &appended, &balances, holder, now).await?;
+        let holds: Vec<(&HoldWrite, Usd)> = batch.holds.iter().map(|hold| (hold, settled(hold, &appended))).collect();
+        let holds = leases::write_holds(&transaction, &holds, &balances, holder, now).await?;
         open_reservations::list(&transaction, &batch.left_open).await?;
         let all_are_new = new.len() == batch.events.len();
         let counted = if all_are_new { rows.counted } else { CountedRows::new(&new) };
         counted.write(&transaction).await?;
         transaction.commit().await?;
         Ok(BatchOutcome { appended, balances: balances.into_iter().collect(), holds, closed, freed })
-    }
-
-    /// Removes leases that expired before an instant.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database fails.
-    pub async fn remove_leases_before(&self, instant: Timestamp) -> Result<(), StoreError> {
-        leases::Entity::delete_many()
-            .filter(leases::Column::ExpiresAt.lt(instant.micros()))
-            .exec(self.writer())
-            .await?;
-        Ok(())
     }
 }
 
@@ -206,38 +160,6 @@ impl Tx {
         self.moved(balances);
         Ok(())
     }
-}
-
-impl View<'_> {
-    /// The leases on these accounts' windows that have not expired.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database fails.
-    pub async fn leases(&self, keys: &[BalanceKey], now: Timestamp) -> Result<Vec<(BalanceKey, Lease)>, StoreError> {
-        let mut found = Vec::new();
-        for chunk in keys.chunks(300) {
-            let wanted = chunk.iter().fold(Condition::any(), |any, (account, start)| any.add(is_on(account, *start)));
-            let query = leases::Entity::find().filter(wanted).filter(leases::Column::ExpiresAt.gt(now.micros()));
-            for row in query.all(&self.executor()).await? {
-                let scope: Scope = word(&row.scope)?;
-                let key = (AccountId::stored(scope, row.name), Timestamp::from_micros(row.window_start_at));
-                let lease = Lease {
-                    holder: row.holder,
-                    held: Usd::from_nanos(row.held_nanos),
-                    expires_at: Timestamp::from_micros(row.expires_at),
-                };
-                found.push((key, lease));
-            }
-        }
-        Ok(found)
-    }
-}
-
-pub(super) fn is_on(account: &AccountId, start: Timestamp) -> Condition {
-    Condition::all()
-        .add(leases::Column::Scope.eq(account.scope().as_str()))
-        .add(leases::Column::Name.eq(account.name()))
-        .add(leases::Column::WindowStartAt.eq(start.micros()))
 }
 
 /// Appends the events that are new, and finds out about the others.
@@ -367,112 +289,10 @@ fn to_balance(row: &QueryResult) -> Result<(BalanceKey, Balance), StoreError> {
     Ok(((account, start), Balance { spent, revision: row.try_get("", "revision")? }))
 }
 
-/// Holds what fits beside what is spent and what others hold. The balances are
-/// locked, so that no two runs can hold the same room.
-async fn write_holds(
-    transaction: &DatabaseTransaction,
-    holds: &[HoldWrite],
-    appended: &Appended,
-    balances: &BTreeMap<BalanceKey, Balance>,
-    holder: i64,
-    now: Timestamp,
-) -> Result<Vec<(BalanceKey, Lease, Vec<Lease>)>, StoreError> {
-    if holds.is_empty() {
-        return Ok(Vec::new());
-    }
-    let keys: BTreeSet<BalanceKey> = holds.iter().map(|hold| hold.key.clone()).collect();
-    let keys: Vec<BalanceKey> = keys.into_iter().collect();
-    let mut others: HashMap<BalanceKey, Vec<Lease>> = HashMap::new();
-    for (key, lease) in View::of_transaction(transaction).leases(&keys, now).await? {
-        if lease.holder != holder {
-            others.entry(key).or_default().push(lease);
-        }
-    }
-    let written: Vec<(BalanceKey, Lease, Vec<Lease>)> = holds
-        .iter()
-        .map(|hold| {
-            let others = others.remove(&hold.key).unwrap_or_default();
-            let spent = balances.get(&hold.key).map_or(Usd::ZERO, |balance| balance.spent);
-            let held = others.iter().fold(spent, |sum, lease| sum.saturating_add(lease.held));
-            let room = hold.limit.map_or(Usd::MAX, |limit| limit.saturating_less(held));
-            let lease = Lease { holder, held: fit(hold, appended, room), expires_at: hold.expires_at };
-            (hold.key.clone(), lease, others)
-        })
-        .collect();
-    let upsert = Bulk {
-        table: "leases",
-        columns: vec![
-            (
-                "scope",
-                Column::Text(written.iter().map(|((account, _), ..)| account.scope().as_str().to_owned()).collect()),
-            ),
-            ("name", Column::Text(written.iter().map(|((account, _), ..)| account.name().to_owned()).collect())),
-            ("window_start_at", Column::Number(written.iter().map(|((_, start), ..)| start.micros()).collect())),
-            ("holder", Column::Number(vec![holder; written.len()])),
-            ("held_nanos", Column::Number(written.iter().map(|(_, lease, _)| lease.held.nanos()).collect())),
-            ("expires_at", Column::Number(written.iter().map(|(_, lease, _)| lease.expires_at.micros()).collect())),
-        ],
-        suffix: "ON CONFLICT (scope, name, window_start_at, holder) DO UPDATE SET \
-                 held_nanos = excluded.held_nanos, expires_at = excluded.expires_at",
-    };
-    upsert.run(transaction).await?;
-    Ok(written)
-}
-
-/// What is held: what is reserved and in advance if there is room, else what is
-/// reserved, else what there is room for; never less than is kept.
-fn fit(hold: &HoldWrite, appended: &Appended, room: Usd) -> Usd {
-    // A reservation stays if its event was not booked.
+/// What leaves a lease because it was booked. A reservation whose event was not
+/// booked stays.
+fn settled(hold: &HoldWrite, appended: &Appended) -> Usd {
     let booked = |id: &String| !matches!(appended.get(id), None | Some(Outcome::Conflict));
     let settled = hold.settling.iter().filter(|(id, _)| booked(id));
-    let settled = settled.fold(Usd::ZERO, |sum, (_, amount)| sum.saturating_add(*amount));
-    let needed = hold.reserved.saturating_less(settled);
-    let wanted = needed.saturating_add(hold.advance);
-    let fitting = if wanted <= room { wanted } else { needed.min(room) };
-    fitting.max(hold.held.saturating_less(settled))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Reserved, advance, held, what is settled by a new event, what by one
-    /// that conflicts, room; and what is held then.
-    #[test]
-    fn what_is_held_covers_what_was_granted_meanwhile() {
-        for (numbers, held) in [
-            // What is needed and in advance, if there is room; else what is needed; else what there is.
-            ([10, 5, 0, 0, 0, 100], 15),
-            ([10, 5, 0, 0, 0, 12], 10),
-            ([10, 5, 0, 0, 0, 7], 7),
-            // Calls are granted on surplus while the batch is written.
-            ([5, 0, 15, 0, 0, 100], 15),
-            ([5, 0, 15, 0, 0, 3], 15),
-            // What is settled moves to the balance.
-            ([10, 0, 15, 5, 0, 100], 10),
-            ([10, 0, 10, 10, 0, 100], 0),
-            // What is not booked stays reserved.
-            ([10, 0, 10, 0, 10, 100], 10),
-            ([10, 0, 10, 4, 6, 100], 6),
-        ] {
-            let [reserved, advance, before, booked, conflicting, room] = numbers.map(Usd::from_nanos);
-            let settling = vec![("booked".to_owned(), booked), ("conflict".to_owned(), conflicting)];
-            let appended = Appended::from([
-                ("booked".to_owned(), Outcome::Recorded { cost: Usd::ZERO }),
-                ("conflict".to_owned(), Outcome::Conflict),
-            ]);
-            let account = AccountId::stored(Scope::Key, "k");
-            let hold = HoldWrite {
-                key: (account, Timestamp::EPOCH),
-                window: Window::LIFETIME,
-                reserved,
-                settling,
-                advance,
-                held: before,
-                limit: None,
-                expires_at: Timestamp::EPOCH,
-            };
-            assert_eq!(fit(&hold, &appended, room).nanos(), held, "{numbers:?}");
-        }
-    }
+    settled.fold(Usd::ZERO, |sum, (_, amount)| sum.saturating_add(*amount))
 }

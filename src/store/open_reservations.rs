@@ -14,7 +14,7 @@ use super::connect::Store;
 use super::dialect::{Bulk, Column};
 use super::entity::{leases, open_reservations};
 use super::error::StoreError;
-use super::ledger::is_on;
+use super::leases::is_on;
 use crate::domain::clock::Timestamp;
 use crate::domain::money::Usd;
 
