@@ -12,6 +12,8 @@
 mod account;
 mod books;
 mod reservation;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
