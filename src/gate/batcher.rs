@@ -243,8 +243,33 @@ impl Batch {
             self.firsts.entry(event.usage.request_id.clone()).or_insert(index);
         }
         // If a value can't be stored, writing will tell.
-        self.rows = EventRows::new(&assemble(&self.bookings, &self.firsts).events).ok();
+        let events: Vec<&Event> = self.first_bookings().map(|booking| &booking.event).collect();
+        self.rows = EventRows::new(&events).ok();
         self
+    }
+
+    /// The bookings that stand for themselves.
+    fn first_bookings(&self) -> impl Iterator<Item = &Booking> {
+        let bookings = self.bookings.iter().enumerate();
+        let firsts = bookings.filter(|(index, (booking, _))| {
+            let id = &booking.event.usage.request_id;
+            self.firsts.get(id) == Some(index)
+        });
+        firsts.map(|(_, (booking, _))| booking.as_ref())
+    }
+
+    /// What is written for its bookings.
+    fn assemble(&self) -> LedgerBatch<'_> {
+        let mut batch = LedgerBatch::default();
+        for booking in self.first_bookings() {
+            for (account, window) in &booking.windows {
+                batch.windows.insert((account.clone(), window.start), *window);
+            }
+            let id = || Some(booking.event.usage.request_id.clone());
+            batch.closed.extend(booking.closes.iter().map(|closed| (id(), closed.clone())));
+            batch.events.push(&booking.event);
+        }
+        batch
     }
 }
 
@@ -283,14 +308,11 @@ impl Writer {
         let now = self.clock.now();
         let rows = batch.rows.take();
         let tentative: Vec<Uuid> = batch.holds.iter().map(|(id, _)| *id).collect();
-        let first_ones = batch.bookings.iter().enumerate().filter(|(index, (booking, _))| {
-            let id = &booking.event.usage.request_id;
-            batch.firsts.get(id) == Some(index)
-        });
-        let settling: Vec<(Uuid, &str)> = first_ones
-            .filter_map(|(_, (booking, _))| Some((booking.settles?, booking.event.usage.request_id.as_str())))
+        let settling: Vec<(Uuid, &str)> = batch
+            .first_bookings()
+            .filter_map(|booking| Some((booking.settles?, booking.event.usage.request_id.as_str())))
             .collect();
-        let mut ledger_batch = assemble(&batch.bookings, &batch.firsts);
+        let mut ledger_batch = batch.assemble();
         ledger_batch.holds = self.ledger.plan_holds(&tentative, &settling, now);
         if batch.upkeep {
             add_upkeep(&mut ledger_batch.holds, self.ledger.plan_upkeep(now));
@@ -399,22 +421,6 @@ impl Writer {
             Box::pin(self.write(alone.prepare(&self.calendar, self.clock.now()))).await;
         }
     }
-}
-
-fn assemble<'a>(bookings: &'a [Waiting], firsts: &HashMap<String, usize>) -> LedgerBatch<'a> {
-    let mut batch = LedgerBatch::default();
-    for (index, (booking, _)) in bookings.iter().enumerate() {
-        if firsts.get(&booking.event.usage.request_id) != Some(&index) {
-            continue;
-        }
-        for (account, window) in &booking.windows {
-            batch.windows.insert((account.clone(), window.start), *window);
-        }
-        let id = || Some(booking.event.usage.request_id.clone());
-        batch.closed.extend(booking.closes.iter().map(|closed| (id(), closed.clone())));
-        batch.events.push(&booking.event);
-    }
-    batch
 }
 
 /// What became of each booking. The first of an id was written; those that
