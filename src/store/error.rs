@@ -36,6 +36,14 @@ const CONSTRAINTS: [(&str, &str, Constraint); 10] = [
     ("prices_model_valid_from_at_key", "prices.model, prices.valid_from_at", Constraint::PriceFrom),
 ];
 
+/// A change of one row touched it, unless somebody else was faster.
+///
+/// # Errors
+/// [`StoreError::Stale`].
+pub(super) const fn one_row(affected: u64) -> Result<(), StoreError> {
+    if affected == 1 { Ok(()) } else { Err(StoreError::Stale) }
+}
+
 /// A failure of the store. The text of a cause is for the log only.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

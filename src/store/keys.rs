@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::balances::{Spend, WithSpend, select_with_spend, spend_in_window};
 use super::entity::{keys, team_members, teams};
-use super::error::StoreError;
+use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text, word};
 use super::limits::budget;
@@ -204,9 +204,7 @@ impl Tx {
             .filter(keys::Column::Version.eq(before.version))
             .exec(&self.inner)
             .await?;
-        if updated.rows_affected != 1 {
-            return Err(StoreError::Stale);
-        }
+        one_row(updated.rows_affected)?;
         self.record(change.named(Action::of_update(before.blocked, after.blocked)));
         self.evict(Eviction::Key(before.key_hash));
         Ok(())
@@ -218,9 +216,7 @@ impl Tx {
     /// [`StoreError::Stale`] if it is not live any more.
     pub async fn delete_key(&mut self, key: &Key) -> Result<(), StoreError> {
         let deleted = keys::Entity::delete_by_id(key.key_id.to_string()).exec(&self.inner).await?;
-        if deleted.rows_affected != 1 {
-            return Err(StoreError::Stale);
-        }
+        one_row(deleted.rows_affected)?;
         self.archive_key(key).await?;
         self.record(Change::deleted(ObjectType::Key, key.key_id, key));
         self.evict(Eviction::Key(key.key_hash));

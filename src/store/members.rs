@@ -4,7 +4,7 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::entity::{team_members, users};
-use super::error::StoreError;
+use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::word;
 use super::tx::Tx;
@@ -172,9 +172,7 @@ impl Tx {
     pub async fn delete_member(&mut self, member: &Member) -> Result<(), StoreError> {
         let key = (member.team_id.to_string(), member.user_id.to_string());
         let deleted = team_members::Entity::delete_by_id(key).exec(&self.inner).await?;
-        if deleted.rows_affected != 1 {
-            return Err(StoreError::Stale);
-        }
+        one_row(deleted.rows_affected)?;
         self.record(Change::deleted(ObjectType::TeamMember, object_id(member), member).named(Action::RemoveMember));
         self.evict_member(member);
         Ok(())

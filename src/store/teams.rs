@@ -8,7 +8,7 @@ use sea_orm::{
 
 use super::balances::{Spend, WithSpend, select_with_spend, spend_in_window};
 use super::entity::{keys, team_members, teams};
-use super::error::StoreError;
+use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text, word};
 use super::limits::budget;
@@ -189,9 +189,7 @@ impl Tx {
             .filter(teams::Column::Version.eq(before.version))
             .exec(&self.inner)
             .await?;
-        if updated.rows_affected != 1 {
-            return Err(StoreError::Stale);
-        }
+        one_row(updated.rows_affected)?;
         self.record(change.named(Action::of_update(before.blocked, after.blocked)));
         self.evict(Eviction::Team(before.team_id.clone()));
         Ok(())
@@ -203,9 +201,7 @@ impl Tx {
     /// [`StoreError::Reference`] if it has some.
     pub async fn delete_team(&mut self, team: &Team) -> Result<(), StoreError> {
         let deleted = teams::Entity::delete_by_id(team.team_id.as_str()).exec(&self.inner).await?;
-        if deleted.rows_affected != 1 {
-            return Err(StoreError::Stale);
-        }
+        one_row(deleted.rows_affected)?;
         self.record(Change::deleted(ObjectType::Team, &team.team_id, team));
         self.evict(Eviction::Team(team.team_id.clone()));
         Ok(())

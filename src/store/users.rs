@@ -7,7 +7,7 @@ use sea_orm::{
 
 use super::balances::{Spend, WithSpend, select_with_spend, spend_in_window};
 use super::entity::{team_members, users};
-use super::error::StoreError;
+use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text, word};
 use super::limits::budget;
@@ -193,9 +193,7 @@ impl Tx {
             .filter(users::Column::Version.eq(before.version))
             .exec(&self.inner)
             .await?;
-        if updated.rows_affected != 1 {
-            return Err(StoreError::Stale);
-        }
+        one_row(updated.rows_affected)?;
         self.record(change.named(Action::of_update(before.blocked, after.blocked)));
         self.evict(Eviction::User(before.user_id.clone()));
         Ok(())
@@ -207,9 +205,7 @@ impl Tx {
     /// [`StoreError::Reference`] if it has some.
     pub async fn delete_user(&mut self, user: &User) -> Result<(), StoreError> {
         let deleted = users::Entity::delete_by_id(user.user_id.as_str()).exec(&self.inner).await?;
-        if deleted.rows_affected != 1 {
-            return Err(StoreError::Stale);
-        }
+        one_row(deleted.rows_affected)?;
         self.record(Change::deleted(ObjectType::User, &user.user_id, user));
         self.evict(Eviction::User(user.user_id.clone()));
         Ok(())
