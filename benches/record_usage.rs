@@ -92,11 +92,7 @@ fn events(keys: &[String], caller: usize, number: u64) -> Vec<pb::UsageEvent> {
 }
 
 /// Records for a while; returns events a second.
-async fn ours(
-    bench: &Bench,
-    keys: &Arc<Vec<String>>,
-    clients: &[SpendServiceClient<tonic::transport::Channel>],
-) -> f64 {
+async fn ours(keys: &Arc<Vec<String>>, clients: &[SpendServiceClient<tonic::transport::Channel>]) -> f64 {
     let (keys, clients) = (Arc::clone(keys), clients.to_vec());
     let round = drive(CALLERS, LENGTH, move |caller, number| {
         let mut client = clients[caller % clients.len()].clone();
@@ -110,7 +106,6 @@ async fn ours(
         }
     })
     .await;
-    let _ = bench;
     round.rate() * EVENTS as f64
 }
 
@@ -239,7 +234,7 @@ async fn measure(name: &str, url: &str) {
         let client = SpendServiceClient::new(connect(&bench.address).await);
         clients.push(client.max_encoding_message_size(8 << 20));
     }
-    ours(&bench, &keys, &clients).await;
+    ours(&keys, &clients).await;
     let mut hand = Hand::connect(url).await;
     hand.make_table().await;
     let mut rows = hand.rows(20_000).await;
@@ -250,7 +245,7 @@ async fn measure(name: &str, url: &str) {
     println!("|---|---|---|---|");
     for number in 0..ROUNDS {
         let by_hand = hand.insert(&mut rows).await;
-        let recorded = ours(&bench, &keys, &clients).await;
+        let recorded = ours(&keys, &clients).await;
         ratios.push(recorded / by_hand);
         println!("| {number} | {by_hand:.0} | {recorded:.0} | {:.2} |", recorded / by_hand);
     }
