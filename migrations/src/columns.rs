@@ -62,6 +62,20 @@ pub(crate) fn bookkeeping() -> Vec<ColumnDef> {
     vec![number("created_at"), number("updated_at"), number("version")]
 }
 
+/// What rows of added up usage hold.
+pub(crate) fn usage_sums() -> Vec<ColumnDef> {
+    vec![
+        number("spent_nanos"),
+        number("prompt_tokens"),
+        number("completion_tokens"),
+        number("cache_read_tokens"),
+        number("cache_write_tokens"),
+        number("api_requests"),
+        number("successful_requests"),
+        number("failed_requests"),
+    ]
+}
+
 /// A table of these columns; the key's columns in order.
 pub(crate) fn table(name: &'static str, key: &[&'static str], columns: Vec<ColumnDef>) -> TableCreateStatement {
     let mut table = Table::create();

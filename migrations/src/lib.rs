@@ -16,6 +16,7 @@ mod m20261121_000003_create_prices;
 mod m20261121_000004_create_audit_log;
 mod m20261121_000005_create_secrets;
 mod m20261121_000006_create_open_reservations;
+mod m20261121_000007_create_organizations;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000004_create_audit_log::Migration),
             Box::new(m20261121_000005_create_secrets::Migration),
             Box::new(m20261121_000006_create_open_reservations::Migration),
+            Box::new(m20261121_000007_create_organizations::Migration),
         ]
     }
 }

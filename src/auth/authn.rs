@@ -96,6 +96,12 @@ fn check_state(identity: &Identity, now: Timestamp) -> Result<(), Error> {
     if identity.team.as_ref().is_some_and(|team| team.blocked) {
         return Err(Refusal::denied(Reason::TeamBlocked, "the team of the credential is blocked").into());
     }
+    // A personal key stays a credential: its owner may have to unblock.
+    let in_team = identity.key.team_id.is_some();
+    if in_team && identity.affiliation.as_ref().is_some_and(|affiliation| affiliation.organization.blocked) {
+        let message = "the organization of the credential is blocked";
+        return Err(Refusal::denied(Reason::OrganizationBlocked, message).into());
+    }
     Ok(())
 }
 

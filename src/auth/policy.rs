@@ -10,14 +10,20 @@ use strum::VariantArray;
 
 use super::caller::{Caller, Credential};
 use crate::domain::decision::routes_allow;
+use crate::domain::identity::Ranks;
 use crate::domain::key::KeyType;
-use crate::domain::role::Role;
+use crate::domain::role::{OrganizationRole, Role, TeamRole};
 
 /// How far a caller reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// Everything.
     All,
+    /// The organizations that its user administers, with their teams, and the
+    /// users whose home they are.
+    AdminOrganization,
+    /// The organizations that its user is in.
+    Organization,
     /// The teams that its user administers.
     AdminTeam,
     /// The teams that its user, or the key itself, is in.
@@ -30,7 +36,7 @@ pub enum Reach {
     Itself,
 }
 
-use Reach::{AdminTeam, All, Itself, Own, Permitted, Team};
+use Reach::{AdminOrganization, AdminTeam, All, Itself, Organization, Own, Permitted, Team};
 
 /// A column of the table: a role, or a kind of key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
@@ -40,6 +46,10 @@ pub enum Column {
     ProxyAdmin,
     /// Users with that role.
     ProxyAdminViewer,
+    /// What administering an organization adds to an internal role.
+    OrganizationAdmin,
+    /// What being in an organization adds to an internal role.
+    OrganizationMember,
     /// What administering a team adds to an internal role.
     TeamAdmin,
     /// What being in a team adds to an internal role.
@@ -74,11 +84,13 @@ pub struct Rule {
     pub rpc: &'static str,
     kind: Kind,
     /// The reach of each column, in the order of [`Column`].
-    reaches: [&'static [Reach]; 9],
+    reaches: [&'static [Reach]; 11],
 }
 
 const NO: &[Reach] = &[];
 const ALL: &[Reach] = &[All];
+const ORG: &[Reach] = &[AdminOrganization];
+const O_MEM: &[Reach] = &[Organization];
 const ADM: &[Reach] = &[AdminTeam];
 const TEAM: &[Reach] = &[Team];
 const PERM: &[Reach] = &[Permitted];
@@ -87,52 +99,61 @@ const SELF: &[Reach] = &[Itself];
 const TM_SELF: &[Reach] = &[Team, Itself];
 const TM_PERM: &[Reach] = &[Team, Permitted];
 
-const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 9]) -> Rule {
+const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> Rule {
     Rule { rpc, kind, reaches }
 }
 
 /// The policy.
 #[rustfmt::skip]
-pub const POLICY: [Rule; 32] = [
-    //                                                   admin viewer t.adm t.mem    user viewer  team key free   gateway
-    row("bursar.v1.UserService/CreateUser",       Write, [ALL, NO,    NO,   NO,      NO,   NO,    NO,      NO,    NO]),
-    row("bursar.v1.UserService/GetUser",          Read,  [ALL, ALL,   ADM,  NO,      OWN,  OWN,   NO,      NO,    NO]),
-    row("bursar.v1.UserService/UpdateUser",       Write, [ALL, OWN,   NO,   NO,      OWN,  OWN,   NO,      NO,    NO]),
-    row("bursar.v1.UserService/DeleteUsers",      Write, [ALL, NO,    NO,   NO,      NO,   NO,    NO,      NO,    NO]),
-    row("bursar.v1.UserService/ListUsers",        Read,  [ALL, ALL,   ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
-    row("bursar.v1.UserService/ListRoles",        Read,  [ALL, ALL,   NO,   NO,      ALL,  ALL,   ALL,     ALL,   ALL]),
+pub const POLICY: [Rule; 40] = [
+    //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
+    row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
+    row("bursar.v1.UserService/UpdateUser",                       Write, [ALL,     OWN,     ORG,     NO,      NO,      NO,      OWN,     OWN,     NO,      NO,      NO]),
+    row("bursar.v1.UserService/DeleteUsers",                      Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.UserService/ListUsers",                        Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.UserService/ListRoles",                        Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      ALL,     ALL,     ALL,     ALL,     ALL]),
 
-    row("bursar.v1.TeamService/CreateTeam",       Write, [ALL, NO,    NO,   NO,      OWN,  NO,    NO,      NO,    NO]),
-    row("bursar.v1.TeamService/GetTeam",          Read,  [ALL, ALL,   ADM,  TEAM,    TEAM, TEAM,   TEAM,    NO,    NO]),
-    row("bursar.v1.TeamService/UpdateTeam",       Write, [ALL, NO,    ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
-    row("bursar.v1.TeamService/DeleteTeams",      Write, [ALL, NO,    ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
-    row("bursar.v1.TeamService/ListTeams",        Read,  [ALL, ALL,   ADM,  TEAM,    OWN,  OWN,   TEAM,    NO,    NO]),
-    row("bursar.v1.TeamService/AddTeamMembers",   Write, [ALL, NO,    ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
-    row("bursar.v1.TeamService/RemoveTeamMember", Write, [ALL, NO,    ADM,  OWN,     NO,   NO,    NO,      NO,    NO]),
-    row("bursar.v1.TeamService/BlockTeam",        Write, [ALL, NO,    ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
-    row("bursar.v1.TeamService/UnblockTeam",      Write, [ALL, NO,    ADM,  NO,      NO,   NO,    NO,      NO,    NO]),
+    row("bursar.v1.TeamService/CreateTeam",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      OWN,     NO,      NO,      NO,      NO]),
+    row("bursar.v1.TeamService/GetTeam",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    TEAM,    TEAM,    TEAM,    NO,      NO]),
+    row("bursar.v1.TeamService/UpdateTeam",                       Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.TeamService/DeleteTeams",                      Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.TeamService/ListTeams",                        Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    OWN,     OWN,     TEAM,    NO,      NO]),
+    row("bursar.v1.TeamService/AddTeamMembers",                   Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.TeamService/RemoveTeamMember",                 Write, [ALL,     NO,      ORG,     NO,      ADM,     OWN,     NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.TeamService/BlockTeam",                        Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.TeamService/UnblockTeam",                      Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
 
-    row("bursar.v1.KeyService/GenerateKey",       Write, [ALL, NO,    ADM,  PERM,    OWN,  NO,    PERM,    NO,    NO]),
-    row("bursar.v1.KeyService/GetKey",            Read,  [ALL, ALL,   ADM,  TEAM,    OWN,  OWN,   TM_SELF, SELF,  NO]),
-    row("bursar.v1.KeyService/ListKeys",          Read,  [ALL, ALL,   ADM,  TM_PERM, OWN,  OWN,   PERM,    NO,    NO]),
-    row("bursar.v1.KeyService/UpdateKey",         Write, [ALL, NO,    ADM,  PERM,    OWN,  NO,    PERM,    NO,    NO]),
-    row("bursar.v1.KeyService/DeleteKeys",        Write, [ALL, NO,    ADM,  PERM,    OWN,  NO,    PERM,    NO,    NO]),
-    row("bursar.v1.KeyService/BlockKey",          Write, [ALL, NO,    ADM,  PERM,    NO,   NO,    PERM,    NO,    NO]),
-    row("bursar.v1.KeyService/UnblockKey",        Write, [ALL, NO,    ADM,  PERM,    NO,   NO,    PERM,    NO,    NO]),
+    row("bursar.v1.OrganizationService/CreateOrganization",       Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.OrganizationService/GetOrganization",          Read,  [ALL,     ALL,     ORG,     O_MEM,   NO,      NO,      OWN,     OWN,     NO,      NO,      NO]),
+    row("bursar.v1.OrganizationService/UpdateOrganization",       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.OrganizationService/DeleteOrganizations",      Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.OrganizationService/ListOrganizations",        Read,  [ALL,     ALL,     ORG,     O_MEM,   NO,      NO,      OWN,     OWN,     NO,      NO,      NO]),
+    row("bursar.v1.OrganizationService/AddOrganizationMembers",   Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.OrganizationService/UpdateOrganizationMember", Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.OrganizationService/RemoveOrganizationMember", Write, [ALL,     NO,      ORG,     OWN,     NO,      NO,      NO,      NO,      NO,      NO,      NO]),
 
-    row("bursar.v1.GatewayService/Authorize",     Call,  [ALL, SELF,  NO,   NO,      SELF, SELF,  SELF,    SELF,  ALL]),
-    row("bursar.v1.GatewayService/Settle",        Call,  [ALL, SELF,  NO,   NO,      SELF, SELF,  SELF,    SELF,  SELF]),
-    row("bursar.v1.GatewayService/Release",       Call,  [ALL, SELF,  NO,   NO,      SELF, SELF,  SELF,    SELF,  SELF]),
+    row("bursar.v1.KeyService/GenerateKey",                       Write, [ALL,     NO,      ORG,     NO,      ADM,     PERM,    OWN,     NO,      PERM,    NO,      NO]),
+    row("bursar.v1.KeyService/GetKey",                            Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    OWN,     OWN,     TM_SELF, SELF,    NO]),
+    row("bursar.v1.KeyService/ListKeys",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TM_PERM, OWN,     OWN,     PERM,    NO,      NO]),
+    row("bursar.v1.KeyService/UpdateKey",                         Write, [ALL,     NO,      ORG,     NO,      ADM,     PERM,    OWN,     NO,      PERM,    NO,      NO]),
+    row("bursar.v1.KeyService/DeleteKeys",                        Write, [ALL,     NO,      ORG,     NO,      ADM,     PERM,    OWN,     NO,      PERM,    NO,      NO]),
+    row("bursar.v1.KeyService/BlockKey",                          Write, [ALL,     NO,      ORG,     NO,      ADM,     PERM,    NO,      NO,      PERM,    NO,      NO]),
+    row("bursar.v1.KeyService/UnblockKey",                        Write, [ALL,     NO,      ORG,     NO,      ADM,     PERM,    NO,      NO,      PERM,    NO,      NO]),
 
-    row("bursar.v1.BudgetService/GetBudgetStatus",Read,  [ALL, ALL,   ADM,  TEAM,    OWN,  OWN,   TM_SELF, SELF,  ALL]),
+    row("bursar.v1.GatewayService/Authorize",                     Call,  [ALL,     SELF,    NO,      NO,      NO,      NO,      SELF,    SELF,    SELF,    SELF,    ALL]),
+    row("bursar.v1.GatewayService/Settle",                        Call,  [ALL,     SELF,    NO,      NO,      NO,      NO,      SELF,    SELF,    SELF,    SELF,    SELF]),
+    row("bursar.v1.GatewayService/Release",                       Call,  [ALL,     SELF,    NO,      NO,      NO,      NO,      SELF,    SELF,    SELF,    SELF,    SELF]),
 
-    row("bursar.v1.SpendService/RecordUsage",     Write, [ALL, NO,    NO,   NO,      NO,   NO,    NO,      NO,    ALL]),
-    row("bursar.v1.SpendService/ListUsage",       Read,  [ALL, ALL,   ADM,  PERM,    OWN,  OWN,   SELF,    SELF,  NO]),
-    row("bursar.v1.SpendService/GetUsage",        Read,  [ALL, ALL,   ADM,  PERM,    OWN,  OWN,   SELF,    SELF,  NO]),
-    row("bursar.v1.SpendService/GetDailySpend",   Read,  [ALL, ALL,   ADM,  PERM,    OWN,  OWN,   SELF,    SELF,  NO]),
-    row("bursar.v1.SpendService/CalculateCost",   Read,  [ALL, ALL,   NO,   NO,      ALL,  ALL,   ALL,     ALL,   ALL]),
+    row("bursar.v1.BudgetService/GetBudgetStatus",                Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    OWN,     OWN,     TM_SELF, SELF,    ALL]),
 
-    row("bursar.v1.AuditService/ListAuditEntries",Read,  [ALL, ALL,   NO,   NO,      NO,   NO,    NO,      NO,    NO]),
+    row("bursar.v1.SpendService/RecordUsage",                     Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      ALL]),
+    row("bursar.v1.SpendService/ListUsage",                       Read,  [ALL,     ALL,     ORG,     NO,      ADM,     PERM,    OWN,     OWN,     SELF,    SELF,    NO]),
+    row("bursar.v1.SpendService/GetUsage",                        Read,  [ALL,     ALL,     ORG,     NO,      ADM,     PERM,    OWN,     OWN,     SELF,    SELF,    NO]),
+    row("bursar.v1.SpendService/GetDailySpend",                   Read,  [ALL,     ALL,     ORG,     NO,      ADM,     PERM,    OWN,     OWN,     SELF,    SELF,    NO]),
+    row("bursar.v1.SpendService/CalculateCost",                   Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      ALL,     ALL,     ALL,     ALL,     ALL]),
+
+    row("bursar.v1.AuditService/ListAuditEntries",                Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
 ];
 
 static BY_RPC: LazyLock<HashMap<&'static str, &'static Rule>> =
@@ -181,12 +202,13 @@ impl Rule {
 
     /// How far a caller reaches; `None` if it may not call the RPC at all.
     /// Rights add up over memberships; a viewer gains no writes by being in a
-    /// team, and an admin viewer gains nothing.
+    /// team or organization, and an admin viewer gains nothing.
     pub fn scope_of(&self, caller: &Caller) -> Option<Scope> {
         let mut scope = Scope::default();
         for column in columns_of(caller) {
             let is_viewer = caller.user().is_some_and(|user| user.role == Role::InternalUserViewer);
-            if is_viewer && column == Column::TeamMember && self.kind == Write {
+            let is_membership = matches!(column, Column::TeamMember | Column::OrganizationMember);
+            if is_viewer && is_membership && self.kind == Write {
                 continue;
             }
             scope.add(self.reach_of(column));
@@ -230,7 +252,13 @@ fn columns_of(caller: &Caller) -> Vec<Column> {
         Role::InternalUser => Column::InternalUser,
         Role::InternalUserViewer => Column::InternalUserViewer,
     };
-    let admin = user.administers_a_team.then_some(Column::TeamAdmin);
-    let member = user.is_in_a_team.then_some(Column::TeamMember);
-    [Some(own), admin, member].into_iter().flatten().collect()
+    let Ranks { team, organization } = user.ranks;
+    let added = [
+        (organization == Some(OrganizationRole::Admin), Column::OrganizationAdmin),
+        (organization.is_some(), Column::OrganizationMember),
+        (team == Some(TeamRole::Admin), Column::TeamAdmin),
+        (team.is_some(), Column::TeamMember),
+    ];
+    let added = added.into_iter().filter(|(holds, _)| *holds).map(|(_, column)| column);
+    std::iter::once(own).chain(added).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::ids::{KeyId, TeamId, UserId};
+use super::ids::{KeyId, OrganizationId, TeamId, UserId};
 use super::limit::{Budget, Rates};
 
 /// A kind of account. All kinds behave the same; a new one is a new row here
@@ -23,6 +23,11 @@ pub enum Scope {
     UserPersonal,
     /// A user's keys in one team.
     TeamMember,
+    /// All keys of an organization: of its teams, and personal ones of users
+    /// that are in no other.
+    Organization,
+    /// A user's keys in one organization.
+    OrganizationMember,
 }
 
 impl Scope {
@@ -40,6 +45,8 @@ impl Scope {
             Self::Team => "team",
             Self::User | Self::UserPersonal => "user",
             Self::TeamMember => "team member",
+            Self::Organization => "organization",
+            Self::OrganizationMember => "organization member",
         }
     }
 }
@@ -79,10 +86,19 @@ impl AccountId {
     /// The account of a user in a team.
     #[must_use]
     pub fn team_member(team: &TeamId, user: &UserId) -> Self {
-        // The separator is escaped in the team, so that no two pairs of ids
-        // share a name.
-        let team = team.as_str().replace('%', "%25").replace('/', "%2F");
-        Self { scope: Scope::TeamMember, name: format!("{team}/{user}").into() }
+        Self { scope: Scope::TeamMember, name: member_name(team.as_str(), user) }
+    }
+
+    /// The account of an organization.
+    #[must_use]
+    pub fn organization(id: &OrganizationId) -> Self {
+        Self { scope: Scope::Organization, name: id.as_str().into() }
+    }
+
+    /// The account of a user in an organization.
+    #[must_use]
+    pub fn organization_member(organization: &OrganizationId, user: &UserId) -> Self {
+        Self { scope: Scope::OrganizationMember, name: member_name(organization.as_str(), user) }
     }
 
     /// Takes an account as it was stored.
@@ -103,14 +119,22 @@ impl AccountId {
         &self.name
     }
 
-    /// The id of the object that it belongs to: `team_id/user_id` for a member.
+    /// The id of the object that it belongs to: `team_id/user_id` or
+    /// `organization_id/user_id` for a member.
     #[must_use]
     pub fn object_id(&self) -> String {
-        match self.name.split_once('/').filter(|(team, _)| self.scope == Scope::TeamMember && team.contains('%')) {
-            Some((team, user)) => format!("{}/{user}", team.replace("%2F", "/").replace("%25", "%")),
+        let is_member = matches!(self.scope, Scope::TeamMember | Scope::OrganizationMember);
+        match self.name.split_once('/').filter(|(group, _)| is_member && group.contains('%')) {
+            Some((group, user)) => format!("{}/{user}", group.replace("%2F", "/").replace("%25", "%")),
             None => self.name.to_string(),
         }
     }
+}
+
+/// The name of a member of a group. The separator is escaped in the group, so
+/// that no two pairs of ids share a name.
+fn member_name(group: &str, user: &UserId) -> Arc<str> {
+    format!("{}/{user}", group.replace('%', "%25").replace('/', "%2F")).into()
 }
 
 impl fmt::Display for AccountId {

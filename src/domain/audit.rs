@@ -21,6 +21,7 @@ pub enum Action {
     Block,
     Unblock,
     AddMember,
+    UpdateMember,
     RemoveMember,
     Reset,
     Import,
@@ -46,6 +47,8 @@ pub enum ObjectType {
     User,
     Team,
     TeamMember,
+    Organization,
+    OrganizationMember,
     Key,
     Prices,
 }
@@ -122,6 +125,16 @@ impl Change {
     #[must_use]
     pub fn named(self, action: Action) -> Self {
         Self { action, ..self }
+    }
+
+    /// The same change with these fields on both sides, changed or not: what
+    /// names the object, where its id does not.
+    #[must_use]
+    pub fn naming(mut self, names: &[(&str, &str)]) -> Self {
+        for side in [&mut self.before, &mut self.after].into_iter().flatten() {
+            side.extend(names.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))));
+        }
+        self
     }
 
     /// The fields that the change touches, by name.

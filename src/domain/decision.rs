@@ -80,6 +80,10 @@ pub fn check_identity(identity: &Identity, now: Timestamp) -> Result<(), Denial>
         let message = "the team of the key is blocked";
         return Err(Denial { scope: Some(Scope::Team), ..Denial::new(DenyReason::TeamBlocked, message) });
     }
+    if identity.affiliation.as_ref().is_some_and(|affiliation| affiliation.organization.blocked) {
+        let message = "the organization of the key is blocked";
+        return Err(Denial { scope: Some(Scope::Organization), ..Denial::new(DenyReason::TeamBlocked, message) });
+    }
     if !key.key_type.makes_calls() || !routes_allow(&key.allowed_routes, AUTHORIZE_RPC) {
         return Err(Denial::new(DenyReason::CallNotAllowed, "the key may not make model calls"));
     }
@@ -129,7 +133,9 @@ pub fn check_model(identity: &Identity, model: &str, price: PriceState, rules: P
     let personal = identity.key.team_id.is_none();
     let team = identity.team.as_ref().map(|team| (Scope::Team, &team.models));
     let user = identity.user.as_ref().filter(|_| personal).map(|user| (Scope::User, &user.models));
-    let lists = [Some((Scope::Key, &identity.key.models)), team, user];
+    let organization = identity.affiliation.as_ref();
+    let organization = organization.map(|affiliation| (Scope::Organization, &affiliation.organization.models));
+    let lists = [Some((Scope::Key, &identity.key.models)), team, user, organization];
     match lists.into_iter().flatten().find(|(_, list)| !list.allows(model)) {
         None => Ok(()),
         Some((scope, _)) => {
@@ -145,11 +151,15 @@ mod tests {
 
     use super::*;
     use crate::domain::account::AccountId;
-    use crate::domain::identity::{KeyFacts, MemberFacts, Membership, TeamFacts, UserFacts};
-    use crate::domain::ids::{KeyId, TeamId, UserId};
+    use crate::domain::identity::{
+        Affiliation, KeyFacts, MemberFacts, Membership, OrganizationFacts, OrganizationMemberFacts, Ranks, TeamFacts,
+        UserFacts,
+    };
+    use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
     use crate::domain::key::KeyType;
     use crate::domain::limit::{Budget, Rates};
     use crate::domain::models::{ModelAliases, ModelList};
+    use crate::domain::money::Usd;
     use crate::domain::role::{Role, TeamRole};
     use crate::domain::secret::KeyHash;
     use crate::domain::team::MemberDefaults;
@@ -195,8 +205,8 @@ mod tests {
             models: ModelList::default(),
             budget: Budget::default(),
             rates: Rates::default(),
-            administers_a_team: false,
-            is_in_a_team: true,
+            ranks: Ranks { team: Some(TeamRole::User), organization: None },
+            organization_id: None,
         }
     }
 
@@ -205,6 +215,7 @@ mod tests {
         TeamFacts {
             account: AccountId::team(&team_id),
             team_id,
+            organization_id: None,
             blocked: false,
             models: ModelList::default(),
             aliases: ModelAliases::default(),
@@ -227,6 +238,27 @@ mod tests {
             team: in_team.then(|| Arc::new(team)),
             key: Arc::new(key),
             membership,
+            affiliation: None,
+        }
+    }
+
+    fn affiliated(identity: Identity, organization: OrganizationFacts, member_max: Option<i64>) -> Identity {
+        let facts = OrganizationMemberFacts {
+            max: member_max.map(Usd::from_nanos),
+            account: AccountId::organization_member(&organization.organization_id, &UserId::stored("u")),
+        };
+        Identity { affiliation: Some(Affiliation::new(Arc::new(organization), Some(Arc::new(facts)))), ..identity }
+    }
+
+    fn organization() -> OrganizationFacts {
+        let organization_id = OrganizationId::stored("o");
+        OrganizationFacts {
+            account: AccountId::organization(&organization_id),
+            organization_id,
+            blocked: false,
+            models: ModelList::default(),
+            budget: Budget::new(None, None, Some("1d".parse().expect("a length")), NOW),
+            rates: Rates::default(),
         }
     }
 
@@ -299,6 +331,23 @@ mod tests {
         assert_eq!(scope(&["m"], &["m"], &["x"], true), Ok(()), "the user's list is for keys without a team");
         assert_eq!(scope(&["m"], &[], &["x"], false), Err(Some(Scope::User)));
         assert_eq!(scope(&["all-team-models"], &["m"], &[], true), Ok(()));
+    }
+
+    #[test]
+    fn an_organization_binds_its_keys() {
+        let calls = || identity(key(), user(), team(), true);
+        let blocked = affiliated(calls(), OrganizationFacts { blocked: true, ..organization() }, None);
+        let denial = check_identity(&blocked, NOW).expect_err("denied");
+        assert_eq!((denial.reason, denial.scope), (DenyReason::TeamBlocked, Some(Scope::Organization)));
+        let narrow = affiliated(calls(), OrganizationFacts { models: list(&["x"]), ..organization() }, None);
+        let denial = check_model(&narrow, "m", PriceState::Priced, PriceRules::default()).expect_err("denied");
+        assert_eq!((denial.reason, denial.scope), (DenyReason::ModelNotAllowed, Some(Scope::Organization)));
+        let limited = affiliated(calls(), organization(), Some(7));
+        let lines = limited.lines(false);
+        let member = lines.iter().find(|line| line.account.scope() == Scope::OrganizationMember).expect("a line");
+        assert_eq!(member.budget.max, Some(Usd::from_nanos(7)));
+        assert_eq!(member.budget.duration, organization().budget.duration, "in the organization's windows");
+        assert!(lines.iter().any(|line| line.account.scope() == Scope::Organization && line.budget_binds));
     }
 
     #[test]

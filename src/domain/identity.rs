@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::account::{AccountId, Line};
 use super::clock::Timestamp;
-use super::ids::{KeyId, TeamId, UserId};
+use super::ids::{KeyId, OrganizationId, TeamId, UserId};
 use super::key::{Key, KeyType};
 use super::limit::{Budget, Rates};
 use super::models::{ModelAliases, ModelList};
-use super::role::{Role, TeamRole};
+use super::money::Usd;
+use super::organization::{Organization, OrganizationMember, member_budget};
+use super::role::{OrganizationRole, Role, TeamRole};
 use super::secret::KeyHash;
 use super::team::{Member, MemberDefaults, MemberLimits, Team};
 use super::user::User;
@@ -69,6 +71,15 @@ impl From<Key> for KeyFacts {
     }
 }
 
+/// The highest roles that a user has in any team and in any organization.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ranks {
+    /// In any team; `None`: it is in none.
+    pub team: Option<TeamRole>,
+    /// In any organization; `None`: it is in none.
+    pub organization: Option<OrganizationRole>,
+}
+
 /// What judging needs of a user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserFacts {
@@ -84,10 +95,11 @@ pub struct UserFacts {
     pub budget: Budget,
     /// Its rate limits.
     pub rates: Rates,
-    /// Whether it administers any team.
-    pub administers_a_team: bool,
-    /// Whether it is in any team.
-    pub is_in_a_team: bool,
+    /// What its memberships add to its role.
+    pub ranks: Ranks,
+    /// The organization of its keys without a team: the one it is in, if it is
+    /// in no other.
+    pub organization_id: Option<OrganizationId>,
     /// The account of all its keys.
     pub account: AccountId,
     /// The account of its keys without a team.
@@ -97,7 +109,7 @@ pub struct UserFacts {
 impl UserFacts {
     /// The facts of a user, with what its memberships say.
     #[must_use]
-    pub fn new(user: User, administers_a_team: bool, is_in_a_team: bool) -> Self {
+    pub fn new(user: User, ranks: Ranks, organization_id: Option<OrganizationId>) -> Self {
         Self {
             account: AccountId::user(&user.user_id),
             personal_account: AccountId::user_personal(&user.user_id),
@@ -107,8 +119,8 @@ impl UserFacts {
             models: user.models,
             budget: user.budget,
             rates: user.rates,
-            administers_a_team,
-            is_in_a_team,
+            ranks,
+            organization_id,
         }
     }
 }
@@ -118,6 +130,8 @@ impl UserFacts {
 pub struct TeamFacts {
     /// The team.
     pub team_id: TeamId,
+    /// The organization it belongs to.
+    pub organization_id: Option<OrganizationId>,
     /// Whether it is blocked.
     pub blocked: bool,
     /// What its keys may call.
@@ -139,6 +153,7 @@ impl From<Team> for TeamFacts {
         Self {
             account: AccountId::team(&team.team_id),
             team_id: team.team_id,
+            organization_id: team.organization_id,
             blocked: team.blocked,
             models: team.models,
             aliases: team.model_aliases,
@@ -191,7 +206,77 @@ impl Membership {
     }
 }
 
-/// A key with its owner, its team, and the owner's place in the team.
+/// What judging needs of an organization.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OrganizationFacts {
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// Whether it is blocked.
+    pub blocked: bool,
+    /// What its keys may call.
+    pub models: ModelList,
+    /// Its budget.
+    pub budget: Budget,
+    /// Its rate limits.
+    pub rates: Rates,
+    /// Its account.
+    pub account: AccountId,
+}
+
+impl From<Organization> for OrganizationFacts {
+    fn from(organization: Organization) -> Self {
+        Self {
+            account: AccountId::organization(&organization.organization_id),
+            organization_id: organization.organization_id,
+            blocked: organization.blocked,
+            models: organization.models,
+            budget: organization.budget,
+            rates: organization.rates,
+        }
+    }
+}
+
+/// What judging needs of a user in an organization.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OrganizationMemberFacts {
+    /// What its keys may spend in one window of the organization.
+    pub max: Option<Usd>,
+    /// Its account.
+    pub account: AccountId,
+}
+
+impl From<OrganizationMember> for OrganizationMemberFacts {
+    fn from(member: OrganizationMember) -> Self {
+        Self {
+            account: AccountId::organization_member(&member.organization_id, &member.user_id),
+            max: member.max_budget_in_organization,
+        }
+    }
+}
+
+/// The organization that a key's calls count for, and the owner's place in it.
+#[derive(Clone, Debug)]
+pub struct Affiliation {
+    /// The organization.
+    pub organization: Arc<OrganizationFacts>,
+    /// The owner's account in it, and its budget in the organization's windows.
+    pub member: Option<(Arc<OrganizationMemberFacts>, Budget)>,
+}
+
+impl Affiliation {
+    /// The affiliation, with the member's limits worked out.
+    #[must_use]
+    pub fn new(organization: Arc<OrganizationFacts>, member: Option<Arc<OrganizationMemberFacts>>) -> Self {
+        let member = member.map(|facts| {
+            let budget = member_budget(facts.max, &organization.budget);
+            (facts, budget)
+        });
+        Self { organization, member }
+    }
+}
+
+/// A key with its owner, its team, its organization, and the owner's place in
+/// them.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The key.
@@ -202,9 +287,30 @@ pub struct Identity {
     pub team: Option<Arc<TeamFacts>>,
     /// The owner's membership in the team.
     pub membership: Option<Membership>,
+    /// The organization.
+    pub affiliation: Option<Affiliation>,
+}
+
+/// Members of organizations have no rate limits.
+const NO_RATES: Rates = Rates { tpm: None, rpm: None, parallel: None };
+
+/// The organization that calls with these count for: that of the team, or of a
+/// personal key's owner.
+#[must_use]
+pub fn organization_of<'a>(user: Option<&'a UserFacts>, team: Option<&'a TeamFacts>) -> Option<&'a OrganizationId> {
+    match team {
+        Some(team) => team.organization_id.as_ref(),
+        None => user.and_then(|user| user.organization_id.as_ref()),
+    }
 }
 
 impl Identity {
+    /// The organization that its calls count for.
+    #[must_use]
+    pub fn organization_id(&self) -> Option<&OrganizationId> {
+        self.affiliation.as_ref().map(|affiliation| &affiliation.organization.organization_id)
+    }
+
     /// The accounts that a call of this key touches, in the order in which
     /// their budgets are checked.
     ///
@@ -213,13 +319,19 @@ impl Identity {
     /// with what all of them spent. A user's rates bind every key.
     #[must_use]
     pub fn lines(&self, user_budget_on_team_keys: bool) -> Vec<Line<'_>> {
-        let mut lines = Vec::with_capacity(5);
+        let mut lines = Vec::with_capacity(7);
         let mut add = |account, budget, rates, budget_binds, rates_bind| {
             lines.push(Line { account, budget, rates, budget_binds, rates_bind });
         };
         add(&self.key.account, &self.key.budget, &self.key.rates, true, true);
         if let Some(team) = &self.team {
             add(&team.account, &team.budget, &team.rates, true, true);
+        }
+        if let Some(Affiliation { organization, member }) = &self.affiliation {
+            add(&organization.account, &organization.budget, &organization.rates, true, true);
+            if let Some((member, budget)) = member {
+                add(&member.account, budget, &NO_RATES, true, false);
+            }
         }
         if let Some(user) = &self.user {
             add(&user.account, &user.budget, &user.rates, user_budget_on_team_keys, true);

@@ -98,6 +98,11 @@ impl TeamId {
     pub const RESERVED_PREFIX: &str = "bursar-";
 }
 
+text_id! {
+    /// Names an organization.
+    OrganizationId
+}
+
 /// Names a key for ever, through every change of its secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

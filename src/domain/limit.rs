@@ -1,5 +1,7 @@
 //! Limits: how much money and how many calls an account allows.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
@@ -123,6 +125,18 @@ impl Rates {
     pub const fn is_unlimited(&self) -> bool {
         self.tpm.is_none() && self.rpm.is_none() && self.parallel.is_none()
     }
+}
+
+/// Limits on the calls of an account by model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelRates {
+    /// Tokens a minute.
+    #[serde(rename = "model_tpm_limit")]
+    pub tpm: BTreeMap<String, i64>,
+    /// Calls a minute.
+    #[serde(rename = "model_rpm_limit")]
+    pub rpm: BTreeMap<String, i64>,
 }
 
 /// Whether a limit is looser than another: absent is the loosest.

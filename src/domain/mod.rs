@@ -16,6 +16,7 @@ pub mod key_rules;
 pub mod limit;
 pub mod models;
 pub mod money;
+pub mod organization;
 pub mod patch;
 pub mod pricing;
 pub mod reason;

@@ -75,9 +75,31 @@ impl ModelList {
         self.is_empty() || self.iter().any(|entry| entry_allows(entry, model))
     }
 
-    /// The entries of another list that go beyond this one.
+    /// Whether it lets every model be called.
+    #[must_use]
+    pub fn allows_all(&self) -> bool {
+        self.is_empty() || self.iter().any(|entry| entry == ALL_PROXY_MODELS)
+    }
+
+    /// The entries of another list that go beyond this one. What names no model
+    /// goes beyond none.
     pub fn beyond<'a>(&self, other: &'a ModelList) -> Vec<&'a str> {
-        other.iter().filter(|entry| *entry != ALL_TEAM_MODELS && !self.allows(entry)).collect()
+        let names_models = |entry: &&str| ![ALL_TEAM_MODELS, NO_DEFAULT_MODELS].contains(entry);
+        other.iter().filter(names_models).filter(|entry| !self.allows(entry)).collect()
+    }
+
+    /// The list with these entries added, each once, in order.
+    #[must_use]
+    pub fn with(&self, added: &ModelList) -> Self {
+        let new = added.iter().filter(|entry| !self.iter().any(|known| known == *entry));
+        Self(self.iter().chain(new).map(Into::into).collect())
+    }
+
+    /// The list without these entries.
+    #[must_use]
+    pub fn without(&self, removed: &ModelList) -> Self {
+        let stays = |entry: &&str| !removed.iter().any(|name| name == *entry);
+        Self(self.iter().filter(stays).map(Into::into).collect())
     }
 }
 

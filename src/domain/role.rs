@@ -102,6 +102,50 @@ impl TeamRole {
     }
 }
 
+/// A member's role in one organization.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum OrganizationRole {
+    /// Manages the organization's teams, members, keys, and its own users.
+    #[serde(rename = "org_admin")]
+    #[strum(serialize = "org_admin")]
+    Admin,
+    /// Is in the organization.
+    InternalUser,
+    /// Is in the organization, to look.
+    InternalUserViewer,
+}
+
+impl OrganizationRole {
+    /// A short name and a description, for people.
+    #[must_use]
+    pub const fn in_words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Admin => (
+                "Organization Admin",
+                "Manages the teams, members and keys of the organization, within its budget, limits and models.",
+            ),
+            Self::InternalUser => ("Organization Member", "May be in the organization's teams."),
+            Self::InternalUserViewer => ("Organization Viewer", "May be in the organization's teams, to look."),
+        }
+    }
+}
+
 /// What a plain member may do with the keys of its team.
 #[derive(
     Clone,

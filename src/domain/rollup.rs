@@ -19,6 +19,7 @@ pub enum Dimension {
     Key,
     User,
     Team,
+    Organization,
     Model,
     Provider,
 }
@@ -29,7 +30,7 @@ pub enum Dimension {
 pub enum Cut {
     /// By model and provider.
     Global,
-    /// Also by team.
+    /// Also by team and organization.
     Team,
     /// Also by user.
     User,
@@ -47,12 +48,12 @@ impl Cut {
     /// What its rows keep apart.
     #[must_use]
     pub const fn dimensions(self) -> &'static [Dimension] {
-        use Dimension::{Key, Model, Provider, Team, User};
+        use Dimension::{Key, Model, Organization, Provider, Team, User};
         match self {
             Self::Global => &[Model, Provider],
-            Self::Team => &[Team, Model, Provider],
-            Self::User => &[User, Team, Model, Provider],
-            Self::Key => &[Key, User, Team, Model, Provider],
+            Self::Team => &[Team, Organization, Model, Provider],
+            Self::User => &[User, Team, Organization, Model, Provider],
+            Self::Key => &[Key, User, Team, Organization, Model, Provider],
         }
     }
 
@@ -82,11 +83,12 @@ mod tests {
 
     #[test]
     fn a_report_reads_the_coarsest_cut_that_has_what_it_needs() {
-        use Dimension::{Key, Model, Team, User};
+        use Dimension::{Key, Model, Organization, Team, User};
         for (wanted, cut) in [
             (&[][..], Cut::Global),
             (&[Model], Cut::Global),
             (&[Team], Cut::Team),
+            (&[Organization], Cut::Team),
             (&[User], Cut::User),
             (&[Team, User], Cut::User),
             (&[Key], Cut::Key),

@@ -5,12 +5,13 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use super::audit::{Change, Fields};
 use super::clock::Timestamp;
 use super::fault::Refusal;
-use super::ids::{TeamId, UserId};
-use super::limit::{Budget, Rates, is_raised};
+use super::ids::{OrganizationId, TeamId, UserId};
+use super::limit::{Budget, ModelRates, Rates, is_raised};
 use super::models::{ModelAliases, ModelList};
 use super::money::Usd;
 use super::reason::Reason;
@@ -25,6 +26,8 @@ pub struct Team {
     pub team_id: TeamId,
     /// A free label.
     pub team_alias: Option<String>,
+    /// The organization it belongs to.
+    pub organization_id: Option<OrganizationId>,
     /// What the team's keys may call.
     pub models: ModelList,
     /// Aliases for keys that have none of their own.
@@ -35,6 +38,12 @@ pub struct Team {
     /// The calls that all keys together may make.
     #[serde(flatten)]
     pub rates: Rates,
+    /// What its organization guarantees of them.
+    #[serde(flatten)]
+    pub throughput: Throughput,
+    /// What it takes of its organization's limits by model.
+    #[serde(flatten)]
+    pub model_rates: ModelRates,
     /// The limits of members that have none of their own.
     #[serde(flatten)]
     pub member_defaults: MemberDefaults,
@@ -48,7 +57,8 @@ pub struct Team {
     pub metadata: Fields,
     /// A blocked team's keys are refused.
     pub blocked: bool,
-    /// Whether a proxy admin blocked it, so that a team admin can't unblock it.
+    /// Whether a proxy admin or an organization admin blocked it, so that a team
+    /// admin can't unblock it.
     pub blocked_by_admin: bool,
     /// When the team was made.
     pub created_at: Timestamp,
@@ -63,6 +73,42 @@ impl Team {
     #[must_use]
     pub fn permissions(&self) -> BTreeSet<MemberPermission> {
         self.member_permissions.clone().unwrap_or_else(|| MemberPermission::DEFAULT.into())
+    }
+}
+
+/// Whether a limit is a promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumString, IntoStaticStr)]
+pub enum ThroughputType {
+    /// The organization has it, and promised it to no other team.
+    #[serde(rename = "guaranteed_throughput")]
+    #[strum(serialize = "guaranteed_throughput")]
+    Guaranteed,
+    /// Teams may have more together than their organization.
+    #[serde(rename = "best_effort_throughput")]
+    #[strum(serialize = "best_effort_throughput")]
+    BestEffort,
+}
+
+/// Which limits of a team its organization guarantees. Absent: best effort.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are those of Team")]
+pub struct Throughput {
+    pub tpm_limit_type: Option<ThroughputType>,
+    pub rpm_limit_type: Option<ThroughputType>,
+}
+
+impl Throughput {
+    /// Whether tokens a minute are guaranteed.
+    #[must_use]
+    pub const fn guarantees_tpm(&self) -> bool {
+        matches!(self.tpm_limit_type, Some(ThroughputType::Guaranteed))
+    }
+
+    /// Whether calls a minute are guaranteed.
+    #[must_use]
+    pub const fn guarantees_rpm(&self) -> bool {
+        matches!(self.rpm_limit_type, Some(ThroughputType::Guaranteed))
     }
 }
 
@@ -324,18 +370,21 @@ pub fn set_member_duration(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::domain::audit::ObjectType;
 
-    fn team() -> Team {
+    pub(in crate::domain) fn team() -> Team {
         Team {
             team_id: TeamId::stored("t"),
             team_alias: None,
+            organization_id: None,
             models: ModelList::default(),
             model_aliases: ModelAliases::default(),
             budget: Budget::default(),
             rates: Rates::default(),
+            throughput: Throughput::default(),
+            model_rates: ModelRates::default(),
             member_defaults: MemberDefaults::default(),
             team_member_key_duration: None,
             member_permissions: None,

@@ -8,7 +8,7 @@ use super::account::AccountId;
 use super::audit::Fields;
 use super::clock::Timestamp;
 use super::fault::Violation;
-use super::ids::{KeyId, TeamId, UserId};
+use super::ids::{KeyId, OrganizationId, TeamId, UserId};
 use super::money::Usd;
 use super::pricing::{self, Counts, Price, PriceError, Terms};
 use super::reason::Reason;
@@ -272,6 +272,8 @@ pub struct Event {
     pub user_id: Option<UserId>,
     /// Its team at that time.
     pub team_id: Option<TeamId>,
+    /// The organization that it counted for at that time.
+    pub organization_id: Option<OrganizationId>,
     /// What it is booked as.
     pub costing: Costing,
     /// When the call began.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::Fields;
 use super::clock::Timestamp;
-use super::ids::{TeamId, UserId};
+use super::ids::{OrganizationId, TeamId, UserId};
 use super::limit::{Budget, Rates};
 use super::models::ModelList;
 use super::money::Usd;
@@ -38,6 +38,8 @@ pub struct User {
     pub metadata: Fields,
     /// A blocked user's keys are refused.
     pub blocked: bool,
+    /// The organization whose admins manage the user; one that it is in.
+    pub home_organization_id: Option<OrganizationId>,
     /// When the user was made.
     pub created_at: Timestamp,
     /// When the user was last changed.
@@ -121,6 +123,8 @@ pub struct NewUser {
     pub blocked: bool,
     /// The teams to join.
     pub team_ids: Vec<TeamId>,
+    /// The organization whose admins manage the user.
+    pub home_organization_id: Option<OrganizationId>,
 }
 
 /// What new users get where the request is silent.
@@ -141,6 +145,14 @@ pub struct UserDefaults {
     pub max_internal_user_budget: Option<Usd>,
     /// Setting `internal_user_budget_duration`, likewise.
     pub internal_user_budget_duration: Option<Length>,
+}
+
+impl UserDefaults {
+    /// The role of a user that comes with somebody else's request.
+    #[must_use]
+    pub fn implicit_role(&self) -> Role {
+        self.user_role.unwrap_or(Role::InternalUser)
+    }
 }
 
 impl NewUser {
@@ -178,6 +190,7 @@ impl NewUser {
             rates: self.rates,
             metadata: self.metadata,
             blocked: self.blocked,
+            home_organization_id: self.home_organization_id,
             created_at: now,
             updated_at: now,
             version: 1,
@@ -185,6 +198,21 @@ impl NewUser {
         (user, team_ids)
     }
 }
+
+/// The fields of a user that the admins of its home organization may change.
+pub const HOME_ADMIN_FIELDS: [&str; 11] = [
+    "user_alias",
+    "models",
+    "max_budget",
+    "soft_budget",
+    "budget_duration",
+    "budget_anchor_at",
+    "tpm_limit",
+    "rpm_limit",
+    "max_parallel_requests",
+    "metadata",
+    "blocked",
+];
 
 /// The fields of itself that every user may change.
 pub const SELF_FIELDS: [&str; 1] = ["user_alias"];

@@ -11,11 +11,16 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::identity::{Identity, KeyFacts, MemberFacts, Membership, TeamFacts, UserFacts};
-use crate::domain::ids::{TeamId, UserId};
+use crate::domain::identity::{
+    Affiliation, Identity, KeyFacts, MemberFacts, Membership, OrganizationFacts, OrganizationMemberFacts, Ranks,
+    TeamFacts, UserFacts, organization_of,
+};
+use crate::domain::ids::{OrganizationId, TeamId, UserId};
 use crate::domain::secret::KeyHash;
 use crate::store::{Eviction, Store, StoreError};
 
+/// The most organizations of one user whose roles are looked at.
+const ORGANIZATIONS_MAX: u64 = 1_000;
 /// How long a hash that belongs to no key is remembered, in seconds.
 const UNKNOWN_SECONDS: i64 = 5;
 /// How many of those are remembered.
@@ -28,6 +33,8 @@ pub struct Directory {
     users: Memory<UserId, UserFacts>,
     teams: Memory<TeamId, TeamFacts>,
     members: Memory<(TeamId, UserId), MemberFacts>,
+    organizations: Memory<OrganizationId, OrganizationFacts>,
+    organization_members: Memory<(OrganizationId, UserId), OrganizationMemberFacts>,
     unknown: Cache<KeyHash, Timestamp>,
 }
 
@@ -66,6 +73,8 @@ impl Directory {
             users: Memory::new(capacity),
             teams: Memory::new(capacity),
             members: Memory::new(capacity),
+            organizations: Memory::new(capacity),
+            organization_members: Memory::new(capacity),
             unknown: Cache::new(UNKNOWN_CAPACITY),
         }
     }
@@ -85,7 +94,17 @@ impl Directory {
             (Some(team), Some(user)) => self.members.0.get(&(team.clone(), user.clone()))?,
             _ => None,
         };
-        Some(identity(key, user, team, member))
+        let organization = match organization_of(user.as_deref(), team.as_deref()) {
+            Some(id) => self.organizations.0.get(id)?,
+            None => None,
+        };
+        let place = match (&organization, &key.user_id) {
+            (Some(organization), Some(user)) => {
+                self.organization_members.0.get(&(organization.organization_id.clone(), user.clone()))?
+            }
+            _ => None,
+        };
+        Some(identity(key, user, (team, member), (organization, place)))
     }
 
     /// Who a key is; `None` if no live key has this hash.
@@ -120,7 +139,27 @@ impl Directory {
             }
             _ => None,
         };
-        Ok(Some(identity(key, user, team, member)))
+        let organization = match organization_of(user.as_deref(), team.as_deref()) {
+            Some(id) => self.organizations.get_or_read(id, self.read_organization(id)).await?,
+            None => None,
+        };
+        let place = match (&organization, &key.user_id) {
+            (Some(organization), Some(user)) => {
+                let pair = (organization.organization_id.clone(), user.clone());
+                let read = self.read_organization_member(&organization.organization_id, user);
+                self.organization_members.get_or_read(&pair, read).await?
+            }
+            _ => None,
+        };
+        Ok(Some(identity(key, user, (team, member), (organization, place))))
+    }
+
+    /// A user, if it exists.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not in memory and the database fails.
+    pub async fn user(&self, id: &UserId) -> Result<Option<Arc<UserFacts>>, StoreError> {
+        self.users.get_or_read(id, self.read_user(id)).await
     }
 
     /// Forgets what a change made stale.
@@ -134,6 +173,10 @@ impl Directory {
                 Eviction::User(id) => drop(self.users.0.remove(id)),
                 Eviction::Team(id) => drop(self.teams.0.remove(id)),
                 Eviction::Member(team, user) => drop(self.members.0.remove(&(team.clone(), user.clone()))),
+                Eviction::Organization(id) => drop(self.organizations.0.remove(id)),
+                Eviction::OrganizationMember(organization, user) => {
+                    self.organization_members.0.remove(&(organization.clone(), user.clone()));
+                }
                 Eviction::Prices => {}
             }
         }
@@ -146,8 +189,28 @@ impl Directory {
     async fn read_user(&self, id: &UserId) -> Result<Option<UserFacts>, StoreError> {
         let view = self.store.view();
         let Some(user) = view.find_user(id).await? else { return Ok(None) };
-        let (administers_a_team, is_in_a_team) = view.team_ranks(id).await?;
-        Ok(Some(UserFacts::new(user, administers_a_team, is_in_a_team)))
+        let organizations = view.organizations_of(id, ORGANIZATIONS_MAX).await?;
+        let ranks = Ranks {
+            team: view.highest_team_role(id).await?,
+            organization: organizations.iter().map(|member| member.role).min(),
+        };
+        let sole = match organizations.as_slice() {
+            [sole] => Some(sole.organization_id.clone()),
+            _ => None,
+        };
+        Ok(Some(UserFacts::new(user, ranks, sole)))
+    }
+
+    async fn read_organization(&self, id: &OrganizationId) -> Result<Option<OrganizationFacts>, StoreError> {
+        Ok(self.store.view().find_organization(id).await?.map(Into::into))
+    }
+
+    async fn read_organization_member(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+    ) -> Result<Option<OrganizationMemberFacts>, StoreError> {
+        Ok(self.store.view().find_organization_member(organization, user).await?.map(Into::into))
     }
 
     async fn read_team(&self, id: &TeamId) -> Result<Option<TeamFacts>, StoreError> {
@@ -162,9 +225,10 @@ impl Directory {
 fn identity(
     key: Arc<KeyFacts>,
     user: Option<Arc<UserFacts>>,
-    team: Option<Arc<TeamFacts>>,
-    member: Option<Arc<MemberFacts>>,
+    (team, member): (Option<Arc<TeamFacts>>, Option<Arc<MemberFacts>>),
+    (organization, place): (Option<Arc<OrganizationFacts>>, Option<Arc<OrganizationMemberFacts>>),
 ) -> Identity {
     let membership = team.as_ref().zip(member).map(|(team, facts)| Membership::new(facts, team));
-    Identity { key, user, team, membership }
+    let affiliation = organization.map(|organization| Affiliation::new(organization, place));
+    Identity { key, user, team, membership, affiliation }
 }

@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::Gate;
 use crate::domain::audit::{Fields, ObjectType};
-use crate::domain::ids::{KeyId, TeamId, UserId};
+use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
 use crate::store::{Eviction, FeedEntry, Store, StoreError};
 
 /// How often the feed is read.
@@ -56,6 +56,8 @@ async fn evictions_of(store: &Store, change: &FeedEntry) -> Result<Vec<Eviction>
         ObjectType::Team => vec![Eviction::Team(TeamId::stored(change.object_id.as_str()))],
         ObjectType::Prices => vec![Eviction::Prices],
         ObjectType::TeamMember => member(change).into_iter().flatten().collect(),
+        ObjectType::Organization => vec![Eviction::Organization(OrganizationId::stored(change.object_id.as_str()))],
+        ObjectType::OrganizationMember => organization_member(change).into_iter().flatten().collect(),
         ObjectType::Key => key(store, &change.object_id).await?.into_iter().collect(),
     })
 }
@@ -67,6 +69,13 @@ fn member(change: &FeedEntry) -> Option<[Eviction; 2]> {
     let team = TeamId::stored(fields.get("team_id")?.as_str()?);
     let user = UserId::stored(fields.get("user_id")?.as_str()?);
     Some([Eviction::Member(team, user.clone()), Eviction::User(user)])
+}
+
+fn organization_member(change: &FeedEntry) -> Option<[Eviction; 2]> {
+    let fields: &Fields = change.after.as_ref().or(change.before.as_ref())?;
+    let organization = OrganizationId::stored(fields.get("organization_id")?.as_str()?);
+    let user = UserId::stored(fields.get("user_id")?.as_str()?);
+    Some([Eviction::OrganizationMember(organization, user.clone()), Eviction::User(user)])
 }
 
 async fn key(store: &Store, id: &str) -> Result<Option<Eviction>, StoreError> {

@@ -14,8 +14,15 @@ const MINUTE_MICROS: i64 = 60_000_000;
 const EXPECTED_OUTPUT: i64 = 1_024;
 
 /// The order in which scopes are checked.
-pub(super) const SCOPE_ORDER: [Scope; 5] =
-    [Scope::Key, Scope::User, Scope::UserPersonal, Scope::Team, Scope::TeamMember];
+pub(super) const SCOPE_ORDER: [Scope; 7] = [
+    Scope::Key,
+    Scope::User,
+    Scope::UserPersonal,
+    Scope::Team,
+    Scope::TeamMember,
+    Scope::Organization,
+    Scope::OrganizationMember,
+];
 
 /// The minute that an instant falls into.
 pub(super) const fn minute_of(now: Timestamp) -> i64 {

@@ -6,11 +6,11 @@ use super::batcher::Booking;
 use super::ledger::Settling;
 use super::standing::BudgetStanding;
 use super::{BookingError, Gate};
-use crate::domain::account::AccountId;
+use crate::domain::account::{AccountId, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Violation;
 use crate::domain::identity::{Identity, KeyFacts};
-use crate::domain::ids::KeyId;
+use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::key::Key;
 use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
@@ -239,8 +239,8 @@ impl Gate {
             }
             (None, None) => return Err(RecordError::ReservationUnknown),
         };
-        let event = event(usage, &key, costing, started_at, reporter);
         let Route { accounts, windows, settles, closes, late } = route;
+        let event = event(usage, &key, organization_of(&accounts), costing, started_at, reporter);
         let booking = Booking { event, accounts, windows, settles, closes };
         Ok(Prepared { booking, key: key.key_hash, late })
     }
@@ -311,6 +311,18 @@ impl Gate {
         if let Some(team) = &team {
             accounts.push((AccountId::team(&team.team_id), team.budget));
         }
+        let organization = match (&key.team_id, &user) {
+            (Some(_), _) => team.and_then(|team| team.organization_id),
+            (None, Some(user)) => {
+                self.directory().user(&user.user_id).await?.and_then(|user| user.organization_id.clone())
+            }
+            (None, None) => None,
+        };
+        if let Some(id) = organization
+            && let Some(organization) = view.find_organization(&id).await?
+        {
+            accounts.push((AccountId::organization(&id), organization.budget));
+        }
         Ok((Arc::new(key.into()), Route { accounts, ..Route::default() }))
     }
 
@@ -338,7 +350,20 @@ fn accounts_of(identity: &Identity) -> Vec<(AccountId, Budget)> {
     identity.lines(false).iter().map(|line| (line.account.clone(), *line.budget)).collect()
 }
 
-fn event(mut usage: Usage, key: &KeyFacts, costing: Costing, started_at: Timestamp, reporter: &Reporter) -> Event {
+/// The organization that a call counts for: the one whose account it moves.
+fn organization_of(accounts: &[(AccountId, Budget)]) -> Option<OrganizationId> {
+    let found = accounts.iter().find(|(account, _)| account.scope() == Scope::Organization);
+    found.map(|(account, _)| OrganizationId::stored(account.name()))
+}
+
+fn event(
+    mut usage: Usage,
+    key: &KeyFacts,
+    organization_id: Option<OrganizationId>,
+    costing: Costing,
+    started_at: Timestamp,
+    reporter: &Reporter,
+) -> Event {
     let fingerprint = usage.fingerprint(key.key_id, reporter.believes_cost);
     for tag in &key.tags {
         if !usage.tags.iter().any(|known| **known == **tag) {
@@ -350,6 +375,7 @@ fn event(mut usage: Usage, key: &KeyFacts, costing: Costing, started_at: Timesta
         key_id: Some(key.key_id),
         user_id: key.user_id.clone(),
         team_id: key.team_id.clone(),
+        organization_id,
         costing,
         started_at,
         ended_at: usage.ended_at.unwrap_or(started_at),

@@ -7,6 +7,7 @@ mod audit;
 mod budgets;
 mod gateway;
 mod keys;
+mod organizations;
 mod spend;
 mod teams;
 mod users;
@@ -147,13 +148,17 @@ pub fn routes(app: &Arc<App>) -> RoutesBuilder {
     use pb::{
         audit_service_server::AuditServiceServer, budget_service_server::BudgetServiceServer,
         gateway_service_server::GatewayServiceServer, key_service_server::KeyServiceServer,
-        spend_service_server::SpendServiceServer, team_service_server::TeamServiceServer,
-        user_service_server::UserServiceServer,
+        organization_service_server::OrganizationServiceServer, spend_service_server::SpendServiceServer,
+        team_service_server::TeamServiceServer, user_service_server::UserServiceServer,
     };
     let mut routes = RoutesBuilder::default();
     routes
         .add_service(UserServiceServer::new(users::Users(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES))
         .add_service(TeamServiceServer::new(teams::Teams(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES))
+        .add_service(
+            OrganizationServiceServer::new(organizations::Organizations(Arc::clone(app)))
+                .max_decoding_message_size(MESSAGE_MAX_BYTES),
+        )
         .add_service(KeyServiceServer::new(keys::Keys(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES))
         .add_service(
             GatewayServiceServer::new(gateway::Gateway(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES),

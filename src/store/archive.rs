@@ -8,11 +8,12 @@ use super::error::StoreError;
 use super::json::{from_text, to_text};
 use super::keys::{KeyFilter, KeyScope};
 use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
+use super::reach;
 use super::tx::Tx;
 use super::users::contains;
 use super::view::View;
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{TeamId, new_uuid};
+use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId, new_uuid};
 use crate::domain::key::Key;
 use crate::domain::secret::KeyHash;
 use crate::domain::team::{Member, Team};
@@ -44,9 +45,13 @@ pub struct DeletedTeam {
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the fields are those of ListTeamsRequest")]
 pub struct DeletedTeamFilter {
-    pub team_id: Option<TeamId>,
+    pub team_ids: Vec<TeamId>,
+    pub organization_id: Option<OrganizationId>,
+    pub no_organization: bool,
     pub alias_contains: String,
-    pub member: Option<crate::domain::ids::UserId>,
+    pub member: Option<UserId>,
+    /// Only teams of organizations that this user administers.
+    pub visible_to: Option<UserId>,
 }
 
 impl View<'_> {
@@ -63,10 +68,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub async fn find_deleted_key_by_id(
-        &self,
-        id: crate::domain::ids::KeyId,
-    ) -> Result<Option<DeletedKey>, StoreError> {
+    pub async fn find_deleted_key_by_id(&self, id: KeyId) -> Result<Option<DeletedKey>, StoreError> {
         let row = deleted_keys::Entity::find_by_id(id.to_string()).one(&self.executor()).await?;
         row.map(|row| to_deleted_key(&row)).transpose()
     }
@@ -116,8 +118,20 @@ impl View<'_> {
     ) -> Result<Page<DeletedTeam>, StoreError> {
         // The roster is JSON text: a member's id stands in it as a quoted word.
         let member = filter.member.as_ref().map(|user| to_text(&user.as_str()).map(|id| format!("\"user_id\":{id}")));
+        let of_organization = deleted_teams::Column::OrganizationId;
         let wanted = Condition::all()
-            .add_option(filter.team_id.as_ref().map(|team| deleted_teams::Column::TeamId.eq(team.as_str())))
+            .add_option(
+                (!filter.team_ids.is_empty())
+                    .then(|| deleted_teams::Column::TeamId.is_in(filter.team_ids.iter().map(TeamId::as_str))),
+            )
+            .add_option(filter.organization_id.as_ref().map(|id| of_organization.eq(id.as_str())))
+            .add_option(filter.no_organization.then(|| of_organization.is_null()))
+            .add_option(
+                filter
+                    .visible_to
+                    .as_ref()
+                    .map(|admin| of_organization.in_subquery(reach::organizations_administered(admin))),
+            )
             .add_option(contains(deleted_teams::Column::TeamAlias, &filter.alias_contains))
             .add_option(member.transpose()?.map(|id| deleted_teams::Column::Members.contains(id)));
         let query = deleted_teams::Entity::find().filter(wanted);
@@ -157,6 +171,7 @@ impl Tx {
             archive_id: Set(new_uuid().to_string()),
             team_id: Set(team.team_id.to_string()),
             team_alias: Set(team.team_alias.clone()),
+            organization_id: Set(team.organization_id.as_ref().map(ToString::to_string)),
             record: Set(to_text(team)?),
             members: Set(to_text(&members)?),
             deleted_at: Set(self.now().micros()),

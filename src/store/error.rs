@@ -9,6 +9,7 @@ pub enum Constraint {
     UserId,
     UserEmail,
     TeamId,
+    OrganizationId,
     Member,
     KeyId,
     KeyHash,
@@ -19,10 +20,11 @@ pub enum Constraint {
 }
 
 /// Each constraint as PostgreSQL names it, and as SQLite names its columns.
-const CONSTRAINTS: [(&str, &str, Constraint); 10] = [
+const CONSTRAINTS: [(&str, &str, Constraint); 11] = [
     ("users_pkey", "users.user_id", Constraint::UserId),
     ("users_email_folded_key", "users.email_folded", Constraint::UserEmail),
     ("teams_pkey", "teams.team_id", Constraint::TeamId),
+    ("organizations_pkey", "organizations.organization_id", Constraint::OrganizationId),
     ("team_members_pkey", "team_members.team_id, team_members.user_id", Constraint::Member),
     ("keys_pkey", "keys.key_id", Constraint::KeyId),
     ("keys_key_hash_key", "keys.key_hash", Constraint::KeyHash),

@@ -57,7 +57,7 @@ impl CountedRows {
     }
 }
 
-const ADD_TO_ROLLUP: &str = "ON CONFLICT (cut, bucket_at, key_id, user_id, team_id, model, provider) DO UPDATE SET \
+const ADD_TO_ROLLUP: &str = "ON CONFLICT (cut, bucket_at, key_id, user_id, team_id, organization_id, model, provider) DO UPDATE SET \
      spent_nanos = usage_rollups.spent_nanos + excluded.spent_nanos, \
      prompt_tokens = usage_rollups.prompt_tokens + excluded.prompt_tokens, \
      completion_tokens = usage_rollups.completion_tokens + excluded.completion_tokens, \
@@ -77,12 +77,12 @@ fn tags(new: &[&Event]) -> Columns {
 }
 
 fn rollups(new: &[&Event]) -> Columns {
-    let counted: Vec<(&Event, [String; 5])> = new
+    let counted: Vec<(&Event, [String; 6])> = new
         .iter()
         .filter(|event| event.costing.source != CostSource::Adjustment)
         .map(|event| (*event, dimensions_of(event)))
         .collect();
-    let mut rows: BTreeMap<(&'static str, i64, [&str; 5]), [i64; 8]> = BTreeMap::new();
+    let mut rows: BTreeMap<(&'static str, i64, [&str; 6]), [i64; 8]> = BTreeMap::new();
     for (event, values) in &counted {
         let sums = sums_of(event);
         for cut in <Cut as strum::VariantArray>::VARIANTS {
@@ -99,8 +99,9 @@ fn rollups(new: &[&Event]) -> Columns {
         ("key_id", dimension(0)),
         ("user_id", dimension(1)),
         ("team_id", dimension(2)),
-        ("model", dimension(3)),
-        ("provider", dimension(4)),
+        ("organization_id", dimension(3)),
+        ("model", dimension(4)),
+        ("provider", dimension(5)),
         ("spent_nanos", sum(0)),
         ("prompt_tokens", sum(1)),
         ("completion_tokens", sum(2)),
@@ -129,23 +130,24 @@ fn sums_of(event: &Event) -> [i64; 8] {
 }
 
 /// The dimensions of rollups, in the order of their columns.
-const DIMENSIONS: [Dimension; 5] =
-    [Dimension::Key, Dimension::User, Dimension::Team, Dimension::Model, Dimension::Provider];
+const DIMENSIONS: [Dimension; 6] =
+    [Dimension::Key, Dimension::User, Dimension::Team, Dimension::Organization, Dimension::Model, Dimension::Provider];
 
 /// An event's values in all dimensions.
-fn dimensions_of(event: &Event) -> [String; 5] {
+fn dimensions_of(event: &Event) -> [String; 6] {
     let text = |value: Option<&dyn ToString>| value.map(ToString::to_string).unwrap_or_default();
     DIMENSIONS.map(|dimension| match dimension {
         Dimension::Key => text(event.key_id.as_ref().map(|id| id as &dyn ToString)),
         Dimension::User => text(event.user_id.as_ref().map(|id| id as &dyn ToString)),
         Dimension::Team => text(event.team_id.as_ref().map(|id| id as &dyn ToString)),
+        Dimension::Organization => text(event.organization_id.as_ref().map(|id| id as &dyn ToString)),
         Dimension::Model => event.usage.model.clone(),
         Dimension::Provider => event.costing.provider.clone(),
     })
 }
 
 /// An event's place in a cut: what the cut does not keep apart is empty.
-fn kept_apart(cut: Cut, values: &[String; 5]) -> [&str; 5] {
+fn kept_apart(cut: Cut, values: &[String; 6]) -> [&str; 6] {
     let mut kept = values.each_ref().map(String::as_str);
     for (value, dimension) in kept.iter_mut().zip(DIMENSIONS) {
         if !cut.has(dimension) {

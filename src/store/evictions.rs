@@ -1,6 +1,6 @@
 //! Evictions: what a change makes stale in memory.
 
-use crate::domain::ids::{TeamId, UserId};
+use crate::domain::ids::{OrganizationId, TeamId, UserId};
 use crate::domain::secret::KeyHash;
 
 /// Something that is kept in memory and must be read again.
@@ -14,6 +14,10 @@ pub enum Eviction {
     Team(TeamId),
     /// A user in a team.
     Member(TeamId, UserId),
+    /// An organization.
+    Organization(OrganizationId),
+    /// A user in an organization.
+    OrganizationMember(OrganizationId, UserId),
     /// The price book.
     Prices,
 }

@@ -10,23 +10,24 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::balances::{Spend, WithSpend, select_with_spend, spend_in_window};
-use super::entity::{keys, team_members, teams};
+use super::entity::{keys, teams};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text, word};
 use super::limits::budget;
 use super::page::{Cursor, Order, Page, PageRequest, SortKey, count, paginate};
+use super::reach;
 use super::tx::Tx;
 use super::users::contains;
 use super::view::View;
 use crate::domain::account::Scope;
 use crate::domain::audit::{Action, Change, ObjectType};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{KeyId, TeamId, UserId};
+use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::key::{Key, KeyState, KeyType};
 use crate::domain::limit::Rates;
 use crate::domain::money::Usd;
-use crate::domain::role::{MemberPermission, TeamRole};
+use crate::domain::role::MemberPermission;
 use crate::domain::secret::KeyHash;
 
 /// The columns that keys can be ordered by.
@@ -54,12 +55,13 @@ pub struct StoredKey {
 pub struct KeyFilter {
     pub user_id: Option<UserId>,
     pub team_id: Option<TeamId>,
+    pub organization_id: Option<OrganizationId>,
     pub key_alias: Option<String>,
     pub key_alias_contains: String,
     pub key_hash: Option<KeyHash>,
     pub key_type: Option<KeyType>,
     pub state: Option<KeyState>,
-    /// With `user_id`: also the keys of the teams that this user administers.
+    /// With `user_id`: also the keys of the teams that this user manages.
     pub include_team_keys: bool,
     /// What the caller may see.
     pub visible_to: KeyScope,
@@ -71,8 +73,8 @@ pub enum KeyScope {
     /// Every key.
     #[default]
     All,
-    /// A user's own, those of teams that it administers or may list, and the
-    /// service accounts of teams that it is in.
+    /// A user's own, those of teams that it manages or may list, and the service
+    /// accounts of teams that it is in.
     OfUser(UserId),
     /// The keys of one team.
     OfTeam(TeamId),
@@ -242,11 +244,18 @@ fn condition(filter: &KeyFilter, now: Timestamp) -> Condition {
     let key_type = filter.key_type.map(<&'static str>::from);
     let owner = filter.user_id.as_ref().map(|user| {
         let own = Condition::any().add(keys::Column::UserId.eq(user.as_str()));
-        if filter.include_team_keys { own.add(in_teams(user, Some(TeamRole::Admin))) } else { own }
+        if filter.include_team_keys { own.add(reach::in_teams_managed(keys::Column::TeamId, user)) } else { own }
     });
     Condition::all()
         .add_option(owner)
         .add_option(filter.team_id.as_ref().map(|team| keys::Column::TeamId.eq(team.as_str())))
+        .add_option(filter.organization_id.as_ref().map(|id| {
+            let teams = teams::Entity::find()
+                .select_only()
+                .column(teams::Column::TeamId)
+                .filter(teams::Column::OrganizationId.eq(id.as_str()));
+            keys::Column::TeamId.in_subquery(teams.into_query())
+        }))
         .add_option(filter.key_alias.as_ref().map(|alias| keys::Column::KeyAlias.eq(alias.as_str())))
         .add_option(contains(keys::Column::KeyAlias, &filter.key_alias_contains))
         .add_option(filter.key_hash.as_ref().map(|hash| keys::Column::KeyHash.eq(hash.to_string())))
@@ -273,41 +282,15 @@ fn visible(scope: &KeyScope) -> Condition {
         KeyScope::OfTeam(team) => Condition::all().add(keys::Column::TeamId.eq(team.as_str())),
         KeyScope::Only(key) => Condition::all().add(keys::Column::KeyId.eq(key.to_string())),
         KeyScope::OfUser(user) => {
-            let service_accounts = Condition::all().add(keys::Column::UserId.is_null()).add(in_teams(user, None));
+            let of_teams = keys::Column::TeamId.in_subquery(reach::teams_of(user, None));
+            let service_accounts = Condition::all().add(keys::Column::UserId.is_null()).add(of_teams);
             Condition::any()
                 .add(keys::Column::UserId.eq(user.as_str()))
-                .add(in_teams(user, Some(TeamRole::Admin)))
-                .add(in_teams_that_permit(user, MemberPermission::KeyList))
+                .add(keys::Column::TeamId.in_subquery(reach::teams_open_to(user, MemberPermission::KeyList)))
+                .add(keys::Column::TeamId.in_subquery(reach::teams_of_organizations(user)))
                 .add(service_accounts)
         }
     }
-}
-
-/// Keys of the teams in which a user has a role, or any.
-fn in_teams(user: &UserId, role: Option<TeamRole>) -> SimpleExpr {
-    let role = role.map(<&'static str>::from);
-    let memberships = team_members::Entity::find()
-        .select_only()
-        .column(team_members::Column::TeamId)
-        .filter(team_members::Column::UserId.eq(user.as_str()))
-        .filter(Condition::all().add_option(role.map(|role| team_members::Column::Role.eq(role))));
-    keys::Column::TeamId.in_subquery(memberships.into_query())
-}
-
-/// Keys of the teams that permit something to a member.
-fn in_teams_that_permit(user: &UserId, permission: MemberPermission) -> SimpleExpr {
-    let permission: &'static str = permission.into();
-    let memberships = team_members::Entity::find()
-        .select_only()
-        .column(team_members::Column::TeamId)
-        .filter(team_members::Column::UserId.eq(user.as_str()));
-    // The list is JSON text of quoted words.
-    let permitting = teams::Entity::find()
-        .select_only()
-        .column(teams::Column::TeamId)
-        .filter(teams::Column::TeamId.in_subquery(memberships.into_query()))
-        .filter(teams::Column::MemberPermissions.contains(format!("\"{permission}\"")));
-    keys::Column::TeamId.in_subquery(permitting.into_query())
 }
 
 fn with_spend(query: Select<keys::Entity>, now: Timestamp) -> Select<keys::Entity> {

@@ -7,6 +7,7 @@ use super::entity::{team_members, users};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::word;
+use super::reach;
 use super::tx::Tx;
 use super::view::View;
 use crate::domain::audit::{Action, Change, ObjectType};
@@ -97,11 +98,11 @@ impl View<'_> {
         Ok(rows.into_iter().map(|(user, team)| (UserId::stored(user), TeamId::stored(team))).collect())
     }
 
-    /// Whether a user administers any team, and whether it is in any.
+    /// The highest role that a user has in any team.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub async fn team_ranks(&self, user: &UserId) -> Result<(bool, bool), StoreError> {
+    pub async fn highest_team_role(&self, user: &UserId) -> Result<Option<TeamRole>, StoreError> {
         let roles: Vec<String> = team_members::Entity::find()
             .select_only()
             .distinct()
@@ -110,8 +111,8 @@ impl View<'_> {
             .into_tuple()
             .all(&self.executor())
             .await?;
-        let admin: &'static str = TeamRole::Admin.into();
-        Ok((roles.iter().any(|role| role == admin), !roles.is_empty()))
+        let roles: Vec<TeamRole> = roles.iter().map(|role| word(role)).collect::<Result<_, _>>()?;
+        Ok(roles.into_iter().min())
     }
 
     /// Whether two users share a team that the first administers.
@@ -119,16 +120,10 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn administers_member(&self, admin: &UserId, member: &UserId) -> Result<bool, StoreError> {
-        use sea_orm::QueryTrait;
-        let role: &'static str = TeamRole::Admin.into();
-        let administered = team_members::Entity::find()
-            .select_only()
-            .column(team_members::Column::TeamId)
-            .filter(team_members::Column::UserId.eq(admin.as_str()))
-            .filter(team_members::Column::Role.eq(role));
+        let administered = reach::teams_of(admin, Some(TeamRole::Admin));
         let shared = team_members::Entity::find()
             .filter(team_members::Column::UserId.eq(member.as_str()))
-            .filter(team_members::Column::TeamId.in_subquery(administered.into_query()));
+            .filter(team_members::Column::TeamId.in_subquery(administered));
         Ok(shared.count(&self.executor()).await? > 0)
     }
 
@@ -163,6 +158,26 @@ impl Tx {
         self.record(Change::created(ObjectType::TeamMember, id, member).named(Action::AddMember));
         self.evict_member(member);
         Ok(true)
+    }
+
+    /// Changes a member.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] if it is none any more.
+    pub async fn update_member(&mut self, before: &Member, after: &Member) -> Result<(), StoreError> {
+        let change = Change::updated(ObjectType::TeamMember, object_id(before), before, after);
+        let Some(change) = change else { return Ok(()) };
+        let updated = team_members::Entity::update_many()
+            .set(to_row(after))
+            .filter(team_members::Column::TeamId.eq(before.team_id.as_str()))
+            .filter(team_members::Column::UserId.eq(before.user_id.as_str()))
+            .exec(&self.inner)
+            .await?;
+        one_row(updated.rows_affected)?;
+        let names = [("team_id", before.team_id.as_str()), ("user_id", before.user_id.as_str())];
+        self.record(change.named(Action::UpdateMember).naming(&names));
+        self.evict_member(before);
+        Ok(())
     }
 
     /// Removes a member.

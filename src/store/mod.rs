@@ -8,7 +8,9 @@
 mod archive;
 mod audit;
 mod balances;
+mod cascades;
 mod connect;
+mod counts;
 mod dialect;
 mod entity;
 mod error;
@@ -22,8 +24,11 @@ mod ledger;
 mod limits;
 mod members;
 mod open_reservations;
+mod organization_members;
+mod organizations;
 mod page;
 mod prices;
+mod reach;
 mod rollups;
 mod secrets;
 mod teams;
@@ -36,6 +41,7 @@ mod view;
 pub use archive::{DeletedKey, DeletedTeam, DeletedTeamFilter};
 pub use audit::{AuditFilter, FeedEntry, StoredEntry};
 pub use balances::{Balance, BalanceKey, Spend};
+pub use cascades::Removed;
 pub use connect::{ConnectOptions, Store};
 pub use error::{Constraint, StoreError};
 pub use event_rows::EventRows;
@@ -45,6 +51,7 @@ pub use keys::{KeyFilter, KeyScope, StoredKey};
 pub use leases::{HoldWrite, Lease};
 pub use ledger::{Appended, BatchOutcome, LedgerBatch, Outcome};
 pub use open_reservations::{ClosedReservation, Freed};
+pub use organizations::{OrganizationFilter, StoredOrganization};
 pub use page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey};
 pub use prices::ImportReport;
 pub use rollups::{BucketRow, RollupFilter, RollupScope};
@@ -52,13 +59,14 @@ pub use secrets::SecretName;
 pub use teams::{StoredTeam, TeamFilter, TeamScope};
 pub use tx::{Committed, Tx};
 pub use usage::{EventFilter, EventScope, StoredEvent};
-pub use users::{StoredUser, UserFilter};
+pub use users::{StoredUser, UserFilter, UserScope};
 pub use verify::{Discrepancy, Verification};
 pub use view::View;
 
 /// The columns that lists can be ordered by.
 pub mod sortable {
     pub use super::keys::SORTABLE as KEYS;
+    pub use super::organizations::SORTABLE as ORGANIZATIONS;
     pub use super::teams::SORTABLE as TEAMS;
     pub use super::users::SORTABLE as USERS;
 }

@@ -9,7 +9,7 @@ use super::error::StoreError;
 use super::usage::EventScope;
 use super::view::View;
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{KeyId, TeamId, UserId};
+use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::rollup::{BUCKET_MICROS, Cut, Dimension};
 use crate::domain::usage::{CostSource, UsageStatus};
 
@@ -27,6 +27,7 @@ pub struct RollupFilter {
     pub key_id: Option<KeyId>,
     pub user_id: Option<UserId>,
     pub team_id: Option<TeamId>,
+    pub organization_id: Option<OrganizationId>,
     pub model: String,
     pub provider: String,
     /// What the caller may see.
@@ -39,12 +40,13 @@ impl RollupFilter {
         let scoped: &[Dimension] = match self.visible_to {
             EventScope::All => &[],
             EventScope::OfKey(_) => &[Dimension::Key],
-            EventScope::OfUser(..) => &[Dimension::Key, Dimension::User, Dimension::Team],
+            EventScope::OfUser(..) => &[Dimension::Key, Dimension::User, Dimension::Team, Dimension::Organization],
         };
         let mut dimensions = scoped.to_vec();
         dimensions.extend(self.key_id.map(|_| Dimension::Key));
         dimensions.extend(self.user_id.as_ref().map(|_| Dimension::User));
         dimensions.extend(self.team_id.as_ref().map(|_| Dimension::Team));
+        dimensions.extend(self.organization_id.as_ref().map(|_| Dimension::Organization));
         dimensions
     }
 }
@@ -100,9 +102,15 @@ impl View<'_> {
             .add_option(filter.key_id.map(|key| Column::KeyId.eq(key.to_string())))
             .add_option(filter.user_id.as_ref().map(|user| Column::UserId.eq(user.as_str())))
             .add_option(filter.team_id.as_ref().map(|team| Column::TeamId.eq(team.as_str())))
+            .add_option(filter.organization_id.as_ref().map(|id| Column::OrganizationId.eq(id.as_str())))
             .add_option(filled(Column::Model, &filter.model))
             .add_option(filled(Column::Provider, &filter.provider))
-            .add_option(filter.visible_to.condition(Column::KeyId, Column::UserId, Column::TeamId));
+            .add_option(filter.visible_to.condition(
+                Column::KeyId,
+                Column::UserId,
+                Column::TeamId,
+                Column::OrganizationId,
+            ));
         let slice = match by {
             None => Expr::val(""),
             Some(dimension) => Expr::col(column_of(dimension)),
@@ -148,9 +156,10 @@ impl View<'_> {
             .add_option(filter.key_id.map(|key| Of::KeyId.eq(key.to_string())))
             .add_option(filter.user_id.as_ref().map(|user| Of::UserId.eq(user.as_str())))
             .add_option(filter.team_id.as_ref().map(|team| Of::TeamId.eq(team.as_str())))
+            .add_option(filter.organization_id.as_ref().map(|id| Of::OrganizationId.eq(id.as_str())))
             .add_option(filled(Of::Model, &filter.model))
             .add_option(filled(Of::Provider, &filter.provider))
-            .add_option(filter.visible_to.condition(Of::KeyId, Of::UserId, Of::TeamId));
+            .add_option(filter.visible_to.condition(Of::KeyId, Of::UserId, Of::TeamId, Of::OrganizationId));
         // Whole numbers divide to whole numbers in both databases.
         let quarter = Expr::col(Of::StartedAt).div(QUARTER_MICROS).mul(QUARTER_MICROS);
         let slice = match by {
@@ -158,6 +167,7 @@ impl View<'_> {
             Some(Dimension::Key) => Expr::col(Of::KeyId),
             Some(Dimension::User) => Expr::col(Of::UserId),
             Some(Dimension::Team) => Expr::col(Of::TeamId),
+            Some(Dimension::Organization) => Expr::col(Of::OrganizationId),
             Some(Dimension::Model) => Expr::col(Of::Model),
             Some(Dimension::Provider) => Expr::col(Of::Provider),
         };
@@ -193,6 +203,7 @@ const fn column_of(dimension: Dimension) -> Column {
         Dimension::Key => Column::KeyId,
         Dimension::User => Column::UserId,
         Dimension::Team => Column::TeamId,
+        Dimension::Organization => Column::OrganizationId,
         Dimension::Model => Column::Model,
         Dimension::Provider => Column::Provider,
     }

@@ -1,28 +1,28 @@
 //! Teams: rows, reads and changes.
 
-use sea_orm::sea_query::{Expr, SimpleExpr};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QuerySelect, QueryTrait,
-    Select,
-};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect, Select};
 
 use super::balances::{Spend, WithSpend, select_with_spend, spend_in_window};
+use super::counts::count_by;
 use super::entity::{keys, team_members, teams};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text, word};
 use super::limits::budget;
 use super::page::{Cursor, Order, Page, PageRequest, SortKey, count, paginate};
+use super::reach;
 use super::tx::Tx;
 use super::users::contains;
 use super::view::View;
 use crate::domain::account::Scope;
 use crate::domain::audit::{Action, Change, ObjectType};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{TeamId, UserId};
-use crate::domain::limit::Rates;
+use crate::domain::ids::{OrganizationId, TeamId, UserId};
+use crate::domain::limit::{ModelRates, Rates};
 use crate::domain::money::Usd;
-use crate::domain::team::{MemberDefaults, Team};
+use crate::domain::organization::Share;
+use crate::domain::team::{MemberDefaults, Team, Throughput};
 
 /// The columns that teams can be ordered by.
 pub const SORTABLE: [SortKey; 5] = [
@@ -50,8 +50,11 @@ pub struct StoredTeam {
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the fields are those of ListTeamsRequest")]
 pub struct TeamFilter {
-    pub team_id: Option<TeamId>,
+    pub team_ids: Vec<TeamId>,
+    pub organization_id: Option<OrganizationId>,
+    pub no_organization: bool,
     pub member: Option<UserId>,
+    pub not_member: Option<UserId>,
     pub alias_contains: String,
     pub blocked: Option<bool>,
     /// Only this team, or teams with this member: what the caller may see.
@@ -61,8 +64,9 @@ pub struct TeamFilter {
 /// The teams that a caller may see.
 #[derive(Clone, Debug)]
 pub enum TeamScope {
-    /// Those of which a user is a member.
-    OfMember(UserId),
+    /// Those of which a user is a member, and those of organizations that it
+    /// administers.
+    OfUser(UserId),
     /// One team.
     Only(TeamId),
     /// None.
@@ -129,37 +133,47 @@ impl View<'_> {
     /// Adds to a page of teams how many members and keys each has, by one
     /// grouped query each.
     async fn with_counts(&self, rows: Vec<WithSpend<teams::Model>>) -> Result<Vec<StoredTeam>, StoreError> {
-        #[derive(FromQueryResult)]
-        struct Count {
-            team_id: String,
-            count: i64,
-        }
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
         let ids: Vec<String> = rows.iter().map(|row| row.row.team_id.clone()).collect();
-        let members = team_members::Entity::find()
-            .select_only()
-            .column(team_members::Column::TeamId)
-            .column_as(team_members::Column::UserId.count(), "count")
-            .filter(team_members::Column::TeamId.is_in(ids.clone()))
-            .group_by(team_members::Column::TeamId);
-        let members = members.into_model::<Count>().all(&self.executor()).await?;
-        let of_keys = keys::Entity::find()
-            .select_only()
-            .column(keys::Column::TeamId)
-            .column_as(keys::Column::KeyId.count(), "count")
-            .filter(keys::Column::TeamId.is_in(ids))
-            .group_by(keys::Column::TeamId);
-        let of_keys = of_keys.into_model::<Count>().all(&self.executor()).await?;
-        let count =
-            |counts: &[Count], id: &str| counts.iter().find(|count| count.team_id == id).map_or(0, |count| count.count);
+        let executor = self.executor();
+        let members = count_by(team_members::Entity::find(), team_members::Column::TeamId, &ids, &executor).await?;
+        let of_keys = count_by(keys::Entity::find(), keys::Column::TeamId, &ids, &executor).await?;
         rows.into_iter()
             .map(|row| {
-                let (member_count, key_count) = (count(&members, &row.row.team_id), count(&of_keys, &row.row.team_id));
+                let (member_count, key_count) = (members.of(&row.row.team_id), of_keys.of(&row.row.team_id));
                 Ok(StoredTeam { spend: row.spend(), team: to_team(row.row)?, member_count, key_count })
             })
             .collect()
+    }
+
+    /// What the teams of an organization take of its throughput, except one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn shares(&self, of: &OrganizationId, except: Option<&TeamId>) -> Result<Vec<Share>, StoreError> {
+        let query = teams::Entity::find()
+            .filter(teams::Column::OrganizationId.eq(of.as_str()))
+            .filter(Condition::all().add_option(except.map(|team| teams::Column::TeamId.ne(team.as_str()))));
+        let rows = query.all(&self.executor()).await?;
+        rows.into_iter().map(|row| Ok(Share::from(&to_team(row)?))).collect()
+    }
+
+    /// Up to `limit` teams of an organization behind `after`, by id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn teams_after(
+        &self,
+        of: &OrganizationId,
+        after: Option<&TeamId>,
+        limit: u64,
+    ) -> Result<Vec<Team>, StoreError> {
+        use sea_orm::QueryOrder;
+        let query = teams::Entity::find()
+            .filter(teams::Column::OrganizationId.eq(of.as_str()))
+            .filter(Condition::all().add_option(after.map(|team| teams::Column::TeamId.gt(team.as_str()))))
+            .order_by_asc(teams::Column::TeamId)
+            .limit(limit);
+        query.all(&self.executor()).await?.into_iter().map(to_team).collect()
     }
 }
 
@@ -223,22 +237,25 @@ impl Tx {
 }
 
 fn condition(filter: &TeamFilter) -> Condition {
-    let with_member = |user: &UserId| {
-        let teams = team_members::Entity::find()
-            .select_only()
-            .column(team_members::Column::TeamId)
-            .filter(team_members::Column::UserId.eq(user.as_str()));
-        teams::Column::TeamId.in_subquery(teams.into_query())
-    };
+    use teams::Column;
+    let with_member = |user: &UserId| Column::TeamId.in_subquery(reach::teams_of(user, None));
+    let ids = &filter.team_ids;
     Condition::all()
-        .add_option(filter.team_id.as_ref().map(|id| teams::Column::TeamId.eq(id.as_str())))
+        .add_option((!ids.is_empty()).then(|| Column::TeamId.is_in(ids.iter().map(TeamId::as_str))))
+        .add_option(filter.organization_id.as_ref().map(|id| Column::OrganizationId.eq(id.as_str())))
+        .add_option(filter.no_organization.then(|| Column::OrganizationId.is_null()))
         .add_option(filter.member.as_ref().map(with_member))
-        .add_option(contains(teams::Column::TeamAlias, &filter.alias_contains))
-        .add_option(filter.blocked.map(|blocked| teams::Column::Blocked.eq(blocked)))
-        .add_option(filter.visible_to.as_ref().map(|scope| match scope {
-            TeamScope::OfMember(user) => with_member(user),
-            TeamScope::Only(team) => teams::Column::TeamId.eq(team.as_str()),
-            TeamScope::Nothing => Expr::val(false),
+        .add_option(filter.not_member.as_ref().map(|user| with_member(user).not()))
+        .add_option(contains(Column::TeamAlias, &filter.alias_contains))
+        .add_option(filter.blocked.map(|blocked| Column::Blocked.eq(blocked)))
+        .add_option(filter.visible_to.as_ref().map(|scope| {
+            match scope {
+                TeamScope::OfUser(user) => Condition::any()
+                    .add(with_member(user))
+                    .add(Column::OrganizationId.in_subquery(reach::organizations_administered(user))),
+                TeamScope::Only(team) => Condition::all().add(Column::TeamId.eq(team.as_str())),
+                TeamScope::Nothing => Condition::all().add(Expr::val(false)),
+            }
         }))
 }
 
@@ -261,6 +278,7 @@ fn to_team(row: teams::Model) -> Result<Team, StoreError> {
     Ok(Team {
         team_id: TeamId::stored(row.team_id),
         team_alias: row.team_alias,
+        organization_id: row.organization_id.map(OrganizationId::stored),
         models: from_text(&row.models)?,
         model_aliases: from_text(&row.model_aliases)?,
         budget: budget(
@@ -270,6 +288,11 @@ fn to_team(row: teams::Model) -> Result<Team, StoreError> {
             row.budget_anchor_at,
         )?,
         rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
+        throughput: Throughput {
+            tpm_limit_type: row.tpm_limit_type.as_deref().map(word).transpose()?,
+            rpm_limit_type: row.rpm_limit_type.as_deref().map(word).transpose()?,
+        },
+        model_rates: ModelRates { tpm: from_text(&row.model_tpm_limit)?, rpm: from_text(&row.model_rpm_limit)? },
         member_defaults: MemberDefaults {
             max: row.member_budget_nanos.map(Usd::from_nanos),
             duration: row.member_budget_duration.as_deref().map(word).transpose()?,
@@ -316,5 +339,10 @@ fn to_row(team: &Team) -> Result<teams::ActiveModel, StoreError> {
         created_at: Set(team.created_at.micros()),
         updated_at: Set(team.updated_at.micros()),
         version: Set(team.version),
+        organization_id: Set(team.organization_id.as_ref().map(ToString::to_string)),
+        tpm_limit_type: Set(team.throughput.tpm_limit_type.map(|kind| <&str>::from(kind).to_owned())),
+        rpm_limit_type: Set(team.throughput.rpm_limit_type.map(|kind| <&str>::from(kind).to_owned())),
+        model_tpm_limit: Set(to_text(&team.model_rates.tpm)?),
+        model_rpm_limit: Set(to_text(&team.model_rates.rpm)?),
     })
 }

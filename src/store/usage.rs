@@ -7,17 +7,18 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, Quer
 use serde::{Deserialize, Serialize};
 
 use super::dialect::Column as Cells;
-use super::entity::{keys, team_members, teams, usage_event_tags, usage_events};
+use super::entity::{keys, usage_event_tags, usage_events};
 use super::error::StoreError;
 use super::json::{from_text, to_text, word};
 use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
+use super::reach;
 use super::view::View;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{KeyId, TeamId, UserId};
+use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::money::Usd;
 use crate::domain::pricing::Counts;
-use crate::domain::role::{MemberPermission, TeamRole};
+use crate::domain::role::MemberPermission;
 use crate::domain::usage::{Costing, Event, Posting, Usage, UsageStatus};
 
 /// An event as it is read: its unpriced parts are words of its time.
@@ -38,6 +39,7 @@ pub struct EventFilter {
     pub key_id: Option<KeyId>,
     pub user_id: Option<UserId>,
     pub team_id: Option<TeamId>,
+    pub organization_id: Option<OrganizationId>,
     pub customer_id: String,
     pub model: String,
     pub tag: String,
@@ -56,8 +58,8 @@ pub enum EventScope {
     /// All of it.
     #[default]
     All,
-    /// That of a user and of its keys, and of the teams that it administers or
-    /// that permit their members to see it.
+    /// That of a user and of its keys, of the organizations and teams that it
+    /// administers, and of the teams that permit their members to see it.
     OfUser(UserId, MemberPermission),
     /// That of one key.
     OfKey(KeyId),
@@ -70,6 +72,7 @@ impl EventScope {
         key: impl ColumnTrait,
         user: impl ColumnTrait,
         team: impl ColumnTrait,
+        organization: impl ColumnTrait,
     ) -> Option<Condition> {
         match self {
             Self::All => None,
@@ -82,42 +85,11 @@ impl EventScope {
                 let scope = Condition::any()
                     .add(user.eq(id.as_str()))
                     .add(key.in_subquery(own_keys.into_query()))
-                    .add(team.in_subquery(teams_open_to(id, *permission)));
+                    .add(team.in_subquery(reach::teams_open_to(id, *permission)))
+                    .add(organization.in_subquery(reach::organizations_administered(id)));
                 Some(scope)
             }
         }
-    }
-}
-
-/// The teams that a user administers, or that permit something to it.
-fn teams_open_to(user: &UserId, permission: MemberPermission) -> sea_orm::sea_query::SelectStatement {
-    let admin: &'static str = TeamRole::Admin.into();
-    let permission: &'static str = permission.into();
-    team_members::Entity::find()
-        .select_only()
-        .column(team_members::Column::TeamId)
-        .inner_join_teams()
-        .filter(team_members::Column::UserId.eq(user.as_str()))
-        .filter(
-            Condition::any()
-                .add(team_members::Column::Role.eq(admin))
-                .add(teams::Column::MemberPermissions.contains(format!("\"{permission}\""))),
-        )
-        .into_query()
-}
-
-/// Joins teams to memberships.
-trait JoinTeams {
-    fn inner_join_teams(self) -> Self;
-}
-
-impl JoinTeams for sea_orm::Select<team_members::Entity> {
-    fn inner_join_teams(mut self) -> Self {
-        use sea_orm::sea_query::ExprTrait;
-        let on = Expr::col((teams::Entity, teams::Column::TeamId))
-            .equals((team_members::Entity, team_members::Column::TeamId));
-        QuerySelect::query(&mut self).inner_join(teams::Entity, on);
-        self
     }
 }
 
@@ -201,6 +173,7 @@ fn condition(filter: &EventFilter) -> Condition {
         .add_option(filter.key_id.map(|key| Column::KeyId.eq(key.to_string())))
         .add_option(filter.user_id.as_ref().map(|user| Column::UserId.eq(user.as_str())))
         .add_option(filter.team_id.as_ref().map(|team| Column::TeamId.eq(team.as_str())))
+        .add_option(filter.organization_id.as_ref().map(|id| Column::OrganizationId.eq(id.as_str())))
         .add_option(filled(Column::CustomerId, &filter.customer_id))
         .add_option(model)
         .add_option(tagged)
@@ -209,7 +182,7 @@ fn condition(filter: &EventFilter) -> Condition {
         .add_option(status.map(|status| Column::Status.eq(status)))
         .add_option(filter.min_spend.map(|least| Column::CostNanos.gte(least.nanos())))
         .add_option(filter.max_spend.map(|most| Column::CostNanos.lte(most.nanos())))
-        .add_option(filter.visible_to.condition(Column::KeyId, Column::UserId, Column::TeamId))
+        .add_option(filter.visible_to.condition(Column::KeyId, Column::UserId, Column::TeamId, Column::OrganizationId))
 }
 
 /// What is rarely there, in one column.
@@ -271,6 +244,7 @@ fn to_event(row: usage_events::Model) -> Result<StoredEvent, StoreError> {
         key_id: some(row.key_id).map(|id| super::keys::parse_key_id(&id)).transpose()?,
         user_id: some(row.user_id).map(UserId::stored),
         team_id: some(row.team_id).map(TeamId::stored),
+        organization_id: some(row.organization_id).map(OrganizationId::stored),
         costing: Costing {
             cost: Usd::from_nanos(row.cost_nanos),
             source: word(&row.cost_source)?,
@@ -325,6 +299,7 @@ pub(super) fn to_columns(events: &[&Event]) -> Result<Vec<(&'static str, Cells)>
         ("key_id", text(&|event| event.key_id.map(|id| id.to_string()).unwrap_or_default())),
         ("user_id", text(&|event| event.user_id.as_ref().map(ToString::to_string).unwrap_or_default())),
         ("team_id", text(&|event| event.team_id.as_ref().map(ToString::to_string).unwrap_or_default())),
+        ("organization_id", text(&|event| event.organization_id.as_ref().map(ToString::to_string).unwrap_or_default())),
         ("model", text(&|event| event.usage.model.clone())),
         ("model_group", text(&|event| event.usage.model_group.clone())),
         ("provider", text(&|event| event.costing.provider.clone())),

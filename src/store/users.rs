@@ -1,26 +1,27 @@
 //! Users: rows, reads and changes.
 
-use sea_orm::sea_query::{Expr, ExprTrait, Func, OnConflict, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, OnConflict, SelectStatement, SimpleExpr};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
+    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, QueryTrait, Select,
 };
 
 use super::balances::{Spend, WithSpend, select_with_spend, spend_in_window};
-use super::entity::{team_members, users};
+use super::entity::{organization_members, team_members, users};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text, word};
 use super::limits::budget;
 use super::page::{Cursor, Order, Page, PageRequest, SortKey, count, paginate};
+use super::reach;
 use super::tx::Tx;
 use super::view::View;
 use crate::domain::account::Scope;
 use crate::domain::audit::{Action, Change, ObjectType};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{TeamId, UserId};
+use crate::domain::ids::{OrganizationId, TeamId, UserId};
 use crate::domain::limit::Rates;
 use crate::domain::money::Usd;
-use crate::domain::role::{Role, TeamRole};
+use crate::domain::role::Role;
 use crate::domain::user::{Email, User};
 
 /// The columns that users can be ordered by.
@@ -52,8 +53,21 @@ pub struct UserFilter {
     pub email_contains: String,
     pub email: Option<Email>,
     pub team_id: Option<TeamId>,
-    /// Only members of teams that this user administers.
-    pub in_teams_of_admin: Option<UserId>,
+    pub organization_ids: Vec<OrganizationId>,
+    /// What the caller may see.
+    pub visible_to: UserScope,
+}
+
+/// The users that a caller may see.
+#[derive(Clone, Debug, Default)]
+pub enum UserScope {
+    /// Every user.
+    #[default]
+    All,
+    /// Those of the organizations and teams that a user administers.
+    OfOrganizationAdmin(UserId),
+    /// Those of the teams that a user administers, and of their organizations.
+    OfTeamAdmin(UserId),
 }
 
 impl View<'_> {
@@ -244,35 +258,51 @@ impl Tx {
 }
 
 fn condition(filter: &UserFilter) -> Condition {
-    let memberships = |column: team_members::Column| {
-        team_members::Entity::find().select_only().column(team_members::Column::UserId).filter(column.is_not_null())
-    };
+    use users::Column;
     let role = filter.role.map(<&'static str>::from);
-    let admin: &'static str = TeamRole::Admin.into();
+    let (ids, organizations) = (&filter.user_ids, &filter.organization_ids);
     Condition::all()
-        .add_option(role.map(|role| users::Column::UserRole.eq(role)))
-        .add_option(
-            (!filter.user_ids.is_empty())
-                .then(|| users::Column::UserId.is_in(filter.user_ids.iter().map(UserId::as_str))),
-        )
-        .add_option(contains(users::Column::UserId, &filter.user_id_contains))
-        .add_option(contains(users::Column::EmailFolded, &filter.email_contains))
-        .add_option(filter.email.as_ref().map(|email| users::Column::EmailFolded.eq(email.folded())))
+        .add_option(role.map(|role| Column::UserRole.eq(role)))
+        .add_option((!ids.is_empty()).then(|| Column::UserId.is_in(ids.iter().map(UserId::as_str))))
+        .add_option(contains(Column::UserId, &filter.user_id_contains))
+        .add_option(contains(Column::EmailFolded, &filter.email_contains))
+        .add_option(filter.email.as_ref().map(|email| Column::EmailFolded.eq(email.folded())))
         .add_option(filter.team_id.as_ref().map(|team| {
-            let members =
-                memberships(team_members::Column::UserId).filter(team_members::Column::TeamId.eq(team.as_str()));
-            users::Column::UserId.in_subquery(sea_orm::QueryTrait::into_query(members))
+            let members = members_of_teams().filter(team_members::Column::TeamId.eq(team.as_str()));
+            Column::UserId.in_subquery(members.into_query())
         }))
-        .add_option(filter.in_teams_of_admin.as_ref().map(|user| {
-            let administered = team_members::Entity::find()
-                .select_only()
-                .column(team_members::Column::TeamId)
-                .filter(team_members::Column::UserId.eq(user.as_str()))
-                .filter(team_members::Column::Role.eq(admin));
-            let members = memberships(team_members::Column::UserId)
-                .filter(team_members::Column::TeamId.in_subquery(sea_orm::QueryTrait::into_query(administered)));
-            users::Column::UserId.in_subquery(sea_orm::QueryTrait::into_query(members))
+        .add_option((!organizations.is_empty()).then(|| {
+            let ids = organizations.iter().map(OrganizationId::as_str);
+            let members = members_of_organizations().filter(organization_members::Column::OrganizationId.is_in(ids));
+            Column::UserId.in_subquery(members.into_query())
         }))
+        .add(visible(&filter.visible_to))
+}
+
+fn members_of_teams() -> Select<team_members::Entity> {
+    team_members::Entity::find().select_only().column(team_members::Column::UserId)
+}
+
+fn members_of_organizations() -> Select<organization_members::Entity> {
+    organization_members::Entity::find().select_only().column(organization_members::Column::UserId)
+}
+
+fn visible(scope: &UserScope) -> Condition {
+    match scope {
+        UserScope::All => Condition::all(),
+        UserScope::OfOrganizationAdmin(admin) => within(admin, reach::organizations_administered(admin)),
+        UserScope::OfTeamAdmin(admin) => within(admin, reach::organizations_of_teams_administered(admin)),
+    }
+}
+
+/// The members of the teams that a user manages, and of these organizations.
+fn within(admin: &UserId, organizations: SelectStatement) -> Condition {
+    let of_teams = members_of_teams().filter(reach::in_teams_managed(team_members::Column::TeamId, admin));
+    let of_organizations =
+        members_of_organizations().filter(organization_members::Column::OrganizationId.in_subquery(organizations));
+    Condition::any()
+        .add(users::Column::UserId.in_subquery(of_teams.into_query()))
+        .add(users::Column::UserId.in_subquery(of_organizations.into_query()))
 }
 
 /// A condition on part of a column, without regard to case; `%` and `_` are
@@ -322,6 +352,7 @@ fn to_user(row: users::Model) -> Result<User, StoreError> {
         rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
         metadata: from_text(&row.metadata)?,
         blocked: row.blocked,
+        home_organization_id: row.home_organization_id.map(OrganizationId::stored),
         created_at: Timestamp::from_micros(row.created_at),
         updated_at: Timestamp::from_micros(row.updated_at),
         version: row.version,
@@ -349,5 +380,6 @@ fn to_row(user: &User) -> Result<users::ActiveModel, StoreError> {
         created_at: Set(user.created_at.micros()),
         updated_at: Set(user.updated_at.micros()),
         version: Set(user.version),
+        home_organization_id: Set(user.home_organization_id.as_ref().map(ToString::to_string)),
     })
 }

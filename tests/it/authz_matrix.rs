@@ -26,6 +26,7 @@ async fn everybody(world: &World) -> Vec<(&'static str, Client)> {
     };
     let members = vec![in_team("lead", pb::TeamRole::Admin), in_team("member", pb::TeamRole::User)];
     world.team(pb::Team { team_id: "red".into(), members, ..Default::default() }).await;
+    let (o_lead, o_member) = crate::organizations::acme(world, pb::Organization::default()).await;
     let of_admin = |key_type: pb::KeyType| pb::Key {
         user_id: Some("admin".into()),
         key_type: key_type.into(),
@@ -37,6 +38,8 @@ async fn everybody(world: &World) -> Vec<(&'static str, Client)> {
         ("master", world.admin.clone()),
         ("admin", admin),
         ("viewer", viewer),
+        ("o.admin", o_lead),
+        ("o.member", o_member),
         ("t.admin", lead),
         ("t.member", member),
         ("user", user),
@@ -69,12 +72,12 @@ async fn outcome(client: &Client, rpc: &str) -> &'static str {
 async fn everybody_gets_what_the_policy_says_and_no_more() {
     let world = World::start(Backend::Sqlite).await;
     let everybody = everybody(&world).await;
-    let mut table = format!("{:<30}", "");
+    let mut table = format!("{:<40}", "");
     for (name, _) in &everybody {
         let _ = write!(table, "{name:<10}");
     }
     for (rpc, _) in Contract::new().rpcs() {
-        let _ = write!(table, "\n{:<30}", rpc.trim_start_matches("bursar.v1.").replace("Service/", "."));
+        let _ = write!(table, "\n{:<40}", rpc.trim_start_matches("bursar.v1.").replace("Service/", "."));
         for (_, client) in &everybody {
             let _ = write!(table, "{:<10}", outcome(client, &rpc).await);
         }

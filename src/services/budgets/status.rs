@@ -4,14 +4,14 @@ use crate::auth::Reach;
 use crate::domain::account::{AccountId, Line};
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::identity::Identity;
-use crate::domain::ids::{TeamId, UserId};
+use crate::domain::ids::{OrganizationId, TeamId, UserId};
 use crate::domain::reason::Reason;
 use crate::domain::secret::KeyHash;
 use crate::error::Error;
 use crate::pb;
 use crate::pb::get_budget_status_request::Subject;
 use crate::services::Ctx;
-use crate::services::wire::access::{sees_user, standing_to_key, visible_team};
+use crate::services::wire::access::{administers, sees_user, standing_to_key, visible_team};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{budget, key_ref, text};
 
@@ -44,6 +44,11 @@ pub(super) async fn get_budget_status(
             let id = text::required_id("team_id", &id, TeamId::parse, &mut faults);
             faults.finish()?;
             of_team(&ctx, &id.ok_or_else(|| Error::internal("a team id vanished"))?).await
+        }
+        Some(Subject::OrganizationId(id)) => {
+            let id = text::required_id("organization_id", &id, OrganizationId::parse, &mut faults);
+            faults.finish()?;
+            of_organization(&ctx, &id.ok_or_else(|| Error::internal("an organization id vanished"))?).await
         }
     }
 }
@@ -92,6 +97,18 @@ async fn of_team(ctx: &Ctx, id: &TeamId) -> Result<pb::GetBudgetStatusResponse, 
     };
     let account = AccountId::team(id);
     standings(ctx, &[line(&account, &team.budget, &team.rates, true, true)]).await
+}
+
+async fn of_organization(ctx: &Ctx, id: &OrganizationId) -> Result<pb::GetBudgetStatusResponse, Error> {
+    let view = ctx.app.store.view();
+    let not_found = || Refusal::not_found(Reason::OrganizationNotFound, "organization", [id]);
+    // Its plain members may not know its budget.
+    if !ctx.scope.has(Reach::All) && !administers(ctx, view, id).await? {
+        return Err(not_found().into());
+    }
+    let organization = view.find_organization(id).await?.ok_or_else(not_found)?;
+    let account = AccountId::organization(id);
+    standings(ctx, &[line(&account, &organization.budget, &organization.rates, true, true)]).await
 }
 
 fn line<'a>(

@@ -119,6 +119,7 @@ fn render(decision: Decision, customer_id: String, now: Timestamp) -> pb::Author
         key_id: identity.key.key_id.to_string(),
         user_id: identity.key.user_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         team_id: identity.key.team_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        organization_id: identity.organization_id().map(ToString::to_string).unwrap_or_default(),
         customer_id,
     });
     let (reservation_id, expires_at) = decision.reservation.unzip();

@@ -159,7 +159,7 @@ async fn check_team(ctx: &Ctx, new: &NewKey, id: &TeamId, is_service_account: bo
     let (team, standing) = visible_team(ctx, ctx.app.store.view(), id).await?;
     let role = match standing {
         TeamStanding::ProxyAdmin => return Ok(team),
-        TeamStanding::Admin => TeamRole::Admin,
+        TeamStanding::OrganizationAdmin | TeamStanding::Admin => TeamRole::Admin,
         TeamStanding::Member(_) | TeamStanding::Viewer | TeamStanding::Outsider => TeamRole::User,
     };
     if !ctx.app.rules.generation.team_roles.contains(&role) {

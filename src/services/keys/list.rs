@@ -28,7 +28,8 @@ pub(super) async fn list_keys(ctx: Ctx, request: pb::ListKeysRequest) -> Result<
     let Command { mut filter, order, page, list } = parse(&ctx, request)?;
     filter.visible_to = scope(&ctx).await?;
     check_filters(&ctx, &filter).await?;
-    if !ctx.scope.is_all() && filter.user_id.is_none() && filter.team_id.is_none() {
+    let names_nobody = filter.user_id.is_none() && filter.team_id.is_none() && filter.organization_id.is_none();
+    if !ctx.scope.is_all() && names_nobody {
         filter.user_id = ctx.caller.user_id().cloned();
     }
     let calendar = &ctx.app.rules.calendar;
@@ -62,6 +63,7 @@ fn parse(ctx: &Ctx, request: pb::ListKeysRequest) -> Result<Command, Error> {
     let filter = KeyFilter {
         user_id: text::user_id("user_id", &request.user_id, &mut faults),
         team_id: text::team_id("team_id", &request.team_id, &mut faults),
+        organization_id: text::organization_id("organization_id", &request.organization_id, &mut faults),
         key_alias: new_key::alias("key_alias", Some(&request.key_alias), &mut faults),
         key_hash: key_ref::optional("key", &request.key, &mut faults),
         key_type: role::key_type_from_wire("key_type", request.key_type, &mut faults),
@@ -101,10 +103,16 @@ async fn check_filters(ctx: &Ctx, filter: &KeyFilter) -> Result<(), Error> {
     }
     let view = ctx.app.store.view();
     if let Some(user) = &filter.user_id {
-        let sees = ctx.scope.has(Reach::AdminTeam) || ctx.caller.is_user(user);
+        let is_admin = ctx.scope.has(Reach::AdminTeam) || ctx.scope.has(Reach::AdminOrganization);
+        let sees = is_admin || ctx.caller.is_user(user);
         if !sees || !access::sees_user(ctx, view, user).await? {
             return Err(access::not_your_user(user).into());
         }
+    }
+    if let Some(id) = &filter.organization_id
+        && !access::administers(ctx, view, id).await?
+    {
+        return Err(access::not_your_organization(id).into());
     }
     if let Some(id) = &filter.team_id {
         let team = view.find_team(id).await?;

@@ -1,14 +1,16 @@
 //! Which usage a caller may see, and what it may ask for by name.
 
 use crate::domain::fault::Refusal;
-use crate::domain::ids::{KeyId, TeamId, UserId};
+use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::key::Key;
 use crate::domain::reason::Reason;
 use crate::domain::role::MemberPermission;
 use crate::domain::secret::KeyHash;
 use crate::error::Error;
 use crate::services::Ctx;
-use crate::services::wire::access::{not_your_team, not_your_user, sees_user, standing_to};
+use crate::services::wire::access::{
+    administers, not_your_organization, not_your_team, not_your_user, sees_user, standing_to,
+};
 use crate::store::EventScope;
 
 /// The usage that the caller may see, where teams may open theirs by a
@@ -30,6 +32,7 @@ pub(super) struct Named {
     pub(super) key: Option<KeyHash>,
     pub(super) user_id: Option<UserId>,
     pub(super) team_id: Option<TeamId>,
+    pub(super) organization_id: Option<OrganizationId>,
 }
 
 /// Refuses filters on what the caller may not see, in the same words whether it
@@ -43,6 +46,12 @@ pub(super) async fn check(ctx: &Ctx, named: &Named, permission: MemberPermission
         && !sees_user(ctx, view, user).await?
     {
         return Err(not_your_user(user).into());
+    }
+    if let Some(id) = &named.organization_id
+        && !ctx.scope.is_all()
+        && !administers(ctx, view, id).await?
+    {
+        return Err(not_your_organization(id).into());
     }
     if let Some(id) = &named.team_id
         && !ctx.scope.is_all()

@@ -75,6 +75,7 @@ fn parse(ctx: &Ctx, request: &pb::GetDailySpendRequest) -> Result<Command, Error
         key: key_ref::optional("key", &request.key, &mut faults),
         user_id: text::user_id("user_id", &request.user_id, &mut faults),
         team_id: text::team_id("team_id", &request.team_id, &mut faults),
+        organization_id: text::organization_id("organization_id", &request.organization_id, &mut faults),
     };
     let breakdowns = breakdowns(&request.breakdowns, &mut faults);
     faults.finish()?;
@@ -86,6 +87,7 @@ fn parse(ctx: &Ctx, request: &pb::GetDailySpendRequest) -> Result<Command, Error
         key_id: None,
         user_id: named.user_id.clone(),
         team_id: named.team_id.clone(),
+        organization_id: named.organization_id.clone(),
         model: request.model.clone(),
         provider: request.provider.clone(),
         ..RollupFilter::default()
@@ -101,6 +103,7 @@ fn breakdowns(asked: &[i32], faults: &mut Faults) -> Vec<(pb::SpendDimension, Di
             pb::SpendDimension::Key => Dimension::Key,
             pb::SpendDimension::User => Dimension::User,
             pb::SpendDimension::Team => Dimension::Team,
+            pb::SpendDimension::Organization => Dimension::Organization,
             pb::SpendDimension::Model => Dimension::Model,
             pb::SpendDimension::Provider => Dimension::Provider,
             pb::SpendDimension::Unspecified => {

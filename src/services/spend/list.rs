@@ -67,6 +67,7 @@ fn parse(ctx: &Ctx, request: pb::ListUsageRequest) -> Result<Command, Error> {
         key: key_ref::optional("key", &request.key, &mut faults),
         user_id: text::user_id("user_id", &request.user_id, &mut faults),
         team_id: text::team_id("team_id", &request.team_id, &mut faults),
+        organization_id: text::organization_id("organization_id", &request.organization_id, &mut faults),
     };
     let filter = EventFilter {
         from: instant::from_wire("start_time", request.start_time.as_ref(), &mut faults),
@@ -74,6 +75,7 @@ fn parse(ctx: &Ctx, request: pb::ListUsageRequest) -> Result<Command, Error> {
         key_id: None,
         user_id: named.user_id.clone(),
         team_id: named.team_id.clone(),
+        organization_id: named.organization_id.clone(),
         min_spend: faults.money("min_spend", request.min_spend.as_ref()),
         max_spend: faults.money("max_spend", request.max_spend.as_ref()),
         customer_id: request.customer_id,

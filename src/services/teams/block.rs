@@ -6,7 +6,7 @@ use crate::domain::reason::Reason;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
-use crate::services::wire::access::{TeamStanding, managed_team};
+use crate::services::wire::access::managed_team;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::text;
 
@@ -34,9 +34,9 @@ async fn set_blocked(ctx: &Ctx, id: &str, blocked: bool) -> Result<pb::Team, Err
     // Read again under the lock: two admins may block at the same moment.
     tx.lock_teams(std::slice::from_ref(&id)).await?;
     let (before, standing) = managed_team(ctx, tx.view(), &id).await?;
-    let is_admin = standing == TeamStanding::ProxyAdmin;
+    let is_admin = standing.is_above();
     if !blocked && before.blocked_by_admin && !is_admin {
-        let message = "a proxy admin blocked the team; only a proxy admin unblocks it";
+        let message = "an admin above the team blocked it; ask a proxy admin or an organization admin";
         return Err(Refusal::denied(Reason::FieldNotAllowed, message)
             .with("field", "blocked")
             .about("team", &id)

@@ -4,12 +4,14 @@ use crate::auth::Reach;
 use crate::domain::fault::Refusal;
 use crate::domain::ids::TeamId;
 use crate::domain::money::Usd;
+use crate::domain::organization::{check_team, check_throughput};
 use crate::domain::reason::Reason;
 use crate::domain::role::TeamRole;
 use crate::domain::team::{AskedLimits, Member, Team, bound_by_creator};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
+use crate::services::wire::access::{TeamStanding, managed_organization};
 use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::correction::{Owner, begin_at_zero, set_spend};
 use crate::services::wire::faults::Faults;
@@ -17,7 +19,8 @@ use crate::services::wire::{taken, team, text};
 use crate::store::{Constraint, Spend, StoredTeam, Tx};
 
 use super::fields;
-use super::resolve::{self, Asked, MayMake};
+use super::membership::{self, Admission, Asked, admit};
+use super::update::organization_of;
 
 /// A valid request.
 struct Command {
@@ -25,13 +28,18 @@ struct Command {
     members: Vec<Asked>,
     spend: Option<Usd>,
     add_creator: bool,
+    into_organization: bool,
 }
 
 /// Makes a team.
 pub(super) async fn create_team(ctx: Ctx, request: pb::CreateTeamRequest) -> Result<pb::CreateTeamResponse, Error> {
-    if !ctx.scope.is_all() && !ctx.app.rules.allow_user_created_teams {
-        let message = "only proxy admins make teams (setting allow_user_created_teams)";
-        return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin", message).into());
+    let in_organization = request.team.as_ref().is_some_and(|team| team.organization_id.is_some());
+    let may_make =
+        ctx.app.rules.allow_user_created_teams || (in_organization && ctx.scope.has(Reach::AdminOrganization));
+    if !ctx.scope.is_all() && !may_make {
+        let message = "only proxy admins make teams, and organization admins in their organization_id \
+                       (setting allow_user_created_teams)";
+        return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin,organization_admin", message).into());
     }
     let command = parse(&ctx, &request)?;
     once(&ctx, &request.request_id, &request, |slot| create(&ctx, command, slot)).await
@@ -51,22 +59,33 @@ fn parse(ctx: &Ctx, request: &pb::CreateTeamRequest) -> Result<Command, Error> {
     }
     let command = Command {
         team,
-        members: resolve::take("team.members", &sent.members, &mut faults),
+        members: membership::take("team.members", &sent.members, &mut faults),
         spend: faults.money("team.spend", sent.spend.as_ref()),
         add_creator: request.add_creator,
+        into_organization: request.add_members_to_organization,
     };
     faults.finish()?;
     Ok(command)
 }
 
 async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateTeamResponse, Error> {
-    let Command { mut team, members, spend, add_creator } = command;
-    bound(ctx, &mut team, spend).await?;
+    let Command { mut team, members, spend, add_creator, into_organization } = command;
+    let standing = standing(ctx, &team).await?;
+    bound(ctx, &mut team, &standing, spend).await?;
+    let admission = match standing {
+        TeamStanding::Outsider => Admission::NOTHING,
+        _ => Admission::of(&standing, &team, into_organization)?,
+    };
     let mut tx = ctx.begin().await?;
+    if let Some(id) = &team.organization_id {
+        let organization = organization_of(&mut tx, id).await?;
+        check_team(&organization, &team)?;
+        check_throughput(&organization, &team, &tx.view().shares(id, None).await?)?;
+    }
     tx.insert_team(&team).await.map_err(|error| {
         taken::explain(error, |constraint| (constraint == Constraint::TeamId).then(|| team.team_id.to_string()))
     })?;
-    let mut joined = join(ctx, &mut tx, &team, &members).await?;
+    let mut joined = join(ctx, &mut tx, &team, &members, &admission).await?;
     add_the_creator(ctx, &mut tx, &team, &mut joined, add_creator).await?;
     let memberships = joined.iter().map(|member| Owner::Member(&team.team_id, &member.user_id));
     let owners: Vec<Owner<'_>> = memberships.chain([Owner::Team(&team.team_id)]).collect();
@@ -90,14 +109,31 @@ async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateTea
     Ok(answer)
 }
 
-/// A caller without admin rights makes a team within its own limits.
-async fn bound(ctx: &Ctx, team: &mut Team, spend: Option<Usd>) -> Result<(), Error> {
+/// Where the caller will stand above the team that it makes.
+async fn standing(ctx: &Ctx, team: &Team) -> Result<TeamStanding, Error> {
     if ctx.scope.has(Reach::All) {
+        return Ok(TeamStanding::ProxyAdmin);
+    }
+    match &team.organization_id {
+        None => Ok(TeamStanding::Outsider),
+        Some(id) => {
+            managed_organization(ctx, ctx.app.store.view(), id).await?;
+            Ok(TeamStanding::OrganizationAdmin)
+        }
+    }
+}
+
+/// A caller without admin rights makes a team within its own limits.
+async fn bound(ctx: &Ctx, team: &mut Team, standing: &TeamStanding, spend: Option<Usd>) -> Result<(), Error> {
+    if *standing == TeamStanding::ProxyAdmin {
         return Ok(());
     }
     if spend.is_some() {
         let message = "only a proxy admin may set spend";
         return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "spend").into());
+    }
+    if *standing == TeamStanding::OrganizationAdmin {
+        return Ok(());
     }
     let id = ctx.caller.user_id().ok_or_else(|| Error::internal("an internal user without a user"))?;
     let user = ctx.app.store.view().find_user(id).await?.ok_or_else(|| Error::internal("a user vanished"))?;
@@ -109,12 +145,17 @@ async fn bound(ctx: &Ctx, team: &mut Team, spend: Option<Usd>) -> Result<(), Err
     faults.finish()
 }
 
-async fn join(ctx: &Ctx, tx: &mut Tx, team: &Team, members: &[Asked]) -> Result<Vec<Member>, Error> {
-    let may_make = if ctx.scope.is_all() { MayMake::Any } else { MayMake::None };
+async fn join(
+    ctx: &Ctx,
+    tx: &mut Tx,
+    team: &Team,
+    members: &[Asked],
+    admission: &Admission,
+) -> Result<Vec<Member>, Error> {
     let mut joined = Vec::with_capacity(members.len());
     for (index, asked) in members.iter().enumerate() {
         let path = format!("team.members[{index}]");
-        let (user, _) = resolve::user(ctx, tx, asked, &path, may_make).await?;
+        let (user, _) = admit(ctx, tx, team, asked, &path, admission).await?;
         let member = Member {
             team_id: team.team_id.clone(),
             user_id: user.user_id,
@@ -142,7 +183,9 @@ async fn add_the_creator(
     joined: &mut Vec<Member>,
     add_creator: bool,
 ) -> Result<(), Error> {
-    let Some(user) = ctx.caller.user().filter(|_| add_creator || !ctx.caller.is_proxy_admin()) else { return Ok(()) };
+    // An organization admin stands above the team without being in it.
+    let joins = add_creator || (!ctx.caller.is_proxy_admin() && team.organization_id.is_none());
+    let Some(user) = ctx.caller.user().filter(|_| joins) else { return Ok(()) };
     if joined.iter().any(|member| member.user_id == user.user_id) {
         return Ok(());
     }

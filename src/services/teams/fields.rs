@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::TeamId;
-use crate::domain::limit::Budget;
+use crate::domain::ids::{OrganizationId, TeamId};
+use crate::domain::limit::{Budget, ModelRates};
 use crate::domain::models::{ListOwner, ModelAliases, ModelList};
 use crate::domain::role::MemberPermission;
-use crate::domain::team::{MemberDefaults, Team};
+use crate::domain::team::{MemberDefaults, Team, Throughput};
 use crate::pb;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{metadata, role, text};
@@ -22,10 +22,19 @@ pub(super) fn take(team: &pb::Team, team_id: TeamId, now: Timestamp, faults: &mu
     let taken = Team {
         team_id,
         team_alias: text::label("team.team_alias", team.team_alias.as_ref(), faults),
+        organization_id: organization_id(team.organization_id.as_ref(), faults),
         models: ModelList::parse(&team.models, ListOwner::UserOrTeam, "team.models", &mut faults.0),
         model_aliases: ModelAliases::parse(&team.model_aliases, "team.model_aliases", &mut faults.0),
         budget: Budget::new(max, soft, duration, now),
         rates: faults.rates("team.", team.tpm_limit, team.rpm_limit, team.max_parallel_requests),
+        throughput: Throughput {
+            tpm_limit_type: role::limit_type_from_wire("team.tpm_limit_type", team.tpm_limit_type, faults),
+            rpm_limit_type: role::limit_type_from_wire("team.rpm_limit_type", team.rpm_limit_type, faults),
+        },
+        model_rates: ModelRates {
+            tpm: faults.limits_by_model("team.model_tpm_limit", &team.model_tpm_limit),
+            rpm: faults.limits_by_model("team.model_rpm_limit", &team.model_rpm_limit),
+        },
         member_defaults: MemberDefaults {
             max: faults.money("team.team_member_budget", team.team_member_budget.as_ref()),
             duration: member_duration,
@@ -46,6 +55,12 @@ pub(super) fn take(team: &pb::Team, team_id: TeamId, now: Timestamp, faults: &mu
     };
     taken.budget.check_new("team.", &mut faults.0);
     taken
+}
+
+/// Takes the organization of a team; empty is none.
+fn organization_id(id: Option<&String>, faults: &mut Faults) -> Option<OrganizationId> {
+    let id = id.filter(|id| !id.is_empty())?;
+    faults.take("team.organization_id", OrganizationId::parse(id))
 }
 
 /// Takes what members may do; an empty list is absent.

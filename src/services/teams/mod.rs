@@ -7,7 +7,7 @@ mod fields;
 mod get;
 mod list;
 mod members;
-mod resolve;
+mod membership;
 mod update;
 
 use std::sync::Arc;

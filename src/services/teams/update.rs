@@ -2,27 +2,30 @@
 
 use crate::domain::audit::{Change, ObjectType};
 use crate::domain::fault::{Refusal, Violation};
-use crate::domain::ids::TeamId;
+use crate::domain::ids::{OrganizationId, TeamId};
 use crate::domain::money::Usd;
+use crate::domain::organization::{Organization, Share, check_move, check_team, check_throughput};
 use crate::domain::patch::Patch;
 use crate::domain::reason::Reason;
 use crate::domain::team::{Team, check_admin_change, set_member_duration};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
-use crate::services::wire::access::{TeamStanding, managed_team};
+use crate::services::wire::access::{TeamStanding, managed_organization, managed_team};
 use crate::services::wire::correction::{Owner, keep_window, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::mask::Mask;
 use crate::services::wire::metadata::MetadataPatch;
 use crate::services::wire::{etag, text};
-use crate::store::StoreError;
+use crate::store::{StoreError, Tx};
 
+use super::membership::{enter_organization, outside_of};
 use super::{fields, get};
 
 /// The fields that a mask may name.
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 25] = [
     "team_alias",
+    "organization_id",
     "models",
     "model_aliases",
     "max_budget",
@@ -31,6 +34,10 @@ const FIELDS: [&str; 20] = [
     "tpm_limit",
     "rpm_limit",
     "max_parallel_requests",
+    "tpm_limit_type",
+    "rpm_limit_type",
+    "model_tpm_limit",
+    "model_rpm_limit",
     "team_member_budget",
     "team_member_budget_duration",
     "team_member_rpm_limit",
@@ -62,12 +69,13 @@ pub(super) async fn update_team(ctx: Ctx, request: pb::UpdateTeamRequest) -> Res
     if !metadata.apply(&mut after.metadata) {
         return Err(Error::invalid(Violation::new("team.metadata", "must have at most 65536 bytes as JSON")));
     }
-    check_rights(&before, &after, &spend, &standing)?;
+    check_rights(&ctx, &before, &after, &spend, &standing).await?;
     etag::check(&sent.etag, before.version, "team", &id)?;
     if sent.max_budget.is_none() || sent.soft_budget.is_none() {
         after.budget.check_updated()?;
     }
     let mut tx = ctx.begin().await?;
+    place(&ctx, &mut tx, &before, &after, request.add_members_to_organization).await?;
     tx.update_team(&before, &mut after).await.map_err(|error| match error {
         StoreError::Stale => Error::from(Refusal::stale("team", &id)),
         error => error.into(),
@@ -95,6 +103,13 @@ fn apply(ctx: &Ctx, before: &Team, wanted: Team, sent: &pb::Team, mask: &Mask<'_
     mask.field("tpm_limit", wanted.rates.tpm).apply(&mut after.rates.tpm);
     mask.field("rpm_limit", wanted.rates.rpm).apply(&mut after.rates.rpm);
     mask.field("max_parallel_requests", wanted.rates.parallel).apply(&mut after.rates.parallel);
+    mask.field("organization_id", wanted.organization_id).apply(&mut after.organization_id);
+    mask.field("tpm_limit_type", wanted.throughput.tpm_limit_type).apply(&mut after.throughput.tpm_limit_type);
+    mask.field("rpm_limit_type", wanted.throughput.rpm_limit_type).apply(&mut after.throughput.rpm_limit_type);
+    let tpm = mask.list("model_tpm_limit", wanted.model_rates.tpm, sent.model_tpm_limit.is_empty());
+    tpm.apply_or_default(&mut after.model_rates.tpm);
+    let rpm = mask.list("model_rpm_limit", wanted.model_rates.rpm, sent.model_rpm_limit.is_empty());
+    rpm.apply_or_default(&mut after.model_rates.rpm);
     mask.field("team_member_budget", wanted.member_defaults.max).apply(&mut after.member_defaults.max);
     let duration = mask.field("team_member_budget_duration", wanted.member_defaults.duration);
     set_member_duration(&mut after.member_defaults, duration, calendar, ctx.now);
@@ -112,21 +127,81 @@ fn apply(ctx: &Ctx, before: &Team, wanted: Team, sent: &pb::Team, mask: &Mask<'_
     let blocked = mask.field("blocked", sent.blocked);
     if !blocked.is_keep() {
         blocked.apply_or_default(&mut after.blocked);
-        after.blocked_by_admin = after.blocked && *standing == TeamStanding::ProxyAdmin;
+        after.blocked_by_admin = after.blocked && standing.is_above();
     }
     after
 }
 
-fn check_rights(before: &Team, after: &Team, spend: &Patch<Usd>, standing: &TeamStanding) -> Result<(), Refusal> {
+async fn check_rights(
+    ctx: &Ctx,
+    before: &Team,
+    after: &Team,
+    spend: &Patch<Usd>,
+    standing: &TeamStanding,
+) -> Result<(), Error> {
     if *standing == TeamStanding::ProxyAdmin {
         return Ok(());
     }
     if !spend.is_keep() {
         let message = "only a proxy admin may set spend";
-        return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "spend"));
+        return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "spend").into());
     }
-    match Change::updated(ObjectType::Team, &before.team_id, before, after) {
-        None => Ok(()),
-        Some(change) => check_admin_change(before, after, &change),
+    if before.organization_id != after.organization_id {
+        check_move_rights(ctx, after.organization_id.as_ref()).await?;
     }
+    // The rights of a team's own admin are over what its organization does not
+    // say; who moves it answers for that.
+    let stays = Team { organization_id: before.organization_id.clone(), ..after.clone() };
+    match Change::updated(ObjectType::Team, &before.team_id, before, &stays) {
+        Some(change) if *standing == TeamStanding::Admin => Ok(check_admin_change(before, &stays, &change)?),
+        _ => Ok(()),
+    }
+}
+
+/// Who manages a team moves it to organizations that it administers. Out of
+/// one, where its limits would no longer bind, only a proxy admin takes it.
+async fn check_move_rights(ctx: &Ctx, to: Option<&OrganizationId>) -> Result<(), Error> {
+    let Some(to) = to else {
+        let message = "only a proxy admin takes a team out of its organization";
+        return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "organization_id").into());
+    };
+    managed_organization(ctx, ctx.app.store.view(), to).await.map(drop)
+}
+
+/// Checks the team against the organization that it is in after the change.
+/// Leaving one needs no check.
+async fn place(ctx: &Ctx, tx: &mut Tx, before: &Team, after: &Team, adds_members: bool) -> Result<(), Error> {
+    let Some(id) = &after.organization_id else { return Ok(()) };
+    let organization = organization_of(tx, id).await?;
+    if before.organization_id.as_ref() != Some(id) {
+        check_move(&organization, after)?;
+        let outside = tx.view().team_members_outside(&after.team_id, id).await?;
+        if !outside.is_empty() && !adds_members {
+            return Err(outside_of(Reason::MoveMembers, id, &outside).into());
+        }
+        for user in &outside {
+            enter_organization(ctx, tx, id, user).await?;
+        }
+    } else if !takes_of_organization(before, after) {
+        return Ok(());
+    }
+    check_team(&organization, after)?;
+    Ok(check_throughput(&organization, after, &tx.view().shares(id, Some(&after.team_id)).await?)?)
+}
+
+/// Whether a change touches what an organization limits.
+fn takes_of_organization(before: &Team, after: &Team) -> bool {
+    let taken = |team: &Team| (team.models.clone(), team.budget.max, Share::from(team));
+    taken(before) != taken(after)
+}
+
+/// The organization of a team, locked: whoever takes of its limits does so one
+/// after another.
+///
+/// # Errors
+/// `NOT_FOUND` if it does not exist.
+pub(super) async fn organization_of(tx: &mut Tx, id: &OrganizationId) -> Result<Organization, Error> {
+    let found = tx.lock_organizations(std::slice::from_ref(id)).await?;
+    let not_found = || Refusal::not_found(Reason::OrganizationNotFound, "organization", [id]);
+    Ok(found.into_iter().next().ok_or_else(not_found)?)
 }

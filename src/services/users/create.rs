@@ -1,11 +1,13 @@
 //! `CreateUser`: a user, its memberships and its first key, all or nothing.
 
 use crate::domain::fault::Refusal;
-use crate::domain::ids::TeamId;
+use crate::domain::ids::{OrganizationId, TeamId};
+use crate::domain::key::KeyType;
 use crate::domain::key_rules::NewKey;
 use crate::domain::money::Usd;
+use crate::domain::organization::OrganizationMember;
 use crate::domain::reason::Reason;
-use crate::domain::role::{Role, TeamRole};
+use crate::domain::role::{OrganizationRole, Role, TeamRole};
 use crate::domain::team::Member;
 use crate::domain::user::{NewUser, User};
 use crate::error::Error;
@@ -15,21 +17,24 @@ use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::correction::{Owner, begin_at_zero, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::user::Shown;
-use crate::services::wire::{key, new_key, secret, taken, text, user};
+use crate::services::wire::{access, key, new_key, secret, taken, text, user};
 use crate::store::{Constraint, Spend, StoredKey, StoredUser, Tx};
 
 use super::fields;
+use super::update::not_in_organization;
 
 /// A valid request.
 pub(super) struct Command {
     pub(super) new: NewUser,
     pub(super) key: Option<NewKey>,
     pub(super) spend: Option<Usd>,
+    pub(super) organizations: Vec<OrganizationId>,
 }
 
 /// Makes a user.
 pub(super) async fn create_user(ctx: Ctx, request: pb::CreateUserRequest) -> Result<pb::CreateUserResponse, Error> {
     let command = parse(&request)?;
+    check_rights(&ctx, &command).await?;
     once(&ctx, &request.request_id, &request, |slot| create(&ctx, command, slot)).await
 }
 
@@ -48,11 +53,20 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
             faults.add(field, "can't be set here");
         }
     }
+    if asked.key_type() == pb::KeyType::Gateway {
+        faults.add("key.key_type", "can't be KEY_TYPE_GATEWAY: a gateway key has no owner");
+    }
     let key = new_key::take(asked, ("key_duration", request.key_duration.as_ref()), "key.", &mut faults);
     let command = Command {
         new: fields::take_new(user, &mut faults),
         key: wants_key.then_some(key),
         spend: faults.money("user.spend", user.spend.as_ref()),
+        organizations: fields::memberships(
+            "organization_ids",
+            &request.organization_ids,
+            OrganizationId::parse,
+            &mut faults,
+        ),
     };
     faults.finish()?;
     Ok(command)
@@ -60,7 +74,12 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
 
 /// Makes a user by a valid request; also for `UpdateUser` with `allow_missing`.
 pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateUserResponse, Error> {
-    let Command { new, key, spend } = command;
+    let Command { mut new, key, spend, mut organizations } = command;
+    if !ctx.scope.is_all() {
+        // Who made the user goes on managing it.
+        new.home_organization_id = organizations.first().cloned();
+    }
+    organizations.sort_unstable();
     let (made, mut teams) = new.complete(&ctx.app.rules.users, Role::InternalUserViewer, ctx.now);
     teams.sort_unstable();
     let mut faults = Faults::default();
@@ -69,15 +88,20 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
     faults.finish()?;
 
     let mut tx = ctx.begin().await?;
-    check_teams(&tx, &teams).await?;
+    check_organizations(&mut tx, &made, &organizations).await?;
+    check_teams(&tx, &teams, &organizations).await?;
     let alias = key.as_ref().and_then(|key| key.key_alias.clone());
     let explain = |error| taken::explain(error, |constraint| name_of(constraint, &made, alias.as_ref()));
     tx.insert_user(&made).await.map_err(explain)?;
+    for organization_id in &organizations {
+        tx.insert_organization_member(&organization_member(organization_id, &made, ctx)).await?;
+    }
     for team_id in &teams {
         tx.insert_member(&member(team_id, &made, ctx)).await?;
     }
     let memberships = teams.iter().map(|team_id| Owner::Member(team_id, &made.user_id));
-    let owners: Vec<Owner<'_>> = memberships.chain([Owner::User(&made.user_id)]).collect();
+    let places = organizations.iter().map(|id| Owner::OrganizationMember(id, &made.user_id));
+    let owners: Vec<Owner<'_>> = memberships.chain(places).chain([Owner::User(&made.user_id)]).collect();
     begin_at_zero(ctx, &mut tx, &owners).await?;
     if let Some(spend) = spend {
         set_spend(ctx, &mut tx, &Owner::User(&made.user_id), &made.budget, spend).await?;
@@ -143,13 +167,83 @@ fn member(team_id: &TeamId, user: &User, ctx: &Ctx) -> Member {
     }
 }
 
-async fn check_teams(tx: &Tx, teams: &[TeamId]) -> Result<(), Error> {
-    let found = tx.view().teams_by_id(teams).await?;
-    let missing: Vec<&TeamId> = teams.iter().filter(|id| !found.iter().any(|team| team.team_id == **id)).collect();
-    if missing.is_empty() {
+fn organization_member(organization_id: &OrganizationId, user: &User, ctx: &Ctx) -> OrganizationMember {
+    OrganizationMember {
+        organization_id: organization_id.clone(),
+        user_id: user.user_id.clone(),
+        user_email: None,
+        role: OrganizationRole::InternalUser,
+        max_budget_in_organization: None,
+        added_at: ctx.now,
+    }
+}
+
+/// An organization admin makes users in its organizations, without rights over
+/// the whole installation.
+async fn check_rights(ctx: &Ctx, command: &Command) -> Result<(), Error> {
+    if ctx.scope.is_all() {
         return Ok(());
     }
-    Err(Refusal::not_found(Reason::TeamNotFound, "team", missing).into())
+    if command.organizations.is_empty() {
+        let message = "organization_ids must name organizations that you administer";
+        return Err(Refusal::denied(Reason::NotYourOrganization, message).into());
+    }
+    for id in &command.organizations {
+        if !access::administers(ctx, ctx.app.store.view(), id).await? {
+            return Err(access::not_your_organization(id).into());
+        }
+    }
+    let new = &command.new;
+    let role = new.user_role.or(ctx.app.rules.users.user_role).unwrap_or(Role::InternalUserViewer);
+    if role.is_admin() {
+        let message = "only a proxy admin may give an admin role";
+        return Err(Refusal::denied(Reason::AdminRoleNeedsProxyAdmin, message).into());
+    }
+    let of_admin = |key: &NewKey| !key.allowed_routes.is_empty() || key.key_type == KeyType::Management;
+    let refused = [
+        ("user.spend", command.spend.is_some()),
+        ("user.home_organization_id", new.home_organization_id.is_some()),
+        ("key.key_type or key.allowed_routes", command.key.as_ref().is_some_and(of_admin)),
+    ];
+    match refused.into_iter().find(|(_, set)| *set) {
+        None => Ok(()),
+        Some((field, _)) => {
+            let message = format!("only a proxy admin may set {field}");
+            Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", field).into())
+        }
+    }
+}
+
+/// They must exist, and one of them is the user's home, if it has one.
+async fn check_organizations(tx: &mut Tx, made: &User, organizations: &[OrganizationId]) -> Result<(), Error> {
+    let found = tx.lock_organizations(organizations).await?;
+    let is_found = |id: &&OrganizationId| found.iter().any(|organization| organization.organization_id == **id);
+    let missing: Vec<&OrganizationId> = organizations.iter().filter(|id| !is_found(id)).collect();
+    if !missing.is_empty() {
+        return Err(Refusal::not_found(Reason::OrganizationNotFound, "organization", missing).into());
+    }
+    match &made.home_organization_id {
+        Some(home) if !organizations.contains(home) => Err(not_in_organization(&made.user_id, home).into()),
+        _ => Ok(()),
+    }
+}
+
+/// They must exist, and belong to no other organization.
+async fn check_teams(tx: &Tx, teams: &[TeamId], organizations: &[OrganizationId]) -> Result<(), Error> {
+    let found = tx.view().teams_by_id(teams).await?;
+    let missing: Vec<&TeamId> = teams.iter().filter(|id| !found.iter().any(|team| team.team_id == **id)).collect();
+    if !missing.is_empty() {
+        return Err(Refusal::not_found(Reason::TeamNotFound, "team", missing).into());
+    }
+    let of_others = found.iter().find_map(|team| {
+        let organization = team.organization_id.as_ref()?;
+        (!organizations.contains(organization)).then_some((&team.team_id, organization))
+    });
+    let Some((team, organization)) = of_others else { return Ok(()) };
+    let (team, id) = (team.as_str(), organization.as_str());
+    let message = format!("team {team:?} belongs to organization {id:?}; name that in organization_ids, too");
+    let refusal = Refusal::precondition(Reason::MemberNotInOrganization, message);
+    Err(refusal.with("organization_id", organization).into())
 }
 
 fn name_of(constraint: Constraint, user: &User, alias: Option<&String>) -> Option<String> {

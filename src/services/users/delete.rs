@@ -10,11 +10,8 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
-use crate::services::wire::text;
+use crate::services::wire::{access, text};
 use crate::store::Tx;
-
-/// The most teams that one user is in: a deletion walks through them.
-const TEAMS_MAX: u64 = 100_000;
 
 /// Deletes users.
 pub(super) async fn delete_users(ctx: Ctx, request: pb::DeleteUsersRequest) -> Result<pb::DeleteUsersResponse, Error> {
@@ -25,20 +22,37 @@ pub(super) async fn delete_users(ctx: Ctx, request: pb::DeleteUsersRequest) -> R
     // Admins first: every change that could take the last one does the same.
     tx.lock_proxy_admins().await?;
     let users = tx.lock_users(&ids).await?;
-    let missing: Vec<&UserId> = ids.iter().filter(|id| !users.iter().any(|user| user.user_id == **id)).collect();
-    if !missing.is_empty() {
-        return Err(Refusal::not_found(Reason::UserNotFound, "user", missing).into());
-    }
+    check_scope(&ctx, &tx, &users, &ids).await?;
     check(&ctx, &tx, &users, &ids).await?;
     let mut deleted_key_count = 0;
     for user in &users {
-        deleted_key_count += delete(&mut tx, user).await?;
+        deleted_key_count += tx.remove_user(user).await?;
     }
     ctx.commit(tx).await?;
     Ok(pb::DeleteUsersResponse {
         deleted_user_ids: users.iter().map(|user| user.user_id.to_string()).collect(),
         deleted_key_count,
     })
+}
+
+/// All of them must exist and be the caller's to delete.
+async fn check_scope(ctx: &Ctx, tx: &Tx, users: &[User], ids: &[UserId]) -> Result<(), Error> {
+    let mut unseen: Vec<&UserId> = ids.iter().filter(|id| !users.iter().any(|user| user.user_id == **id)).collect();
+    let mut foreign = None;
+    for user in users.iter().filter(|_| !ctx.scope.is_all()) {
+        if access::manages_home_of(ctx, tx.view(), user).await? {
+            continue;
+        }
+        if access::sees_user(ctx, tx.view(), &user.user_id).await? {
+            foreign = Some(&user.user_id);
+        } else {
+            unseen.push(&user.user_id);
+        }
+    }
+    if !unseen.is_empty() {
+        return Err(Refusal::not_found(Reason::UserNotFound, "user", unseen).into());
+    }
+    foreign.map_or(Ok(()), |id| Err(access::not_your_user(id).into()))
 }
 
 async fn check(ctx: &Ctx, tx: &Tx, users: &[User], ids: &[UserId]) -> Result<(), Error> {
@@ -53,17 +67,4 @@ async fn check(ctx: &Ctx, tx: &Tx, users: &[User], ids: &[UserId]) -> Result<(),
         return Err(Refusal::precondition(Reason::LastProxyAdmin, message).into());
     }
     Ok(())
-}
-
-/// Deletes a user; returns how many keys died with it.
-async fn delete(tx: &mut Tx, user: &User) -> Result<i64, Error> {
-    let keys = tx.view().keys_of(Some(&user.user_id), None).await?;
-    for key in &keys {
-        tx.delete_key(key).await?;
-    }
-    for member in tx.view().memberships(&user.user_id, TEAMS_MAX).await? {
-        tx.delete_member(&member).await?;
-    }
-    tx.delete_user(user).await?;
-    Ok(i64::try_from(keys.len()).unwrap_or(i64::MAX))
 }

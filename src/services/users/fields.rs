@@ -1,7 +1,7 @@
 //! The fields of a user in requests.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{TeamId, UserId};
+use crate::domain::ids::{OrganizationId, ParseIdError, TeamId};
 use crate::domain::limit::Budget;
 use crate::domain::models::{ListOwner, ModelList};
 use crate::domain::user::{Email, NewUser};
@@ -23,10 +23,17 @@ pub(super) fn take_new(user: &pb::User, faults: &mut Faults) -> NewUser {
         rates: faults.rates("user.", user.tpm_limit, user.rpm_limit, user.max_parallel_requests),
         metadata: metadata::take("user.metadata", user.metadata.as_ref(), metadata::METADATA_MAX_BYTES, faults),
         blocked: user.blocked.unwrap_or(false),
-        team_ids: team_ids(&user.team_ids, faults),
+        team_ids: memberships("user.team_ids", &user.team_ids, TeamId::parse, faults),
+        home_organization_id: home(user.home_organization_id.as_ref(), faults),
     };
     Budget::new(new.max_budget, new.soft_budget, None, Timestamp::EPOCH).check_new("user.", &mut faults.0);
     new
+}
+
+/// Takes the home of a user; empty is none.
+pub(super) fn home(id: Option<&String>, faults: &mut Faults) -> Option<OrganizationId> {
+    let id = id.filter(|id| !id.is_empty())?;
+    faults.take("user.home_organization_id", OrganizationId::parse(id))
 }
 
 /// Takes an e-mail address; empty is none.
@@ -35,25 +42,26 @@ pub(super) fn email(field: &str, address: Option<&String>, faults: &mut Faults) 
     faults.take(field, Email::parse(address))
 }
 
-/// The most teams that a new user joins.
-const TEAMS_MAX: usize = 100;
+/// The most teams, and organizations, that a new user joins.
+const MEMBERSHIPS_MAX: usize = 100;
 
-fn team_ids(ids: &[String], faults: &mut Faults) -> Vec<TeamId> {
-    if ids.len() > TEAMS_MAX {
-        faults.add("user.team_ids", format!("must have at most {TEAMS_MAX} entries"));
+/// Takes the teams or organizations that a new user joins: repeats count once.
+pub(super) fn memberships<T: PartialEq>(
+    field: &str,
+    ids: &[String],
+    parse: impl Fn(&str) -> Result<T, ParseIdError>,
+    faults: &mut Faults,
+) -> Vec<T> {
+    if ids.len() > MEMBERSHIPS_MAX {
+        faults.add(field, format!("must have at most {MEMBERSHIPS_MAX} entries"));
     }
-    let mut taken = Vec::with_capacity(ids.len().min(TEAMS_MAX));
-    for (index, id) in ids.iter().take(TEAMS_MAX).enumerate() {
-        if let Some(id) = text::required_id(&format!("user.team_ids[{index}]"), id, TeamId::parse, faults)
+    let mut taken = Vec::with_capacity(ids.len().min(MEMBERSHIPS_MAX));
+    for (index, id) in ids.iter().take(MEMBERSHIPS_MAX).enumerate() {
+        if let Some(id) = text::required_id(&format!("{field}[{index}]"), id, &parse, faults)
             && !taken.contains(&id)
         {
             taken.push(id);
         }
     }
     taken
-}
-
-/// Takes the ids of a filter or a delete.
-pub(super) fn user_ids(field: &str, ids: &[String], faults: &mut Faults) -> Vec<UserId> {
-    if ids.is_empty() { Vec::new() } else { text::ids_to_delete(field, ids, UserId::parse, faults) }
 }

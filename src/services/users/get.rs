@@ -79,7 +79,7 @@ async fn full(ctx: &Ctx, stored: StoredUser) -> Result<pb::GetUserResponse, Erro
     let keys = view.list_keys(&filter, newest_first(&sortable::KEYS), &page, ctx.now).await?;
     let filter = TeamFilter {
         member: Some(id.clone()),
-        visible_to: caller.map(|caller| TeamScope::OfMember(caller.clone())),
+        visible_to: caller.map(|caller| TeamScope::OfUser(caller.clone())),
         ..TeamFilter::default()
     };
     let teams = view.list_teams(&filter, by_alias(), &page, ctx.now).await?;

@@ -1,14 +1,15 @@
 //! `ListUsers`: users by filters, page by page.
 
 use crate::auth::Reach;
+use crate::domain::ids::{OrganizationId, UserId};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::page::{self, Asked, List, newest_first};
 use crate::services::wire::user::Shown;
-use crate::services::wire::{role, text, user};
-use crate::store::{Order, PageRequest, StoredUser, UserFilter, sortable};
+use crate::services::wire::{access, role, text, user};
+use crate::store::{Order, PageRequest, StoredUser, UserFilter, UserScope, sortable};
 
 use super::fields;
 
@@ -24,6 +25,7 @@ struct Command {
 /// Lists users.
 pub(super) async fn list_users(ctx: Ctx, request: pb::ListUsersRequest) -> Result<pb::ListUsersResponse, Error> {
     let Command { filter, order, page, list, minimal } = parse(&ctx, request)?;
+    check_filters(&ctx, &filter).await?;
     let found = ctx.app.store.view().list_users(&filter, order, &page, ctx.now).await?;
     let users =
         if minimal { found.items.iter().map(minimal_user).collect() } else { whole(&ctx, &found.items).await? };
@@ -43,19 +45,43 @@ fn parse(ctx: &Ctx, request: pb::ListUsersRequest) -> Result<Command, Error> {
         faults.add("view", format!("has no value {}", request.view));
         pb::UserView::Basic
     });
-    let administers = ctx.caller.user_id().filter(|_| !ctx.scope.is_all() && ctx.scope.has(Reach::AdminTeam));
     let filter = UserFilter {
         role: role::role_from_wire("role", request.role, &mut faults),
-        user_ids: fields::user_ids("user_ids", &request.user_ids, &mut faults),
+        user_ids: text::ids("user_ids", &request.user_ids, UserId::parse, &mut faults),
         user_id_contains: text::part("user_id_contains", request.user_id_contains, &mut faults),
         email_contains: text::part("email_contains", request.email_contains, &mut faults),
         email: fields::email("user_email", Some(&request.user_email), &mut faults),
         team_id: text::team_id("team_id", &request.team_id, &mut faults),
-        in_teams_of_admin: administers.cloned(),
+        organization_ids: text::ids("organization_ids", &request.organization_ids, OrganizationId::parse, &mut faults),
+        visible_to: visible_to(ctx),
     };
     faults.finish()?;
-    let minimal = administers.is_some() || view == pb::UserView::Minimal;
+    let minimal = matches!(filter.visible_to, UserScope::OfTeamAdmin(_)) || view == pb::UserView::Minimal;
     Ok(Command { filter, order, page, list, minimal })
+}
+
+fn visible_to(ctx: &Ctx) -> UserScope {
+    match ctx.caller.user_id() {
+        Some(admin) if !ctx.scope.is_all() && ctx.scope.has(Reach::AdminOrganization) => {
+            UserScope::OfOrganizationAdmin(admin.clone())
+        }
+        Some(admin) if !ctx.scope.is_all() => UserScope::OfTeamAdmin(admin.clone()),
+        _ => UserScope::All,
+    }
+}
+
+/// Who asks for an organization that is not its own is told so, and not by an
+/// empty list.
+async fn check_filters(ctx: &Ctx, filter: &UserFilter) -> Result<(), Error> {
+    if ctx.scope.is_all() {
+        return Ok(());
+    }
+    for id in &filter.organization_ids {
+        if !access::administers(ctx, ctx.app.store.view(), id).await? {
+            return Err(access::not_your_organization(id).into());
+        }
+    }
+    Ok(())
 }
 
 fn minimal_user(stored: &StoredUser) -> pb::User {

@@ -2,7 +2,7 @@
 
 use strum::VariantArray;
 
-use crate::domain::role::{Role, TeamRole};
+use crate::domain::role::{OrganizationRole, Role, TeamRole};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
@@ -26,5 +26,17 @@ pub(super) async fn list_roles(_: Ctx, _: pb::ListRolesRequest) -> Result<pb::Li
             description: description.to_owned(),
         }
     });
-    Ok(pb::ListRolesResponse { roles: roles.collect(), team_roles: team_roles.collect() })
+    let organization_roles = OrganizationRole::VARIANTS.iter().map(|value| {
+        let (label, description) = value.in_words();
+        pb::OrganizationRoleDescription {
+            role: role::organization_role_to_wire(*value).into(),
+            label: label.to_owned(),
+            description: description.to_owned(),
+        }
+    });
+    Ok(pb::ListRolesResponse {
+        roles: roles.collect(),
+        team_roles: team_roles.collect(),
+        organization_roles: organization_roles.collect(),
+    })
 }

@@ -3,13 +3,13 @@
 use crate::auth::{Credential, Reach};
 use crate::domain::audit::{Change, ObjectType};
 use crate::domain::fault::{Refusal, Violation};
-use crate::domain::ids::UserId;
+use crate::domain::ids::{OrganizationId, UserId};
 use crate::domain::models::{ListOwner, ModelList};
 use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
 use crate::domain::reason::Reason;
 use crate::domain::role::Role;
-use crate::domain::user::{Email, SELF_FIELDS, User};
+use crate::domain::user::{Email, HOME_ADMIN_FIELDS, SELF_FIELDS, User};
 use crate::domain::window::Length;
 use crate::error::Error;
 use crate::pb;
@@ -26,7 +26,7 @@ use super::create::{self, Command as CreateCommand};
 use super::{fields, get};
 
 /// The fields that a mask may name.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "user_email",
     "user_alias",
     "user_role",
@@ -40,6 +40,7 @@ const FIELDS: [&str; 14] = [
     "metadata",
     "metadata.*",
     "blocked",
+    "home_organization_id",
     "spend",
 ];
 
@@ -72,6 +73,7 @@ struct UserPatch {
     parallel: Patch<i64>,
     metadata: MetadataPatch,
     blocked: Patch<bool>,
+    home: Patch<OrganizationId>,
     spend: Patch<Usd>,
 }
 
@@ -85,12 +87,13 @@ pub(super) async fn update_user(ctx: Ctx, request: pb::UpdateUserRequest) -> Res
     };
     let Some(before) = found else { return create_missing(&ctx, command).await };
     let id = before.user_id.clone();
-    if !ctx.scope.is_all() && !ctx.caller.is_user(&id) {
+    let manages_home = access::manages_home_of(&ctx, view, &before).await?;
+    if !ctx.scope.is_all() && !manages_home && !ctx.caller.is_user(&id) {
         let sees = ctx.caller.user().is_some_and(|user| user.role == Role::ProxyAdminViewer)
             || access::sees_user(&ctx, view, &id).await?;
         return Err(if sees { access::not_your_user(&id).into() } else { not_found(&command.who).into() });
     }
-    change(&ctx, before, command).await?;
+    change(&ctx, before, manages_home, command).await?;
     let stored = ctx.app.store.view().find_stored_user(&id, ctx.now).await?;
     let stored = stored.ok_or_else(|| Refusal::not_found(Reason::UserNotFound, "user", [&id]))?;
     let shown = get::shown(&ctx, &id).await?;
@@ -131,6 +134,7 @@ fn parse(ctx: &Ctx, request: &pb::UpdateUserRequest) -> Result<Command, Error> {
         parallel: mask.field("max_parallel_requests", sent.max_parallel_requests),
         metadata: MetadataPatch::take("user.metadata", &mask, sent.metadata.as_ref(), &mut Faults::default()),
         blocked: mask.field("blocked", sent.blocked),
+        home: mask.field("home_organization_id", new.home_organization_id.clone()),
         spend: mask.field("spend", faults.money("user.spend", sent.spend.as_ref())),
     };
     if patch.role == Patch::Clear {
@@ -143,7 +147,8 @@ fn parse(ctx: &Ctx, request: &pb::UpdateUserRequest) -> Result<Command, Error> {
         // Reported above.
         (None, None) => return Err(Error::internal("a user reference vanished")),
     };
-    let missing = request.allow_missing.then_some(CreateCommand { new, key: None, spend: None });
+    let missing =
+        request.allow_missing.then_some(CreateCommand { new, key: None, spend: None, organizations: Vec::new() });
     if missing.is_some() && !ctx.caller.is_proxy_admin() {
         let message = "only proxy admins may make users, as allow_missing would";
         return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin", message).into());
@@ -165,7 +170,7 @@ async fn create_missing(ctx: &Ctx, command: Command) -> Result<pb::UpdateUserRes
     Ok(pb::UpdateUserResponse { user: made.user })
 }
 
-async fn change(ctx: &Ctx, before: User, command: Command) -> Result<(), Error> {
+async fn change(ctx: &Ctx, before: User, manages_home: bool, command: Command) -> Result<(), Error> {
     let Command { etag: sent_etag, mut patch, sends_both_budgets, .. } = command;
     let spend = std::mem::take(&mut patch.spend);
     let metadata = std::mem::take(&mut patch.metadata);
@@ -173,13 +178,14 @@ async fn change(ctx: &Ctx, before: User, command: Command) -> Result<(), Error> 
     if !metadata.apply(&mut after.metadata) {
         return Err(Error::invalid(Violation::new("user.metadata", "must have at most 65536 bytes as JSON")));
     }
-    check_rights(ctx, &before, &after, &spend)?;
+    check_rights(ctx, &before, &after, manages_home, &spend)?;
     etag::check(&sent_etag, before.version, "user", &before.user_id)?;
     if !sends_both_budgets {
         after.budget.check_updated()?;
     }
     let mut tx = ctx.begin().await?;
     keep_an_admin(ctx, &mut tx, &before, &after).await?;
+    check_home(&tx, &before, &after).await?;
     let email = after.user_email.clone();
     tx.update_user(&before, &mut after).await.map_err(|error| match error {
         crate::store::StoreError::Stale => Refusal::stale("user", &before.user_id).into(),
@@ -206,6 +212,7 @@ fn apply(ctx: &Ctx, before: &User, patch: UserPatch) -> User {
     patch.rpm.apply(&mut after.rates.rpm);
     patch.parallel.apply(&mut after.rates.parallel);
     patch.blocked.apply_or_default(&mut after.blocked);
+    patch.home.apply(&mut after.home_organization_id);
     if let Patch::Set(role) = patch.role
         && role != before.user_role
     {
@@ -222,20 +229,43 @@ fn apply(ctx: &Ctx, before: &User, patch: UserPatch) -> User {
     after
 }
 
-/// Everybody changes some fields of itself; only proxy admins the rest.
-fn check_rights(ctx: &Ctx, before: &User, after: &User, spend: &Patch<Usd>) -> Result<(), Refusal> {
+/// Everybody changes some fields of itself, the admins of its home some more;
+/// only proxy admins the rest.
+fn check_rights(ctx: &Ctx, before: &User, after: &User, manages_home: bool, spend: &Patch<Usd>) -> Result<(), Refusal> {
     if ctx.scope.has(Reach::All) {
         return Ok(());
     }
     let change = Change::updated(ObjectType::User, &before.user_id, before, after);
     let mut changed = change.iter().flat_map(Change::fields).chain((!spend.is_keep()).then_some("spend"));
-    match changed.find(|field| !SELF_FIELDS.contains(field)) {
+    let may_write = |field: &str| {
+        let own = ctx.caller.is_user(&before.user_id) && SELF_FIELDS.contains(&field);
+        own || (manages_home && HOME_ADMIN_FIELDS.contains(&field))
+    };
+    match changed.find(|field| !may_write(field)) {
         None => Ok(()),
         Some(field) => {
             let message = format!("you may not change {field}; ask a proxy admin");
             Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", field))
         }
     }
+}
+
+/// The home of a user is an organization that it is in.
+async fn check_home(tx: &Tx, before: &User, after: &User) -> Result<(), Error> {
+    let Some(home) = &after.home_organization_id else { return Ok(()) };
+    if before.home_organization_id.as_ref() == Some(home)
+        || tx.view().find_organization_member(home, &after.user_id).await?.is_some()
+    {
+        return Ok(());
+    }
+    Err(not_in_organization(&after.user_id, home).into())
+}
+
+/// The refusal of a home that the user is not in.
+pub(super) fn not_in_organization(user: &UserId, home: &OrganizationId) -> Refusal {
+    let message = format!("user {:?} is not in organization {:?}; add it first", user.as_str(), home.as_str());
+    let refusal = Refusal::precondition(Reason::UserNotInOrganization, message);
+    refusal.with("user_id", user).with("organization_id", home)
 }
 
 /// The last unblocked proxy admin stays one, unless the master key says

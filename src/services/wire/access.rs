@@ -1,15 +1,17 @@
-//! Access: where a caller stands to a team or a key. What it may not see is
+//! Access: where a caller stands to an organization, a team or a key. What it may not see is
 //! answered as if it did not exist.
 
 use std::collections::BTreeSet;
 
 use crate::auth::Reach;
 use crate::domain::fault::Refusal;
-use crate::domain::ids::{TeamId, UserId};
+use crate::domain::ids::{OrganizationId, TeamId, UserId};
 use crate::domain::key::Key;
+use crate::domain::organization::Organization;
 use crate::domain::reason::Reason;
-use crate::domain::role::{MemberPermission, TeamRole};
+use crate::domain::role::{MemberPermission, OrganizationRole, TeamRole};
 use crate::domain::team::Team;
+use crate::domain::user::User;
 use crate::error::Error;
 use crate::services::Ctx;
 use crate::store::View;
@@ -19,6 +21,8 @@ use crate::store::View;
 pub(crate) enum TeamStanding {
     /// It may do everything.
     ProxyAdmin,
+    /// It administers the team's organization.
+    OrganizationAdmin,
     /// It administers the team.
     Admin,
     /// It is in the team, which permits this to its members.
@@ -37,13 +41,18 @@ impl TeamStanding {
 
     /// Whether it may manage the team.
     pub(crate) fn manages(&self) -> bool {
-        matches!(self, Self::ProxyAdmin | Self::Admin)
+        self.is_above() || *self == Self::Admin
+    }
+
+    /// Whether it stands above the team's own admins.
+    pub(crate) fn is_above(&self) -> bool {
+        matches!(self, Self::ProxyAdmin | Self::OrganizationAdmin)
     }
 
     /// Whether it may manage the team, or the team permits this to it.
     pub(crate) fn may(&self, permission: MemberPermission) -> bool {
         match self {
-            Self::ProxyAdmin | Self::Admin => true,
+            Self::ProxyAdmin | Self::OrganizationAdmin | Self::Admin => true,
             Self::Member(permissions) => permissions.contains(&permission),
             Self::Viewer | Self::Outsider => false,
         }
@@ -61,13 +70,20 @@ pub(crate) async fn standing_to(ctx: &Ctx, view: View<'_>, team: &Team) -> Resul
     if ctx.caller.team_of_its_own() == Some(&team.team_id) {
         return Ok(TeamStanding::Member(team.permissions()));
     }
+    // An admin viewer gains no writes by being in a team.
+    if ctx.scope.is_all() {
+        return Ok(TeamStanding::Viewer);
+    }
+    if let Some(organization) = &team.organization_id
+        && administers(ctx, view, organization).await?
+    {
+        return Ok(TeamStanding::OrganizationAdmin);
+    }
     let membership = match ctx.caller.user_id() {
         Some(user) => view.find_member(&team.team_id, user).await?,
         None => None,
     };
     Ok(match membership.map(|member| member.role) {
-        // An admin viewer gains no writes by being in a team.
-        _ if ctx.scope.is_all() => TeamStanding::Viewer,
         Some(TeamRole::Admin) => TeamStanding::Admin,
         Some(TeamRole::User) => TeamStanding::Member(team.permissions()),
         None => TeamStanding::Outsider,
@@ -101,12 +117,115 @@ pub(crate) fn not_your_team(id: &TeamId) -> Refusal {
         .about("team", id)
 }
 
+/// Whether the caller administers an organization.
+///
+/// # Errors
+/// [`Error`] if the database fails.
+pub(crate) async fn administers(ctx: &Ctx, view: View<'_>, id: &OrganizationId) -> Result<bool, Error> {
+    let Some(user) = ctx.caller.user().filter(|user| user.ranks.organization == Some(OrganizationRole::Admin)) else {
+        return Ok(false);
+    };
+    // The role counts that is stored now.
+    let member = view.find_organization_member(id, &user.user_id).await?;
+    Ok(member.is_some_and(|member| member.role == OrganizationRole::Admin))
+}
+
+/// Whether the caller manages a user, as an admin of its home: a user without
+/// rights over the whole installation.
+///
+/// # Errors
+/// [`Error`] if the database fails.
+pub(crate) async fn manages_home_of(ctx: &Ctx, view: View<'_>, user: &User) -> Result<bool, Error> {
+    match &user.home_organization_id {
+        Some(home) if user.user_role.is_internal() && ctx.scope.has(Reach::AdminOrganization) => {
+            administers(ctx, view, home).await
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Where a caller stands to an organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OrganizationStanding {
+    /// It may do everything.
+    ProxyAdmin,
+    /// It administers the organization.
+    Admin,
+    /// It may look.
+    Viewer,
+    /// It is in the organization.
+    Member,
+    /// It may not know of the organization.
+    Outsider,
+}
+
+impl OrganizationStanding {
+    /// Whether it may manage the organization.
+    pub(crate) const fn manages(self) -> bool {
+        matches!(self, Self::ProxyAdmin | Self::Admin)
+    }
+
+    /// Whether it may see everything of the organization.
+    pub(crate) const fn sees_all(self) -> bool {
+        self.manages() || matches!(self, Self::Viewer)
+    }
+}
+
+/// The organization with an id, and where the caller stands to it.
+///
+/// # Errors
+/// `NOT_FOUND` if it does not exist, or the caller may not see it.
+pub(crate) async fn visible_organization(
+    ctx: &Ctx,
+    view: View<'_>,
+    id: &OrganizationId,
+) -> Result<(Organization, OrganizationStanding), Error> {
+    let not_found = || Refusal::not_found(Reason::OrganizationNotFound, "organization", [id]);
+    let organization = view.find_organization(id).await?.ok_or_else(not_found)?;
+    let standing = if ctx.caller.is_proxy_admin() {
+        OrganizationStanding::ProxyAdmin
+    } else if ctx.scope.is_all() {
+        OrganizationStanding::Viewer
+    } else {
+        let member = match ctx.caller.user_id() {
+            Some(user) => view.find_organization_member(id, user).await?,
+            None => None,
+        };
+        match member.map(|member| member.role) {
+            Some(OrganizationRole::Admin) => OrganizationStanding::Admin,
+            Some(_) => OrganizationStanding::Member,
+            None => OrganizationStanding::Outsider,
+        }
+    };
+    if standing == OrganizationStanding::Outsider { Err(not_found().into()) } else { Ok((organization, standing)) }
+}
+
+/// The organization with an id, which the caller manages.
+///
+/// # Errors
+/// `NOT_FOUND` as for [`visible_organization`]; `PERMISSION_DENIED` for one that
+/// the caller may see and not manage.
+pub(crate) async fn managed_organization(
+    ctx: &Ctx,
+    view: View<'_>,
+    id: &OrganizationId,
+) -> Result<(Organization, OrganizationStanding), Error> {
+    let (organization, standing) = visible_organization(ctx, view, id).await?;
+    if standing.manages() { Ok((organization, standing)) } else { Err(not_your_organization(id).into()) }
+}
+
+/// The refusal of a change of an organization, or of a question about one.
+pub(crate) fn not_your_organization(id: &OrganizationId) -> Refusal {
+    let message = format!("organization {:?} is not yours to manage", id.as_str());
+    Refusal::denied(Reason::NotYourOrganization, message).about("organization", id)
+}
+
 /// Where a caller stands to a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyStanding {
     /// It may do everything.
     ProxyAdmin,
-    /// It administers the key's team.
+    /// It manages the key's team.
     TeamAdmin,
     /// It owns the key; and perhaps its team permits it more.
     Owner(BTreeSet<MemberPermission>),
@@ -160,7 +279,7 @@ pub(crate) async fn standing_to_key(ctx: &Ctx, view: View<'_>, key: &Key) -> Res
     let owns = key.user_id.as_ref().is_some_and(|owner| ctx.caller.is_user(owner));
     let permitted = |permissions| if ctx.scope.has(Reach::Permitted) { permissions } else { BTreeSet::new() };
     Ok(match in_team {
-        TeamStanding::Admin => KeyStanding::TeamAdmin,
+        TeamStanding::OrganizationAdmin | TeamStanding::Admin => KeyStanding::TeamAdmin,
         // A key of a team does not manage itself.
         TeamStanding::Member(_) if is_itself && key.user_id.is_none() => KeyStanding::Viewer,
         TeamStanding::Member(permissions) if owns && ctx.scope.has(Reach::Own) => {
@@ -173,8 +292,8 @@ pub(crate) async fn standing_to_key(ctx: &Ctx, view: View<'_>, key: &Key) -> Res
     })
 }
 
-/// Whether the caller may see a user: itself, one of the teams it administers,
-/// or anybody.
+/// Whether the caller may see a user: itself, one of the teams and organizations
+/// it administers, or anybody.
 ///
 /// # Errors
 /// [`Error`] if the database fails.
@@ -182,10 +301,11 @@ pub(crate) async fn sees_user(ctx: &Ctx, view: View<'_>, user: &UserId) -> Resul
     if ctx.scope.is_all() || ctx.caller.is_proxy_admin() || ctx.caller.is_user(user) {
         return Ok(true);
     }
-    match ctx.caller.user_id() {
-        Some(caller) if ctx.scope.has(Reach::AdminTeam) => Ok(view.administers_member(caller, user).await?),
-        _ => Ok(false),
+    let Some(caller) = ctx.caller.user_id() else { return Ok(false) };
+    if ctx.scope.has(Reach::AdminOrganization) && view.administers_organization_of(caller, user).await? {
+        return Ok(true);
     }
+    Ok(ctx.scope.has(Reach::AdminTeam) && view.administers_member(caller, user).await?)
 }
 
 /// The refusal of an operation for somebody else.

@@ -13,6 +13,8 @@ pub(crate) const fn scope_to_wire(scope: Scope) -> pb::BudgetScope {
         Scope::Team => pb::BudgetScope::Team,
         Scope::User | Scope::UserPersonal => pb::BudgetScope::User,
         Scope::TeamMember => pb::BudgetScope::TeamMember,
+        Scope::Organization => pb::BudgetScope::Organization,
+        Scope::OrganizationMember => pb::BudgetScope::OrganizationMember,
     }
 }
 

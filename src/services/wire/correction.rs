@@ -2,7 +2,7 @@
 
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{KeyId, TeamId, UserId, new_uuid};
+use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId, new_uuid};
 use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::domain::usage::{CostSource, Costing, Event, Posting, Usage};
@@ -18,6 +18,8 @@ pub(crate) enum Owner<'a> {
     User(&'a UserId),
     Team(&'a TeamId),
     Member(&'a TeamId, &'a UserId),
+    Organization(&'a OrganizationId),
+    OrganizationMember(&'a OrganizationId, &'a UserId),
 }
 
 impl Owner<'_> {
@@ -28,6 +30,8 @@ impl Owner<'_> {
             Self::User(id) => vec![AccountId::user(id), AccountId::user_personal(id)],
             Self::Team(id) => vec![AccountId::team(id)],
             Self::Member(team, user) => vec![AccountId::team_member(team, user)],
+            Self::Organization(id) => vec![AccountId::organization(id)],
+            Self::OrganizationMember(organization, user) => vec![AccountId::organization_member(organization, user)],
         }
     }
 }
@@ -121,12 +125,18 @@ fn correction(ctx: &Ctx, owner: &Owner<'_>, account: &AccountId, window_start: T
         fingerprint: String::new(),
         key_id: if let Owner::Key(id) = owner { Some(*id) } else { None },
         user_id: match owner {
-            Owner::User(id) | Owner::Member(_, id) if !personal => Some((*id).clone()),
+            Owner::User(id) | Owner::Member(_, id) | Owner::OrganizationMember(_, id) if !personal => {
+                Some((*id).clone())
+            }
             _ => None,
         },
         team_id: match owner {
             Owner::Team(id) | Owner::Member(id, _) => Some((*id).clone()),
-            Owner::Key(_) | Owner::User(_) => None,
+            _ => None,
+        },
+        organization_id: match owner {
+            Owner::Organization(id) | Owner::OrganizationMember(id, _) => Some((*id).clone()),
+            _ => None,
         },
         costing,
         started_at: ctx.now,

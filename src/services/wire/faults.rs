@@ -1,9 +1,11 @@
 //! Faults: every bad field of a request, collected before any is reported.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 
 use crate::domain::fault::Violation;
 use crate::domain::limit::Rates;
+use crate::domain::models::{MODEL_NAME_MAX_BYTES, MODELS_MAX};
 use crate::domain::money::Usd;
 use crate::domain::reason::Reason;
 use crate::domain::window::Length;
@@ -45,6 +47,22 @@ impl Faults {
             self.add(field, "must not be negative; leave it out for unlimited");
         }
         limit
+    }
+
+    /// Takes limits on calls or tokens by model.
+    pub(crate) fn limits_by_model(&mut self, field: &str, limits: &HashMap<String, i64>) -> BTreeMap<String, i64> {
+        if limits.len() > MODELS_MAX {
+            self.add(field, format!("must have at most {MODELS_MAX} entries"));
+        }
+        for (model, limit) in limits.iter().take(MODELS_MAX) {
+            let path = format!("{field}[{model:?}]");
+            if model.trim().is_empty() || model.len() > MODEL_NAME_MAX_BYTES || model.chars().any(char::is_control) {
+                let rule = format!("must be a model of 1-{MODEL_NAME_MAX_BYTES} bytes without control characters");
+                self.add(&path, rule);
+            }
+            self.limit(path, Some(*limit));
+        }
+        limits.iter().map(|(model, limit)| (model.clone(), *limit)).collect()
     }
 
     /// Takes the three rate limits of an object.

@@ -3,7 +3,8 @@
 use super::faults::Faults;
 use crate::domain::audit::Action;
 use crate::domain::key::{KeyState, KeyType};
-use crate::domain::role::{MemberPermission, Role, TeamRole};
+use crate::domain::role::{MemberPermission, OrganizationRole, Role, TeamRole};
+use crate::domain::team::ThroughputType;
 use crate::pb;
 
 /// Pairs of equal values; `None` stands for a value that clients may not send.
@@ -38,6 +39,17 @@ pairs!(role_to_wire, role_from_wire, Role, pb::Role, {
 pairs!(team_role_to_wire, team_role_from_wire, TeamRole, pb::TeamRole, {
     Admin = Admin,
     User = User,
+});
+
+pairs!(organization_role_to_wire, organization_role_from_wire, OrganizationRole, pb::OrganizationRole, {
+    Admin = Admin,
+    InternalUser = InternalUser,
+    InternalUserViewer = InternalUserViewer,
+});
+
+pairs!(limit_type_to_wire, limit_type_from_wire, ThroughputType, pb::LimitType, {
+    Guaranteed = GuaranteedThroughput,
+    BestEffort = BestEffortThroughput,
 });
 
 pairs!(key_type_to_wire, key_type_from_wire, KeyType, pb::KeyType, {
@@ -81,5 +93,6 @@ pub(crate) const fn action_to_wire(action: Action) -> pb::AuditAction {
         Action::RemoveMember => pb::AuditAction::RemoveMember,
         Action::Reset => pb::AuditAction::Reset,
         Action::Import => pb::AuditAction::Import,
+        Action::UpdateMember => pb::AuditAction::UpdateMember,
     }
 }

@@ -13,6 +13,7 @@ pub(crate) fn explain(error: StoreError, name: impl Fn(Constraint) -> Option<Str
         Constraint::UserId => (Reason::UserIdExists, "user_id", "user"),
         Constraint::UserEmail => (Reason::UserEmailExists, "user_email", "user"),
         Constraint::TeamId => (Reason::TeamIdExists, "team_id", "team"),
+        Constraint::OrganizationId => (Reason::OrganizationIdExists, "organization_id", "organization"),
         Constraint::KeyAlias => (Reason::KeyAliasExists, "key_alias", "key"),
         Constraint::KeyHash | Constraint::DeletedKeyHash => {
             return Refusal::exists(Reason::KeyExists, "a key with this secret exists, or existed; choose another")

@@ -3,7 +3,7 @@
 use super::{etag, instant, metadata, role, spend};
 use crate::domain::clock::Timestamp;
 use crate::domain::money::Usd;
-use crate::domain::team::{Member, Team};
+use crate::domain::team::{Member, Team, ThroughputType};
 use crate::domain::window::Calendar;
 use crate::pb;
 use crate::store::{DeletedTeam, Spend, StoredTeam};
@@ -14,6 +14,7 @@ pub(crate) fn to_wire(stored: &StoredTeam, calendar: &Calendar, now: Timestamp) 
     pb::Team {
         team_id: team.team_id.to_string(),
         team_alias: team.team_alias.clone(),
+        organization_id: team.organization_id.as_ref().map(ToString::to_string),
         members: Vec::new(),
         models: team.models.iter().map(str::to_owned).collect(),
         model_aliases: team.model_aliases.iter().map(|(name, to)| (name.to_owned(), to.to_owned())).collect(),
@@ -23,6 +24,10 @@ pub(crate) fn to_wire(stored: &StoredTeam, calendar: &Calendar, now: Timestamp) 
         tpm_limit: team.rates.tpm,
         rpm_limit: team.rates.rpm,
         max_parallel_requests: team.rates.parallel,
+        tpm_limit_type: limit_type(team.throughput.tpm_limit_type),
+        rpm_limit_type: limit_type(team.throughput.rpm_limit_type),
+        model_tpm_limit: team.model_rates.tpm.clone().into_iter().collect(),
+        model_rpm_limit: team.model_rates.rpm.clone().into_iter().collect(),
         team_member_budget: team.member_defaults.max.map(|max| max.to_string()),
         team_member_budget_duration: team.member_defaults.duration.map(|length| length.to_string()),
         team_member_rpm_limit: team.member_defaults.rpm,
@@ -46,6 +51,10 @@ pub(crate) fn to_wire(stored: &StoredTeam, calendar: &Calendar, now: Timestamp) 
         deleted_at: None,
         etag: etag::of(team.version),
     }
+}
+
+fn limit_type(kind: Option<ThroughputType>) -> i32 {
+    kind.map_or(pb::LimitType::Unspecified, role::limit_type_to_wire).into()
 }
 
 /// A deleted team on the wire, with the members it had.

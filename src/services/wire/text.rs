@@ -1,7 +1,7 @@
 //! Text that clients write: labels, tags, names.
 
 use super::faults::Faults;
-use crate::domain::ids::{ParseIdError, TeamId, UserId};
+use crate::domain::ids::{OrganizationId, ParseIdError, TeamId, UserId};
 
 /// The most bytes of a label.
 pub(crate) const LABEL_MAX_BYTES: usize = 256;
@@ -78,6 +78,11 @@ pub(crate) fn team_id(field: &str, text: &str, faults: &mut Faults) -> Option<Te
     if text.is_empty() { None } else { faults.take(field, TeamId::parse(text)) }
 }
 
+/// Takes an organization's id; empty is absent.
+pub(crate) fn organization_id(field: &str, text: &str, faults: &mut Faults) -> Option<OrganizationId> {
+    if text.is_empty() { None } else { faults.take(field, OrganizationId::parse(text)) }
+}
+
 /// The most ids that one delete takes.
 pub(crate) const DELETE_MAX: usize = 500;
 
@@ -102,6 +107,16 @@ pub(crate) fn ids_to_delete<T: PartialEq>(
         }
     }
     ids
+}
+
+/// Takes the ids of a filter: none, or at most as many as a delete takes.
+pub(crate) fn ids<T: PartialEq>(
+    field: &str,
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<T, ParseIdError>,
+    faults: &mut Faults,
+) -> Vec<T> {
+    if texts.is_empty() { Vec::new() } else { ids_to_delete(field, texts, parse, faults) }
 }
 
 /// Takes the id with which a caller makes its retries safe; empty is none.

@@ -200,6 +200,7 @@ pub(crate) fn to_wire(stored: StoredEvent, label: KeyLabel) -> pb::UsageEvent {
         key_id: event.key_id.map(|id| id.to_string()).unwrap_or_default(),
         key_alias: label.key_alias,
         user_id: event.user_id.map(|id| id.to_string()).unwrap_or_default(),
+        organization_id: event.organization_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         team_id: event.team_id.map(|id| id.to_string()).unwrap_or_default(),
         total_tokens: counts.total(),
         cost_source: source_to_wire(event.costing.source).into(),

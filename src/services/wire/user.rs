@@ -41,6 +41,7 @@ pub(crate) fn to_wire(stored: &StoredUser, shown: &Shown, calendar: &Calendar, n
         key_count: shown.key_count,
         created_at: Some(instant::to_wire(user.created_at)),
         updated_at: Some(instant::to_wire(user.updated_at)),
+        home_organization_id: user.home_organization_id.as_ref().map(ToString::to_string),
         etag: etag::of(user.version),
     }
 }

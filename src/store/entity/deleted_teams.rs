@@ -9,6 +9,7 @@ pub struct Model {
     pub archive_id: String,
     pub team_id: String,
     pub team_alias: Option<String>,
+    pub organization_id: Option<String>,
     pub record: String,
     pub members: String,
     pub deleted_at: i64,

@@ -14,6 +14,8 @@ pub mod idempotency_records;
 pub mod keys;
 pub mod leases;
 pub mod open_reservations;
+pub mod organization_members;
+pub mod organizations;
 pub mod prices;
 pub mod server_secrets;
 pub mod team_members;

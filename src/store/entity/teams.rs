@@ -31,6 +31,11 @@ pub struct Model {
     pub created_at: i64,
     pub updated_at: i64,
     pub version: i64,
+    pub organization_id: Option<String>,
+    pub tpm_limit_type: Option<String>,
+    pub rpm_limit_type: Option<String>,
+    pub model_tpm_limit: String,
+    pub model_rpm_limit: String,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -41,6 +41,7 @@ pub struct Model {
     pub reporter: String,
     pub recorded_at: i64,
     pub postings: String,
+    pub organization_id: String,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

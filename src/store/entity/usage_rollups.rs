@@ -16,6 +16,8 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub team_id: String,
     #[sea_orm(primary_key, auto_increment = false)]
+    pub organization_id: String,
+    #[sea_orm(primary_key, auto_increment = false)]
     pub model: String,
     #[sea_orm(primary_key, auto_increment = false)]
     pub provider: String,

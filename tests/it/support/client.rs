@@ -5,6 +5,7 @@ use pb::audit_service_client::AuditServiceClient;
 use pb::budget_service_client::BudgetServiceClient;
 use pb::gateway_service_client::GatewayServiceClient;
 use pb::key_service_client::KeyServiceClient;
+use pb::organization_service_client::OrganizationServiceClient;
 use pb::spend_service_client::SpendServiceClient;
 use pb::team_service_client::TeamServiceClient;
 use pb::user_service_client::UserServiceClient;
@@ -67,6 +68,10 @@ impl Client {
 
     pub fn teams(&self) -> TeamServiceClient<Transport> {
         TeamServiceClient::new(self.transport())
+    }
+
+    pub fn organizations(&self) -> OrganizationServiceClient<Transport> {
+        OrganizationServiceClient::new(self.transport())
     }
 
     pub fn keys(&self) -> KeyServiceClient<Transport> {

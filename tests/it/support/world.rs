@@ -195,6 +195,14 @@ impl World {
         self.admin.teams().create_team(request).await.answer().team.unwrap()
     }
 
+    /// Makes an organization.
+    pub async fn organization(&self, organization: pb::Organization) -> pb::Organization {
+        let alias = organization.organization_id.clone();
+        let organization = pb::Organization { organization_alias: alias, ..organization };
+        let request = pb::CreateOrganizationRequest { organization: Some(organization), ..Default::default() };
+        self.admin.organizations().create_organization(request).await.answer().organization.unwrap()
+    }
+
     /// Makes a key; returns its secret, too.
     pub async fn key(&self, key: pb::Key) -> (String, pb::Key) {
         let request = pb::GenerateKeyRequest { key: Some(key), ..Default::default() };

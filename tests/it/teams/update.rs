@@ -13,7 +13,7 @@ use crate::support::{Answer, on_both};
 fn update(team: pb::Team, paths: &[&str]) -> pb::UpdateTeamRequest {
     let mask = FieldMask { paths: paths.iter().map(ToString::to_string).collect() };
     let team = pb::Team { team_id: "red".into(), ..team };
-    pb::UpdateTeamRequest { team: Some(team), update_mask: (!paths.is_empty()).then_some(mask) }
+    pb::UpdateTeamRequest { team: Some(team), update_mask: (!paths.is_empty()).then_some(mask), ..Default::default() }
 }
 
 on_both! {

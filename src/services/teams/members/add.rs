@@ -1,7 +1,5 @@
 //! `AddTeamMembers`: users join a team, each with a result of its own.
 
-use prost::Message;
-
 use crate::domain::fault::Refusal;
 use crate::domain::ids::TeamId;
 use crate::domain::money::Usd;
@@ -15,10 +13,10 @@ use crate::services::wire::access::{TeamStanding, managed_team};
 use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::correction::{Owner, begin_at_zero};
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{team, text};
+use crate::services::wire::{status, team, text};
 use crate::store::Tx;
 
-use super::super::resolve::{self, Asked, MayMake};
+use super::super::membership::{self, Admission, Asked, admit, enter_organization};
 
 /// How many users join in one transaction when all do.
 const BATCH: u64 = 500;
@@ -30,6 +28,7 @@ struct Command {
     all_users: bool,
     limits: AskedLimits,
     atomic: bool,
+    into_organization: bool,
 }
 
 /// What became of the members so far.
@@ -62,7 +61,7 @@ fn parse(request: &pb::AddTeamMembersRequest) -> Result<Command, Error> {
     if request.members.is_empty() != request.all_users {
         faults.add("members", "must have 1-500 entries, or all_users must be set, not both");
     }
-    let members = resolve::take("members", &request.members, &mut faults);
+    let members = membership::take("members", &request.members, &mut faults);
     let max = faults.money("max_budget_in_team", request.max_budget_in_team.as_ref());
     faults.finish()?;
     Ok(Command {
@@ -71,6 +70,7 @@ fn parse(request: &pb::AddTeamMembersRequest) -> Result<Command, Error> {
         all_users: request.all_users,
         limits: AskedLimits { max, ..AskedLimits::default() },
         atomic: request.atomic,
+        into_organization: request.add_members_to_organization,
     })
 }
 
@@ -78,15 +78,15 @@ async fn add(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::AddTeamMembe
     let mut tally = if command.all_users { add_everybody(ctx, &command).await? } else { Tally::default() };
     let mut tx = ctx.begin().await?;
     let (team, standing) = locked(ctx, &mut tx, &command.id).await?;
-    let may_make = if standing == TeamStanding::ProxyAdmin { MayMake::Any } else { MayMake::ByEmail };
+    let admission = Admission::of(&standing, &team, command.into_organization)?;
     for (index, asked) in command.members.iter().enumerate() {
         let limits = AskedLimits { max: asked.limits.max.or(command.limits.max), ..asked.limits.clone() };
         let asked = Asked { limits, ..asked.clone() };
         let path = format!("members[{index}]");
-        match join(ctx, &mut tx, &team, &asked, &path, may_make).await {
+        match join(ctx, &mut tx, &team, &asked, &path, &admission).await {
             Ok(result) => tally.count(result),
             // A database that fails fails the call: nothing of it has happened.
-            Err(error) if command.atomic || !is_the_members_fault(&error) => return Err(error),
+            Err(error) if command.atomic || !status::is_of_the_entry(&error) => return Err(error),
             Err(error) => tally.fail(&asked, &error),
         }
     }
@@ -114,19 +114,15 @@ async fn shown(ctx: &Ctx, tx: &Tx, id: &TeamId) -> Result<pb::Team, Error> {
     Ok(team::to_wire(&stored, &ctx.app.rules.calendar, ctx.now))
 }
 
-fn is_the_members_fault(error: &Error) -> bool {
-    matches!(error, Error::Invalid(_) | Error::Refused(_))
-}
-
 async fn join(
     ctx: &Ctx,
     tx: &mut Tx,
     team: &Team,
     asked: &Asked,
     path: &str,
-    may_make: MayMake,
+    admission: &Admission,
 ) -> Result<pb::TeamMemberResult, Error> {
-    let (user, created_user) = resolve::user(ctx, tx, asked, path, may_make).await?;
+    let (user, created_user) = admit(ctx, tx, team, asked, path, admission).await?;
     let member = Member {
         team_id: team.team_id.clone(),
         user_id: user.user_id,
@@ -158,11 +154,15 @@ async fn add_everybody(ctx: &Ctx, command: &Command) -> Result<Tally, Error> {
     loop {
         let mut tx = ctx.begin().await?;
         let (team, _) = locked(ctx, &mut tx, &command.id).await?;
+        check_everybody(&team, command)?;
         let users = tx.view().users_after(last.as_ref(), BATCH).await?;
         let Some(end) = users.last() else { return Ok(tally) };
         last = Some(end.user_id.clone());
         let mut joined = Vec::with_capacity(users.len());
         for user in users {
+            if let Some(organization) = &team.organization_id {
+                enter_organization(ctx, &mut tx, organization, &user.user_id).await?;
+            }
             let member = Member {
                 team_id: team.team_id.clone(),
                 user_id: user.user_id,
@@ -184,6 +184,18 @@ async fn add_everybody(ctx: &Ctx, command: &Command) -> Result<Tally, Error> {
     }
 }
 
+/// Everybody is in the organization of a team that everybody joins.
+fn check_everybody(team: &Team, command: &Command) -> Result<(), Refusal> {
+    match &team.organization_id {
+        Some(organization) if !command.into_organization => {
+            let message = "the team belongs to an organization: set add_members_to_organization, too";
+            let refusal = Refusal::precondition(Reason::MemberNotInOrganization, message);
+            Err(refusal.with("organization_id", organization).about("organization", organization))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Tally {
     fn count(&mut self, result: pb::TeamMemberResult) {
         if result.success {
@@ -195,19 +207,14 @@ impl Tally {
     }
 
     fn fail(&mut self, asked: &Asked, error: &Error) {
-        let status = error.to_status();
-        let error = tonic_types::pb::Status::decode(status.details()).unwrap_or_else(|_| tonic_types::pb::Status {
-            code: status.code().into(),
-            message: status.message().to_owned(),
-            details: Vec::new(),
-        });
         let member = pb::TeamMember {
-            user_id: asked.user_id.as_ref().map(ToString::to_string).unwrap_or_default(),
-            user_email: asked.email.as_ref().map(ToString::to_string).unwrap_or_default(),
+            user_id: asked.person.user_id(),
+            user_email: asked.person.user_email(),
             ..pb::TeamMember::default()
         };
+        let error = Some(status::of(error));
         self.failed += 1;
-        self.results.push(pb::TeamMemberResult { member: Some(member), error: Some(error), ..Default::default() });
+        self.results.push(pb::TeamMemberResult { member: Some(member), error, ..Default::default() });
     }
 }
 
