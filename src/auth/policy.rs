@@ -105,7 +105,7 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub const POLICY: [Rule; 40] = [
+pub const POLICY: [Rule; 46] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -119,10 +119,16 @@ pub const POLICY: [Rule; 40] = [
     row("bursar.v1.TeamService/UpdateTeam",                       Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.TeamService/DeleteTeams",                      Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.TeamService/ListTeams",                        Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    OWN,     OWN,     TEAM,    NO,      NO]),
-    row("bursar.v1.TeamService/AddTeamMembers",                   Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.TeamService/AddTeamMembers",                   Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      OWN,     NO,      NO,      NO,      NO]),
     row("bursar.v1.TeamService/RemoveTeamMember",                 Write, [ALL,     NO,      ORG,     NO,      ADM,     OWN,     NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.TeamService/BlockTeam",                        Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.TeamService/UnblockTeam",                      Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.TeamService/UpdateTeamMember",                 Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.TeamService/AddTeamModels",                    Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.TeamService/RemoveTeamModels",                 Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.TeamService/ListAvailableTeams",               Read,  [OWN,     OWN,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
+    row("bursar.v1.TeamService/GetTeamMemberPermissions",         Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    TEAM,    TEAM,    TEAM,    NO,      NO]),
+    row("bursar.v1.TeamService/UpdateTeamMemberPermissions",      Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
 
     row("bursar.v1.OrganizationService/CreateOrganization",       Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.OrganizationService/GetOrganization",          Read,  [ALL,     ALL,     ORG,     O_MEM,   NO,      NO,      OWN,     OWN,     NO,      NO,      NO]),

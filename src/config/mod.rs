@@ -188,6 +188,7 @@ pub struct UserParams {
     pub budget_duration: Option<Length>,
     pub models: Vec<String>,
     pub teams: Vec<String>,
+    pub available_teams: Vec<String>,
 }
 
 /// Setting `default_team_params`.

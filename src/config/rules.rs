@@ -25,6 +25,7 @@ const MAX_EVENT_COST: Usd = Usd::from_nanos(100_000_000_000_000);
 #[expect(missing_docs, reason = "bursar.example.toml documents each under the same name")]
 pub struct Rules {
     pub users: UserDefaults,
+    pub available_teams: Vec<TeamId>,
     pub teams: TeamDefaults,
     pub keys: KeyDefaults,
     pub key_bounds: KeyBounds,
@@ -52,20 +53,17 @@ impl Settings {
             "upperbound_key_generate_params",
             &[bound.tpm_limit, bound.rpm_limit, bound.max_parallel_requests],
         )?;
-        let teams = user.teams.iter().map(|id| {
-            TeamId::parse(id)
-                .map_err(|error| ConfigError(format!("default_internal_user_params.teams: {id:?} {error}")))
-        });
         Ok(Rules {
             users: UserDefaults {
                 user_role: user.user_role,
                 max_budget: user.max_budget,
                 budget_duration: user.budget_duration,
                 models: models("default_internal_user_params.models", &user.models, ListOwner::UserOrTeam)?,
-                team_ids: teams.collect::<Result<_, _>>()?,
+                team_ids: team_ids("default_internal_user_params.teams", &user.teams)?,
                 max_internal_user_budget: self.max_internal_user_budget,
                 internal_user_budget_duration: self.internal_user_budget_duration,
             },
+            available_teams: team_ids("default_internal_user_params.available_teams", &user.available_teams)?,
             teams: TeamDefaults {
                 max_budget: team.max_budget,
                 budget_duration: team.budget_duration,
@@ -147,6 +145,13 @@ fn check_limits(setting: &str, limits: &[Option<i64>]) -> Result<(), ConfigError
         return Err(ConfigError(format!("wrong setting: the limits of {setting} must not be negative")));
     }
     Ok(())
+}
+
+fn team_ids(setting: &str, ids: &[String]) -> Result<Vec<TeamId>, ConfigError> {
+    let parse = |id: &String| {
+        TeamId::parse(id).map_err(|error| ConfigError(format!("wrong setting: {setting}: {id:?} {error}")))
+    };
+    ids.iter().map(parse).collect()
 }
 
 fn models(setting: &str, names: &[String], owner: ListOwner) -> Result<ModelList, ConfigError> {

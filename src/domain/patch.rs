@@ -42,6 +42,11 @@ impl<T> Patch<T> {
         }
     }
 
+    /// Whether the field takes a value.
+    pub const fn is_set(&self) -> bool {
+        matches!(self, Self::Set(_))
+    }
+
     /// Whether the field is left alone.
     pub const fn is_keep(&self) -> bool {
         matches!(self, Self::Keep)

@@ -9,13 +9,15 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
-pub use self::members::{AskedLimits, Member, MemberDefaults, MemberLimits, set_member_duration};
+pub use self::members::{
+    AskedLimits, Member, MemberDefaults, MemberLimits, MemberPatch, check_rates, loosens, set_member_duration,
+};
 use super::audit::{Change, Fields};
 use super::clock::Timestamp;
 use super::fault::Refusal;
 use super::ids::{OrganizationId, TeamId};
 use super::limit::{Budget, ModelRates, Rates, is_raised};
-use super::models::{ModelAliases, ModelList};
+use super::models::{ALL_PROXY_MODELS, ModelAliases, ModelList};
 use super::money::Usd;
 use super::reason::Reason;
 use super::role::MemberPermission;
@@ -161,7 +163,8 @@ const ADMIN_FIELDS: [&str; 12] = [
     "soft_budget",
 ];
 
-/// Fields that a team admin may tighten but not loosen.
+/// Fields that a team admin may tighten but not loosen; models it may add as far
+/// as the team's organization allows, which whoever writes the team checks.
 const NARROWING_FIELDS: [&str; 5] = ["models", "max_budget", "tpm_limit", "rpm_limit", "max_parallel_requests"];
 
 /// Decides whether a team admin may make a change.
@@ -179,7 +182,7 @@ pub fn check_admin_change(before: &Team, after: &Team, change: &Change) -> Resul
         ("tpm_limit", is_raised(before.rates.tpm.as_ref(), after.rates.tpm.as_ref())),
         ("rpm_limit", is_raised(before.rates.rpm.as_ref(), after.rates.rpm.as_ref())),
         ("max_parallel_requests", is_raised(before.rates.parallel.as_ref(), after.rates.parallel.as_ref())),
-        ("models", widens(&before.models, &after.models)),
+        ("models", before.organization_id.is_none() && widens(&before.models, &after.models)),
     ];
     match raised.into_iter().find(|(_, raised)| *raised) {
         None => Ok(()),
@@ -188,6 +191,35 @@ pub fn check_admin_change(before: &Team, after: &Team, change: &Change) -> Resul
             Err(Refusal::denied(Reason::BudgetRaiseNeedsAdmin, message).with("field", field))
         }
     }
+}
+
+/// The models of a team after some were added. A list that was empty, and so
+/// allowed every model, goes on allowing what it did: all of them, or all of
+/// the organization's.
+#[must_use]
+pub fn with_models(team: &ModelList, organization: Option<&ModelList>, added: &ModelList) -> ModelList {
+    if !team.is_empty() {
+        return team.with(added);
+    }
+    match organization.filter(|models| !models.allows_all()) {
+        Some(models) => models.with(added),
+        None => ModelList::stored(vec![ALL_PROXY_MODELS.to_owned()]).with(added),
+    }
+}
+
+/// The models of a team after some were removed; those that it does not have
+/// are no fault. A list without its last model would allow every model.
+///
+/// # Errors
+/// [`Reason::WouldAllowAllModels`], unless `allow_all` asks for that.
+pub fn without_models(team: &ModelList, removed: &ModelList, allow_all: bool) -> Result<ModelList, Refusal> {
+    let left = team.without(removed);
+    if left.is_empty() && !team.is_empty() && !allow_all {
+        let message = "without its last model the team could call every model: leave one, write \"no-default-models\", \
+                       or set allow_all";
+        return Err(Refusal::precondition(Reason::WouldAllowAllModels, message));
+    }
+    Ok(left)
 }
 
 /// Whether a list allows more than another.
@@ -281,6 +313,22 @@ pub(super) mod tests {
         ModelList::stored(names.iter().map(ToString::to_string).collect())
     }
 
+    #[test]
+    fn added_models_narrow_nothing_and_removed_ones_widen_nothing() {
+        let added = models(&["x", "a"]);
+        assert_eq!(with_models(&models(&["a"]), None, &added), models(&["a", "x"]));
+        assert_eq!(with_models(&models(&[]), None, &added), models(&["all-proxy-models", "x", "a"]));
+        assert_eq!(with_models(&models(&[]), Some(&models(&["o"])), &added), models(&["o", "x", "a"]));
+        assert_eq!(with_models(&models(&[]), Some(&models(&[])), &added), models(&["all-proxy-models", "x", "a"]));
+        let without = |team: &[&str], removed: &[&str], all| {
+            without_models(&models(team), &models(removed), all).map_err(|refusal| refusal.reason)
+        };
+        assert_eq!(without(&["a", "b"], &["b", "z"], false), Ok(models(&["a"])));
+        assert_eq!(without(&["a"], &["a"], false), Err(Reason::WouldAllowAllModels));
+        assert_eq!(without(&["a"], &["a"], true), Ok(models(&[])));
+        assert_eq!(without(&[], &["a"], false), Ok(models(&[])), "nothing is removed");
+    }
+
     fn verdict(change: impl Fn(&mut Team), before: &Team) -> Option<Reason> {
         let mut after = before.clone();
         change(&mut after);
@@ -305,6 +353,8 @@ pub(super) mod tests {
         assert_eq!(verdict(|team| team.models = models(&["b/c"]), &limited), None);
         assert_eq!(verdict(|team| team.models = models(&["c"]), &limited), raise);
         assert_eq!(verdict(|team| team.models = models(&[]), &limited), raise);
+        let inside = Team { organization_id: Some(OrganizationId::stored("o")), ..limited.clone() };
+        assert_eq!(verdict(|team| team.models = models(&["c"]), &inside), None, "its organization is asked");
         assert_eq!(verdict(|team| team.blocked = true, &limited), Some(Reason::FieldNotAllowed));
         assert_eq!(
             verdict(|team| team.budget.duration = Some("1d".parse().expect("a length")), &limited),

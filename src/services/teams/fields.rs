@@ -44,7 +44,7 @@ pub(super) fn take(team: &pb::Team, team_id: TeamId, now: Timestamp, faults: &mu
         },
         team_member_key_duration: faults
             .length("team.team_member_key_duration", team.team_member_key_duration.as_ref()),
-        member_permissions: permissions(&team.member_permissions, faults),
+        member_permissions: permissions("team.", &team.member_permissions, faults),
         tags: text::tags("team.tags", &team.tags, faults),
         metadata: metadata::take("team.metadata", team.metadata.as_ref(), metadata::METADATA_MAX_BYTES, faults),
         blocked: team.blocked.unwrap_or(false),
@@ -64,10 +64,10 @@ fn organization_id(id: Option<&String>, faults: &mut Faults) -> Option<Organizat
 }
 
 /// Takes what members may do; an empty list is absent.
-fn permissions(list: &[i32], faults: &mut Faults) -> Option<BTreeSet<MemberPermission>> {
+pub(super) fn permissions(prefix: &str, list: &[i32], faults: &mut Faults) -> Option<BTreeSet<MemberPermission>> {
     let mut taken = BTreeSet::new();
     for (index, number) in list.iter().enumerate() {
-        let field = format!("team.member_permissions[{index}]");
+        let field = format!("{prefix}member_permissions[{index}]");
         match role::permission_from_wire(&field, *number, faults) {
             Some(permission) => {
                 taken.insert(permission);

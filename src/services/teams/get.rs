@@ -89,7 +89,7 @@ async fn members(
 }
 
 /// What members spent in their current windows.
-async fn member_spend(ctx: &Ctx, team: &Team, members: &[Member]) -> Result<HashMap<UserId, Usd>, Error> {
+pub(super) async fn member_spend(ctx: &Ctx, team: &Team, members: &[Member]) -> Result<HashMap<UserId, Usd>, Error> {
     let calendar = &ctx.app.rules.calendar;
     let windows: HashMap<_, _> = members
         .iter()

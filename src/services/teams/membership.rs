@@ -66,7 +66,8 @@ impl Admission {
         let may_make = match standing {
             TeamStanding::ProxyAdmin => MayMake::Any,
             TeamStanding::OrganizationAdmin => MayMake::ByEmail(team.organization_id.clone()),
-            _ => MayMake::ByEmail(None),
+            TeamStanding::Admin => MayMake::ByEmail(None),
+            _ => MayMake::Nobody,
         };
         Ok(Self { may_make, into_organization })
     }

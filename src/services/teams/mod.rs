@@ -1,5 +1,6 @@
 //! `TeamService`: a table of contents.
 
+mod available;
 mod block;
 mod create;
 mod delete;
@@ -8,6 +9,8 @@ mod get;
 mod list;
 mod members;
 mod membership;
+mod models;
+mod permissions;
 mod update;
 
 use std::sync::Arc;
@@ -80,5 +83,47 @@ impl pb::team_service_server::TeamService for Teams {
         request: Request<pb::UnblockTeamRequest>,
     ) -> Result<Response<pb::UnblockTeamResponse>, Status> {
         write(&self.0, request, block::unblock_team).await
+    }
+
+    async fn update_team_member(
+        &self,
+        request: Request<pb::UpdateTeamMemberRequest>,
+    ) -> Result<Response<pb::UpdateTeamMemberResponse>, Status> {
+        write(&self.0, request, members::update::update_team_member).await
+    }
+
+    async fn add_team_models(
+        &self,
+        request: Request<pb::AddTeamModelsRequest>,
+    ) -> Result<Response<pb::AddTeamModelsResponse>, Status> {
+        write(&self.0, request, models::add_team_models).await
+    }
+
+    async fn remove_team_models(
+        &self,
+        request: Request<pb::RemoveTeamModelsRequest>,
+    ) -> Result<Response<pb::RemoveTeamModelsResponse>, Status> {
+        write(&self.0, request, models::remove_team_models).await
+    }
+
+    async fn list_available_teams(
+        &self,
+        request: Request<pb::ListAvailableTeamsRequest>,
+    ) -> Result<Response<pb::ListAvailableTeamsResponse>, Status> {
+        read(&self.0, request, available::list_available_teams).await
+    }
+
+    async fn get_team_member_permissions(
+        &self,
+        request: Request<pb::GetTeamMemberPermissionsRequest>,
+    ) -> Result<Response<pb::GetTeamMemberPermissionsResponse>, Status> {
+        read(&self.0, request, permissions::get_team_member_permissions).await
+    }
+
+    async fn update_team_member_permissions(
+        &self,
+        request: Request<pb::UpdateTeamMemberPermissionsRequest>,
+    ) -> Result<Response<pb::UpdateTeamMemberPermissionsResponse>, Status> {
+        write(&self.0, request, permissions::update_team_member_permissions).await
     }
 }

@@ -1,11 +1,15 @@
 //! `TeamService`.
 
+mod available;
 mod block;
 mod create;
 mod delete;
 mod get;
 mod list;
+mod member;
 mod members;
+mod models;
+mod permissions;
 mod update;
 
 use bursar::pb;

@@ -1,5 +1,6 @@
 //! `AddTeamMembers`: users join a team, each with a result of its own.
 
+use crate::auth::Reach;
 use crate::domain::fault::Refusal;
 use crate::domain::ids::TeamId;
 use crate::domain::money::Usd;
@@ -13,8 +14,9 @@ use crate::services::wire::access::{TeamStanding, managed_team};
 use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::correction::{Owner, begin_at_zero};
 use crate::services::wire::faults::Faults;
+use crate::services::wire::people;
 use crate::services::wire::{status, team, text};
-use crate::store::Tx;
+use crate::store::{Tx, View};
 
 use super::super::membership::{self, Admission, Asked, admit, enter_organization};
 
@@ -50,7 +52,7 @@ pub(in crate::services::teams) async fn add_team_members(
         let message = "only a proxy admin may add all users";
         return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "all_users").into());
     }
-    managed_team(&ctx, ctx.app.store.view(), &command.id).await?;
+    place(&ctx, ctx.app.store.view(), &command).await?;
     once(&ctx, &request.request_id, &request, |slot| add(&ctx, command, slot)).await
 }
 
@@ -77,7 +79,7 @@ fn parse(request: &pb::AddTeamMembersRequest) -> Result<Command, Error> {
 async fn add(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::AddTeamMembersResponse, Error> {
     let mut tally = if command.all_users { add_everybody(ctx, &command).await? } else { Tally::default() };
     let mut tx = ctx.begin().await?;
-    let (team, standing) = locked(ctx, &mut tx, &command.id).await?;
+    let (team, standing) = locked(ctx, &mut tx, &command).await?;
     let admission = Admission::of(&standing, &team, command.into_organization)?;
     for (index, asked) in command.members.iter().enumerate() {
         let limits = AskedLimits { max: asked.limits.max.or(command.limits.max), ..asked.limits.clone() };
@@ -103,9 +105,38 @@ async fn add(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::AddTeamMembe
 }
 
 /// The team, locked: members of one team join one after another.
-async fn locked(ctx: &Ctx, tx: &mut Tx, id: &TeamId) -> Result<(Team, TeamStanding), Error> {
-    tx.lock_teams(std::slice::from_ref(id)).await?;
-    managed_team(ctx, tx.view(), id).await
+async fn locked(ctx: &Ctx, tx: &mut Tx, command: &Command) -> Result<(Team, TeamStanding), Error> {
+    tx.lock_teams(std::slice::from_ref(&command.id)).await?;
+    place(ctx, tx.view(), command).await
+}
+
+/// The team, which the caller manages, or else joins by itself.
+async fn place(ctx: &Ctx, view: View<'_>, command: &Command) -> Result<(Team, TeamStanding), Error> {
+    let joins = ctx.scope.has(Reach::Own) && ctx.app.rules.available_teams.contains(&command.id);
+    match managed_team(ctx, view, &command.id).await {
+        Err(Error::Refused(_)) if joins => {
+            let not_found = || Refusal::not_found(Reason::TeamNotFound, "team", [&command.id]);
+            let team = view.find_team(&command.id).await?.ok_or_else(not_found)?;
+            check_self_join(ctx, view, command).await?;
+            Ok((team, TeamStanding::Outsider))
+        }
+        managed => managed,
+    }
+}
+
+/// Who joins an available team by itself is the only member that it names, and
+/// asks for nothing.
+async fn check_self_join(ctx: &Ctx, view: View<'_>, command: &Command) -> Result<(), Error> {
+    let asks_for_nothing = |asked: &Asked| asked.role == TeamRole::User && asked.limits == AskedLimits::default();
+    if let [asked] = command.members.as_slice()
+        && asks_for_nothing(asked)
+        && command.limits == AskedLimits::default()
+        && people::find(view, &asked.person, "members[0]").await?.is_some_and(|user| ctx.caller.is_user(&user.user_id))
+    {
+        return Ok(());
+    }
+    let message = "you may only add yourself to this team, as a plain member without limits of your own";
+    Err(Refusal::denied(Reason::SelfJoinOnly, message).about("team", &command.id).into())
 }
 
 async fn shown(ctx: &Ctx, tx: &Tx, id: &TeamId) -> Result<pb::Team, Error> {
@@ -153,7 +184,7 @@ async fn add_everybody(ctx: &Ctx, command: &Command) -> Result<Tally, Error> {
     let mut last = None;
     loop {
         let mut tx = ctx.begin().await?;
-        let (team, _) = locked(ctx, &mut tx, &command.id).await?;
+        let (team, _) = locked(ctx, &mut tx, command).await?;
         check_everybody(&team, command)?;
         let users = tx.view().users_after(last.as_ref(), BATCH).await?;
         let Some(end) = users.last() else { return Ok(tally) };

@@ -2,3 +2,4 @@
 
 pub(super) mod add;
 pub(super) mod remove;
+pub(super) mod update;

@@ -1,0 +1,63 @@
+//! `GetTeamMemberPermissions` and `UpdateTeamMemberPermissions`: what plain
+//! members may do with the keys of their team.
+
+use std::collections::BTreeSet;
+
+use strum::VariantArray;
+
+use crate::domain::ids::TeamId;
+use crate::domain::role::MemberPermission;
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::access::{managed_team, visible_team};
+use crate::services::wire::faults::Faults;
+use crate::services::wire::role::permission_to_wire;
+use crate::services::wire::text;
+
+use super::fields;
+
+/// Reads the permissions.
+pub(super) async fn get_team_member_permissions(
+    ctx: Ctx,
+    request: pb::GetTeamMemberPermissionsRequest,
+) -> Result<pb::GetTeamMemberPermissionsResponse, Error> {
+    let mut faults = Faults::default();
+    let id = text::required_id("team_id", &request.team_id, TeamId::parse, &mut faults);
+    faults.finish()?;
+    let id = id.ok_or_else(|| Error::internal("a team id vanished"))?;
+    let (team, _) = visible_team(&ctx, ctx.app.store.view(), &id).await?;
+    Ok(pb::GetTeamMemberPermissionsResponse {
+        member_permissions: to_wire(&team.permissions()),
+        available_permissions: to_wire(&MemberPermission::VARIANTS.iter().copied().collect()),
+    })
+}
+
+/// Writes them.
+pub(super) async fn update_team_member_permissions(
+    ctx: Ctx,
+    request: pb::UpdateTeamMemberPermissionsRequest,
+) -> Result<pb::UpdateTeamMemberPermissionsResponse, Error> {
+    let mut faults = Faults::default();
+    let id = text::required_id("team_id", &request.team_id, TeamId::parse, &mut faults);
+    let mut written = fields::permissions("", &request.member_permissions, &mut faults).unwrap_or_default();
+    faults.finish()?;
+    let id = id.ok_or_else(|| Error::internal("a team id vanished"))?;
+    managed_team(&ctx, ctx.app.store.view(), &id).await?;
+    let mut tx = ctx.begin().await?;
+    tx.lock_teams(std::slice::from_ref(&id)).await?;
+    let (before, _) = managed_team(&ctx, tx.view(), &id).await?;
+    if request.append {
+        written.extend(before.permissions());
+    }
+    let mut after = before.clone();
+    let member_permissions = to_wire(&written);
+    after.member_permissions = Some(written);
+    tx.update_team(&before, &mut after).await?;
+    ctx.commit(tx).await?;
+    Ok(pb::UpdateTeamMemberPermissionsResponse { member_permissions })
+}
+
+fn to_wire(permissions: &BTreeSet<MemberPermission>) -> Vec<i32> {
+    permissions.iter().map(|permission| permission_to_wire(*permission).into()).collect()
+}
