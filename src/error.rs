@@ -26,7 +26,7 @@ const VALUE_MAX_BYTES: usize = 256;
 const VIOLATIONS_MAX_BYTES: usize = 2_048;
 
 /// How long a client should wait before it asks an unavailable server again.
-const RETRY: Duration = Duration::from_secs(1);
+pub const RETRY: Duration = Duration::from_secs(1);
 
 /// Why a request fails.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub enum Error {
         reason: Reason,
         /// Why, in words.
         message: &'static str,
+        /// When it may be worth trying again.
+        retry: Duration,
     },
     /// It took too long.
     DeadlineExceeded,
@@ -118,7 +120,9 @@ impl Error {
                 let message = "other changes of the same objects were in the way; repeat the call";
                 Told::new(Code::Aborted, Reason::TooManyWriters, message).retry()
             }
-            Self::Exhausted { reason, message } => Told::new(Code::ResourceExhausted, *reason, *message).retry(),
+            Self::Exhausted { reason, message, retry } => {
+                Told::new(Code::ResourceExhausted, *reason, *message).retry_after(*retry)
+            }
             Self::DeadlineExceeded => {
                 Told::new(Code::DeadlineExceeded, Reason::DeadlineExceeded, "the call took too long and was given up")
             }
@@ -151,8 +155,12 @@ impl Told {
         Self { code, reason, message: message.into(), metadata: Vec::new(), details: ErrorDetails::new() }
     }
 
-    fn retry(mut self) -> Self {
-        self.details.set_retry_info(Some(RETRY));
+    fn retry(self) -> Self {
+        self.retry_after(RETRY)
+    }
+
+    fn retry_after(mut self, delay: Duration) -> Self {
+        self.details.set_retry_info(Some(delay));
         self
     }
 }

@@ -17,6 +17,7 @@ mod m20261121_000004_create_audit_log;
 mod m20261121_000005_create_secrets;
 mod m20261121_000006_create_open_reservations;
 mod m20261121_000007_create_organizations;
+mod m20261121_000008_create_sign_in;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000005_create_secrets::Migration),
             Box::new(m20261121_000006_create_open_reservations::Migration),
             Box::new(m20261121_000007_create_organizations::Migration),
+            Box::new(m20261121_000008_create_sign_in::Migration),
         ]
     }
 }

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::caller::{Caller, Credential};
+use super::sessions::{self, Sessions};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::identity::Identity;
@@ -37,12 +38,13 @@ impl MasterKeys {
 pub struct Authenticator {
     gate: Arc<Gate>,
     masters: MasterKeys,
+    sessions: Arc<Sessions>,
 }
 
 impl Authenticator {
-    /// Knows the master keys, and asks the gate about all others.
-    pub fn new(gate: Arc<Gate>, masters: MasterKeys) -> Self {
-        Self { gate, masters }
+    /// Knows the master keys and the sessions, and asks the gate about all keys.
+    pub fn new(gate: Arc<Gate>, masters: MasterKeys, sessions: Arc<Sessions>) -> Self {
+        Self { gate, masters, sessions }
     }
 
     /// Finds out who sent a request.
@@ -51,13 +53,31 @@ impl Authenticator {
     /// `UNAUTHENTICATED` without a good credential, `PERMISSION_DENIED` for one
     /// that is blocked, `UNAVAILABLE` if it can't be looked up.
     pub async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Error> {
-        let secret = bearer(headers)?;
-        let hash = KeyHash::of(secret);
-        let credential =
-            if self.masters.accepts(&hash) { Credential::Master } else { Credential::Key(self.key(&hash, now).await?) };
+        let credential = match bearer(headers)? {
+            Bearer::Secret(secret) => self.secret(secret, now).await?,
+            Bearer::Token(token) => Box::pin(self.session(token, now)).await?,
+        };
         let mut caller = Caller { credential, on_behalf_of: None };
         caller.on_behalf_of = on_behalf_of(headers, &caller)?;
         Ok(caller)
+    }
+
+    async fn secret(&self, secret: &str, now: Timestamp) -> Result<Credential, Error> {
+        let hash = KeyHash::of(secret);
+        if self.masters.accepts(&hash) {
+            return Ok(Credential::Master);
+        }
+        Ok(Credential::Key(self.key(&hash, now).await?))
+    }
+
+    async fn session(&self, token: &str, now: Timestamp) -> Result<Credential, Error> {
+        let session = self.sessions.verify(token, now).await?;
+        let user = self.gate.directory().user(&session.user_id).await?;
+        let user = user.filter(|user| user.session_epoch == session.epoch).ok_or_else(sessions::ended)?;
+        if user.blocked {
+            return Err(Refusal::denied(Reason::UserDeactivated, "the user is blocked").into());
+        }
+        Ok(Credential::Session(user))
     }
 
     async fn key(&self, hash: &KeyHash, now: Timestamp) -> Result<Identity, Error> {
@@ -105,22 +125,35 @@ fn check_state(identity: &Identity, now: Timestamp) -> Result<(), Error> {
     Ok(())
 }
 
-/// The secret in `authorization: Bearer <secret>`.
-fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
+/// What a credential looks like.
+enum Bearer<'a> {
+    /// A key.
+    Secret(&'a str),
+    /// Three parts: a session.
+    Token(&'a str),
+}
+
+/// What stands in `authorization: Bearer …`.
+fn bearer(headers: &HeaderMap) -> Result<Bearer<'_>, Error> {
     let refuse = |reason, message| Error::Unauthenticated { reason, message, metadata: Vec::new() };
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
-        let message = "no credential: send metadata \"authorization: Bearer <key>\"";
+        let message = "no credential: send metadata \"authorization: Bearer <key or session>\"";
         return Err(refuse(Reason::CredentialMissing, message));
     };
-    let malformed = || refuse(Reason::CredentialMalformed, "the credential must be one \"Bearer sk-…\"");
+    let malformed = || refuse(Reason::CredentialMalformed, "the credential must be one \"Bearer sk-…\", or a session");
     if values.next().is_some() || value.len() > CREDENTIAL_MAX_BYTES {
         return Err(malformed());
     }
     let (scheme, secret) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(malformed)?;
     let secret = secret.trim();
-    if scheme.eq_ignore_ascii_case("bearer") && secret.starts_with(SECRET_PREFIX) {
-        Ok(secret)
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(malformed());
+    }
+    if secret.starts_with(SECRET_PREFIX) {
+        Ok(Bearer::Secret(secret))
+    } else if secret.split('.').count() == 3 {
+        Ok(Bearer::Token(secret))
     } else {
         Err(malformed())
     }

@@ -17,6 +17,10 @@ pub enum Credential {
     Master,
     /// A virtual key.
     Key(Identity),
+    /// A session of a user.
+    Session(Arc<UserFacts>),
+    /// Nothing, and nothing is needed.
+    Nothing,
 }
 
 /// Who sent a request.
@@ -37,14 +41,18 @@ impl Caller {
     /// Who its key is, unless that is the master key.
     pub const fn identity(&self) -> Option<&Identity> {
         match &self.credential {
-            Credential::Master => None,
             Credential::Key(identity) => Some(identity),
+            Credential::Master | Credential::Session(_) | Credential::Nothing => None,
         }
     }
 
     /// Its user, if it has one.
     pub fn user(&self) -> Option<&Arc<UserFacts>> {
-        self.identity().and_then(|identity| identity.user.as_ref())
+        match &self.credential {
+            Credential::Key(identity) => identity.user.as_ref(),
+            Credential::Session(user) => Some(user),
+            Credential::Master | Credential::Nothing => None,
+        }
     }
 
     /// Its user's id, if it has one.
@@ -61,7 +69,7 @@ impl Caller {
     pub fn is_proxy_admin(&self) -> bool {
         match &self.credential {
             Credential::Master => true,
-            Credential::Key(_) => self.user().is_some_and(|user| user.role == Role::ProxyAdmin),
+            _ => self.user().is_some_and(|user| user.role == Role::ProxyAdmin),
         }
     }
 
@@ -79,8 +87,9 @@ impl Caller {
     pub fn name(&self) -> String {
         match (&self.credential, self.user_id()) {
             (Credential::Master, _) => "master".to_owned(),
-            (Credential::Key(_), Some(user)) => user.to_string(),
+            (_, Some(user)) => user.to_string(),
             (Credential::Key(identity), None) => format!("key:{}", identity.key.key_id),
+            (Credential::Session(_) | Credential::Nothing, None) => "anonymous".to_owned(),
         }
     }
 

@@ -2,16 +2,18 @@
 //! runs only for a caller that may call it.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use tonic::body::Body;
+use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
 
 use super::authn::Authenticator;
-use super::caller::Caller;
+use super::caller::{Caller, Credential};
 use super::policy::{Scope, rule_of};
 use super::request_id::RequestId;
 use crate::domain::clock::Clock;
@@ -34,6 +36,8 @@ pub struct Passport {
     pub scope: Scope,
     /// The RPC.
     pub rpc: &'static str,
+    /// Where it came from, if that is known.
+    pub remote: Option<IpAddr>,
 }
 
 /// Makes the layer.
@@ -55,6 +59,15 @@ impl AuthLayer {
     }
 
     async fn admit(&self, request: &mut Request<Body>) -> Result<(), Error> {
+        let rule = rule_of(request.uri().path().trim_start_matches('/'));
+        let remote = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let remote = remote.map(|address| address.ip());
+        if let Some(rule) = rule.filter(|rule| rule.is_public()) {
+            let caller = Arc::new(Caller { credential: Credential::Nothing, on_behalf_of: None });
+            let passport = Passport { caller, scope: Scope::default(), rpc: rule.rpc, remote };
+            request.extensions_mut().insert(passport);
+            return Ok(());
+        }
         let caller = self.authenticator.caller(request.headers(), self.clock.now()).await?;
         let path = request.uri().path();
         if path.starts_with(REFLECTION) {
@@ -62,7 +75,7 @@ impl AuthLayer {
         }
         // An RPC that is not declared is left to the router, which does not
         // know it either.
-        let Some(rule) = rule_of(path.trim_start_matches('/')) else { return Ok(()) };
+        let Some(rule) = rule else { return Ok(()) };
         if !rule.is_open_to(&caller) {
             let message = format!("the key may not call {}", rule.rpc);
             return Err(Refusal::denied(Reason::RpcNotAllowedForKey, message).with("rpc", rule.rpc).into());
@@ -71,7 +84,7 @@ impl AuthLayer {
             let message = format!("your role may not call {}", rule.rpc);
             caller.role_refused(rule.rpc, &rule.needed().join(","), message)
         })?;
-        request.extensions_mut().insert(Passport { caller: Arc::new(caller), scope, rpc: rule.rpc });
+        request.extensions_mut().insert(Passport { caller: Arc::new(caller), scope, rpc: rule.rpc, remote });
         Ok(())
     }
 }

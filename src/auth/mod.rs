@@ -6,9 +6,13 @@ mod caller;
 mod layer;
 mod policy;
 mod request_id;
+mod sessions;
+mod throttle;
 
 pub use self::authn::{Authenticator, MasterKeys};
 pub use self::caller::{Caller, Credential};
 pub use self::layer::{AuthLayer, Passport};
 pub use self::policy::{Column, POLICY, Reach, Rule, Scope, rule_of};
 pub use self::request_id::{REQUEST_ID, RequestId};
+pub use self::sessions::{Session, Sessions, new_key as new_session_key};
+pub use self::throttle::{Attempt, Subject, Throttle};

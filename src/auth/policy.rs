@@ -73,9 +73,11 @@ enum Kind {
     Write,
     /// A model call of a key, or a question about it.
     Call,
+    /// For everybody, without a credential.
+    Public,
 }
 
-use Kind::{Call, Read, Write};
+use Kind::{Call, Public, Read, Write};
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +107,7 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub const POLICY: [Rule; 46] = [
+pub const POLICY: [Rule; 52] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -113,6 +115,12 @@ pub const POLICY: [Rule; 46] = [
     row("bursar.v1.UserService/DeleteUsers",                      Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/ListUsers",                        Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/ListRoles",                        Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      ALL,     ALL,     ALL,     ALL,     ALL]),
+    row("bursar.v1.UserService/CreateInvitation",                 Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.UserService/GetInvitation",                    Read,  [ALL,     ALL,     ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.UserService/ListInvitations",                  Read,  [ALL,     ALL,     ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.UserService/DeleteInvitation",                 Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.UserService/AcceptInvitation",                 Public,[ALL,     ALL,     ALL,     ALL,     ALL,     ALL,     ALL,     ALL,     ALL,     ALL,     ALL]),
+    row("bursar.v1.UserService/Login",                            Public,[ALL,     ALL,     ALL,     ALL,     ALL,     ALL,     ALL,     ALL,     ALL,     ALL,     ALL]),
 
     row("bursar.v1.TeamService/CreateTeam",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      OWN,     NO,      NO,      NO,      NO]),
     row("bursar.v1.TeamService/GetTeam",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    TEAM,    TEAM,    TEAM,    NO,      NO]),
@@ -219,7 +227,16 @@ impl Rule {
             }
             scope.add(self.reach_of(column));
         }
+        if caller.key().is_none() {
+            // A session is no key that could call.
+            scope.0.retain(|reach| *reach != Itself);
+        }
         (!scope.0.is_empty()).then_some(scope)
+    }
+
+    /// Whether it needs no credential.
+    pub fn is_public(&self) -> bool {
+        self.kind == Public
     }
 
     /// Whether a key's type and its own list of RPCs let it be used for this
@@ -229,6 +246,7 @@ impl Rule {
         let reads_itself = [GET_KEY, GET_BUDGET_STATUS].contains(&self.rpc);
         let by_type = match key.key_type {
             KeyType::Default | KeyType::Gateway => true,
+            _ if self.kind == Public => true,
             KeyType::LlmApi => self.kind == Call || reads_itself,
             KeyType::Management => self.kind != Call,
             KeyType::ReadOnly => self.kind == Read,
@@ -244,13 +262,16 @@ const GET_BUDGET_STATUS: &str = "bursar.v1.BudgetService/GetBudgetStatus";
 fn columns_of(caller: &Caller) -> Vec<Column> {
     let identity = match &caller.credential {
         Credential::Master => return vec![Column::ProxyAdmin],
-        Credential::Key(identity) => identity,
+        Credential::Nothing => return Vec::new(),
+        Credential::Session(_) => None,
+        Credential::Key(identity) => Some(identity),
     };
-    if identity.key.key_type == KeyType::Gateway {
+    if identity.is_some_and(|identity| identity.key.key_type == KeyType::Gateway) {
         return vec![Column::Gateway];
     }
-    let Some(user) = &identity.user else {
-        return vec![if identity.key.team_id.is_some() { Column::TeamKey } else { Column::FreeKey }];
+    let Some(user) = caller.user() else {
+        let in_team = identity.is_some_and(|identity| identity.key.team_id.is_some());
+        return vec![if in_team { Column::TeamKey } else { Column::FreeKey }];
     };
     let own = match user.role {
         Role::ProxyAdmin => return vec![Column::ProxyAdmin],

@@ -5,6 +5,7 @@ mod migrate;
 mod prices;
 mod replay;
 mod serve;
+mod sessions;
 mod verify;
 
 use std::error::Error;
@@ -36,6 +37,7 @@ fn command() -> Command {
         .subcommand(flags::with_settings(serve))
         .subcommand(flags::with_settings(migrate))
         .subcommand(prices::command())
+        .subcommand(sessions::command())
         .subcommand(flags::with_settings(verify))
         .subcommand(replay::command())
 }
@@ -47,6 +49,10 @@ async fn dispatch(arguments: &ArgMatches) -> Outcome {
             // `import` is the one thing to do with prices, so far.
             let of_import = of_command.subcommand().map_or(of_command, |(_, import)| import);
             prices::run(&flags::settings(&[arguments, of_import])?, of_import).await
+        }
+        Some(("sessions", of_command)) => {
+            let of_rotate = of_command.subcommand().map_or(of_command, |(_, rotate)| rotate);
+            sessions::run(&flags::settings(&[arguments, of_rotate])?, of_rotate).await
         }
         Some((name, of_command)) => {
             let settings = flags::settings(&[arguments, of_command])?;

@@ -157,6 +157,8 @@ pub struct Settings {
     pub team_admins_may_delete: bool,
     #[serde(deserialize_with = "parsed")]
     pub self_serve_budget_policy: SelfServeBudgets,
+    #[serde(deserialize_with = "parsed")]
+    pub session_ttl: Period,
     #[serde(default, deserialize_with = "optional")]
     pub max_internal_user_budget: Option<Usd>,
     #[serde(default, deserialize_with = "optional")]

@@ -107,6 +107,9 @@ impl Settings {
         if !(10..=86_400).contains(&self.reservation_ttl.seconds()) {
             return wrong("reservation_ttl must be between 10s and 24h");
         }
+        if !(300..=7 * 86_400).contains(&self.session_ttl.seconds()) {
+            return wrong("session_ttl must be between 5m and 7d");
+        }
         if self.max_event_cost > MAX_EVENT_COST {
             return wrong("max_event_cost must be at most \"100000\"");
         }

@@ -22,6 +22,7 @@ pub enum Action {
     Unblock,
     AddMember,
     UpdateMember,
+    Accept,
     RemoveMember,
     Reset,
     Import,
@@ -49,6 +50,8 @@ pub enum ObjectType {
     TeamMember,
     Organization,
     OrganizationMember,
+    Invitation,
+    SessionKey,
     Key,
     Prices,
 }

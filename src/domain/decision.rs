@@ -163,6 +163,7 @@ mod tests {
     use crate::domain::role::{Role, TeamRole};
     use crate::domain::secret::KeyHash;
     use crate::domain::team::MemberDefaults;
+    use crate::domain::user::SessionEpoch;
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
 
@@ -205,6 +206,7 @@ mod tests {
             models: ModelList::default(),
             budget: Budget::default(),
             rates: Rates::default(),
+            session_epoch: SessionEpoch::default(),
             ranks: Ranks { team: Some(TeamRole::User), organization: None },
             organization_id: None,
         }

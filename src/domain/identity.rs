@@ -14,7 +14,7 @@ use super::organization::{Organization, OrganizationMember, member_budget};
 use super::role::{OrganizationRole, Role, TeamRole};
 use super::secret::KeyHash;
 use super::team::{Member, MemberDefaults, MemberLimits, Team};
-use super::user::User;
+use super::user::{SessionEpoch, User};
 
 /// What judging needs of a key.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,6 +95,8 @@ pub struct UserFacts {
     pub budget: Budget,
     /// Its rate limits.
     pub rates: Rates,
+    /// Sessions of another epoch are over.
+    pub session_epoch: SessionEpoch,
     /// What its memberships add to its role.
     pub ranks: Ranks,
     /// The organization of its keys without a team: the one it is in, if it is
@@ -119,6 +121,7 @@ impl UserFacts {
             models: user.models,
             budget: user.budget,
             rates: user.rates,
+            session_epoch: user.session_epoch,
             ranks,
             organization_id,
         }

@@ -13,6 +13,10 @@ pub enum Reason {
     CredentialMalformed,
     KeyUnknown,
     KeyExpired,
+    TokenInvalid,
+    TokenExpired,
+    LoginFailed,
+    InvitationNotUsable,
     // PERMISSION_DENIED
     KeyBlocked,
     TeamBlocked,
@@ -30,6 +34,7 @@ pub enum Reason {
     GenerationNotAllowed,
     AdminRoleNeedsProxyAdmin,
     OnBehalfOfNotAllowed,
+    PasswordWrong,
     NotYourOrganization,
     OrganizationBlocked,
     SelfJoinOnly,
@@ -63,6 +68,7 @@ pub enum Reason {
     KeyNotFound,
     UsageNotFound,
     ReservationNotFound,
+    InvitationNotFound,
     OrganizationNotFound,
     // ALREADY_EXISTS
     UserIdExists,
@@ -84,6 +90,8 @@ pub enum Reason {
     LimitAboveTeam,
     ModelNotPriced,
     CallTypeNotPriced,
+    PasswordExists,
+    NoPassword,
     OrgBudgetExceeded,
     OrgModelNotAllowed,
     OrgTpmExceeded,
@@ -106,6 +114,7 @@ pub enum Reason {
     TooManyWriters,
     // RESOURCE_EXHAUSTED
     TooManyRequests,
+    TooManyFailures,
     // DEADLINE_EXCEEDED
     DeadlineExceeded,
     // UNAVAILABLE

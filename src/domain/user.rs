@@ -1,22 +1,23 @@
 //! Users: what one is, how a new one gets its values, who may change which.
 
-#![expect(clippy::disallowed_types, reason = "what serde derives for flatten knows floats; no field is one")]
-
 use std::fmt;
+use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use uuid::Uuid;
 
 use super::audit::Fields;
 use super::clock::Timestamp;
-use super::ids::{OrganizationId, TeamId, UserId};
+use super::ids::{OrganizationId, TeamId, UserId, new_uuid};
 use super::limit::{Budget, Rates};
 use super::models::ModelList;
 use super::money::Usd;
+use super::password::PasswordHash;
 use super::role::Role;
 use super::window::Length;
 
 /// A person, or a program that stands for one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct User {
     /// Never changes.
     pub user_id: UserId,
@@ -40,6 +41,14 @@ pub struct User {
     pub blocked: bool,
     /// The organization whose admins manage the user; one that it is in.
     pub home_organization_id: Option<OrganizationId>,
+    /// The hash of the password, if there is one. Never in the audit log.
+    #[serde(skip)]
+    pub password: Option<PasswordHash>,
+    /// When the password was set.
+    pub password_set_at: Option<Timestamp>,
+    /// Sessions of another epoch are over.
+    #[serde(skip)]
+    pub session_epoch: SessionEpoch,
     /// When the user was made.
     pub created_at: Timestamp,
     /// When the user was last changed.
@@ -48,8 +57,44 @@ pub struct User {
     pub version: i64,
 }
 
+impl User {
+    /// Sets the password, or takes it away; every session is over.
+    pub fn set_password(&mut self, password: Option<PasswordHash>, now: Timestamp) {
+        self.password_set_at = password.is_some().then_some(now);
+        self.password = password;
+        self.session_epoch = SessionEpoch::begin();
+    }
+}
+
+/// The time in which a user's sessions are good: it ends with a new password
+/// or role, and with the user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionEpoch(Uuid);
+
+impl SessionEpoch {
+    /// A new one.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self(new_uuid())
+    }
+}
+
+impl FromStr for SessionEpoch {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for SessionEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.hyphenated())
+    }
+}
+
 /// An e-mail address, as it was given; compared in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Email(String);
 
@@ -191,6 +236,9 @@ impl NewUser {
             metadata: self.metadata,
             blocked: self.blocked,
             home_organization_id: self.home_organization_id,
+            password: None,
+            password_set_at: None,
+            session_epoch: SessionEpoch::begin(),
             created_at: now,
             updated_at: now,
             version: 1,
@@ -215,7 +263,7 @@ pub const HOME_ADMIN_FIELDS: [&str; 11] = [
 ];
 
 /// The fields of itself that every user may change.
-pub const SELF_FIELDS: [&str; 1] = ["user_alias"];
+pub const SELF_FIELDS: [&str; 2] = ["user_alias", "password_set_at"];
 
 #[cfg(test)]
 mod tests {

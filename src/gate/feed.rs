@@ -55,6 +55,8 @@ async fn evictions_of(store: &Store, change: &FeedEntry) -> Result<Vec<Eviction>
         ObjectType::User => vec![Eviction::User(UserId::stored(change.object_id.as_str()))],
         ObjectType::Team => vec![Eviction::Team(TeamId::stored(change.object_id.as_str()))],
         ObjectType::Prices => vec![Eviction::Prices],
+        // Nothing of these is in memory.
+        ObjectType::Invitation | ObjectType::SessionKey => Vec::new(),
         ObjectType::TeamMember => member(change).into_iter().flatten().collect(),
         ObjectType::Organization => vec![Eviction::Organization(OrganizationId::stored(change.object_id.as_str()))],
         ObjectType::OrganizationMember => organization_member(change).into_iter().flatten().collect(),

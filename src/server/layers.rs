@@ -19,7 +19,7 @@ use crate::auth::{REQUEST_ID, RequestId};
 use crate::config::Settings;
 use crate::domain::fault::Violation;
 use crate::domain::reason::Reason;
-use crate::error::Error;
+use crate::error::{Error, RETRY};
 
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static(REQUEST_ID);
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -95,7 +95,7 @@ where
             let permit = if is_health { None } else { room.try_acquire_owned().ok() };
             let result = if permit.is_none() && !is_health {
                 let message = "the server has too many calls in flight; try again a little later";
-                Ok(refuse(&Error::Exhausted { reason: Reason::TooManyRequests, message }, &id))
+                Ok(refuse(&Error::Exhausted { reason: Reason::TooManyRequests, message, retry: RETRY }, &id))
             } else if is_health {
                 // A watcher watches for as long as it likes.
                 inner.call(request).await

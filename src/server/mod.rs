@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 
 use self::layers::RequestLayer;
-use crate::auth::{AuthLayer, Authenticator};
+use crate::auth::{AuthLayer, Authenticator, Sessions, Throttle};
 use crate::config::{ConfigError, Settings};
 use crate::domain::clock::Clock;
 use crate::domain::secret::Secret;
@@ -25,7 +25,7 @@ use crate::gate::Gate;
 use crate::jobs::Jobs;
 use crate::pb;
 use crate::services::wire::secret::random_bytes;
-use crate::services::{self, AnswerKey, App};
+use crate::services::{self, AnswerKey, App, Passwords, SignIn};
 use crate::store::{SecretName, Store, StoreError};
 
 /// How many streams a client may reset before they were accepted: sidecars
@@ -97,17 +97,21 @@ impl Server {
         let listener = bound.map_err(|cause| ServerError::Bind { address, cause })?;
         // Last of all: a key that is made must be shown, whatever else fails.
         let (masters, new_master_key) = master_key::accepted(&settings, &store).await?;
+        let sessions = Arc::new(Sessions::start(store.clone(), settings.session_ttl.seconds(), clock.now()).await?);
+        let sign_in =
+            SignIn { passwords: Passwords::new()?, sessions: Arc::clone(&sessions), throttle: Throttle::default() };
         let app = App {
             store: store.clone(),
             gate: Arc::clone(&gate),
             rules,
             clock: clock.clone(),
             answers: AnswerKey::new(&answers),
+            sign_in,
         };
         Ok(Self {
             listener,
             app: Arc::new(app),
-            authenticator: Authenticator::new(Arc::clone(&gate), masters),
+            authenticator: Authenticator::new(Arc::clone(&gate), masters, sessions),
             settings,
             jobs: Jobs::start(store, gate, clock, position),
             batcher,

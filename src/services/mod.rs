@@ -14,13 +14,15 @@ mod users;
 pub mod wire;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
 pub use self::wire::answer::AnswerKey;
-use crate::auth::{Caller, Passport, RequestId, Scope};
+pub use self::wire::passwords::Passwords;
+use crate::auth::{Caller, Passport, RequestId, Scope, Sessions, Throttle};
 use crate::config::Rules;
 use crate::domain::audit::Author;
 use crate::domain::clock::{Clock, Timestamp};
@@ -41,6 +43,18 @@ pub struct App {
     pub clock: Clock,
     /// What kept answers are encrypted with.
     pub answers: AnswerKey,
+    /// How people sign in.
+    pub sign_in: SignIn,
+}
+
+/// How people sign in.
+pub struct SignIn {
+    /// Hashes and compares passwords.
+    pub passwords: Passwords,
+    /// Signs and verifies sessions.
+    pub sessions: Arc<Sessions>,
+    /// Counts failures.
+    pub throttle: Throttle,
 }
 
 /// One request: who sent it, how far it reaches, and when.
@@ -51,14 +65,21 @@ pub(crate) struct Ctx {
     pub(crate) scope: Scope,
     pub(crate) rpc: &'static str,
     pub(crate) now: Timestamp,
+    pub(crate) remote: Option<IpAddr>,
     request_id: RequestId,
 }
 
 impl Ctx {
     /// Begins a change, in the caller's name.
     async fn begin(&self) -> Result<Tx, Error> {
+        self.begin_as(self.caller.name()).await
+    }
+
+    /// Begins a change in the name of somebody who shows by other means who it
+    /// is.
+    async fn begin_as(&self, actor: String) -> Result<Tx, Error> {
         let author = Author {
-            actor: self.caller.name(),
+            actor,
             actor_key_id: self.caller.key_id().map(|id| id.to_string()),
             on_behalf_of: self.caller.on_behalf_of.clone(),
             request_id: self.request_id.get().to_owned(),
@@ -92,8 +113,8 @@ fn open<Q>(app: &Arc<App>, mut request: Request<Q>) -> Result<(Ctx, Q), Error> {
     let passport: Passport =
         extensions.remove().ok_or_else(|| Error::internal("a request came past the authentication layer"))?;
     let request_id: RequestId = extensions.remove().unwrap_or_default();
-    let Passport { caller, scope, rpc } = passport;
-    let ctx = Ctx { app: Arc::clone(app), caller, scope, rpc, now: app.clock.now(), request_id };
+    let Passport { caller, scope, rpc, remote } = passport;
+    let ctx = Ctx { app: Arc::clone(app), caller, scope, rpc, now: app.clock.now(), remote, request_id };
     Ok((ctx, request.into_inner()))
 }
 

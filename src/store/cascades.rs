@@ -61,6 +61,7 @@ impl Tx {
         for member in self.view().organizations_of(id, EVERY).await? {
             self.delete_organization_member(&member).await?;
         }
+        self.revoke_invitations(id, false).await?;
         self.delete_user(user).await?;
         Ok(count(keys.len()))
     }

@@ -21,6 +21,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OrganizationId, TeamId, UserId};
 use crate::domain::limit::Rates;
 use crate::domain::money::Usd;
+use crate::domain::password::PasswordHash;
 use crate::domain::role::Role;
 use crate::domain::user::{Email, User};
 
@@ -353,6 +354,10 @@ fn to_user(row: users::Model) -> Result<User, StoreError> {
         metadata: from_text(&row.metadata)?,
         blocked: row.blocked,
         home_organization_id: row.home_organization_id.map(OrganizationId::stored),
+        password: row.password_hash.map(PasswordHash::stored),
+        password_set_at: row.password_set_at.map(Timestamp::from_micros),
+        // Users from before there were sessions have none.
+        session_epoch: row.session_epoch.parse().unwrap_or_default(),
         created_at: Timestamp::from_micros(row.created_at),
         updated_at: Timestamp::from_micros(row.updated_at),
         version: row.version,
@@ -381,5 +386,8 @@ fn to_row(user: &User) -> Result<users::ActiveModel, StoreError> {
         updated_at: Set(user.updated_at.micros()),
         version: Set(user.version),
         home_organization_id: Set(user.home_organization_id.as_ref().map(ToString::to_string)),
+        password_hash: Set(user.password.as_ref().map(|hash| hash.as_str().to_owned())),
+        password_set_at: Set(user.password_set_at.map(Timestamp::micros)),
+        session_epoch: Set(user.session_epoch.to_string()),
     })
 }

@@ -2,6 +2,7 @@
 
 use crate::domain::fault::Refusal;
 use crate::domain::ids::{OrganizationId, TeamId};
+use crate::domain::invitation::DEFAULT_SECONDS;
 use crate::domain::key::KeyType;
 use crate::domain::key_rules::NewKey;
 use crate::domain::money::Usd;
@@ -21,6 +22,7 @@ use crate::services::wire::{access, key, new_key, secret, taken, text, user};
 use crate::store::{Constraint, Spend, StoredKey, StoredUser, Tx};
 
 use super::fields;
+use super::invitations::create::invite;
 use super::update::not_in_organization;
 
 /// A valid request.
@@ -29,6 +31,7 @@ pub(super) struct Command {
     pub(super) key: Option<NewKey>,
     pub(super) spend: Option<Usd>,
     pub(super) organizations: Vec<OrganizationId>,
+    pub(super) invites: bool,
 }
 
 /// Makes a user.
@@ -67,6 +70,7 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
             OrganizationId::parse,
             &mut faults,
         ),
+        invites: request.send_invitation,
     };
     faults.finish()?;
     Ok(command)
@@ -74,7 +78,7 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
 
 /// Makes a user by a valid request; also for `UpdateUser` with `allow_missing`.
 pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateUserResponse, Error> {
-    let Command { mut new, key, spend, mut organizations } = command;
+    let Command { mut new, key, spend, mut organizations, invites } = command;
     if !ctx.scope.is_all() {
         // Who made the user goes on managing it.
         new.home_organization_id = organizations.first().cloned();
@@ -116,6 +120,13 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
         }
     };
 
+    let (invitation, invitation_token) = if invites {
+        let (invitation, token) = invite(ctx, &mut tx, &made, DEFAULT_SECONDS).await?;
+        (Some(invitation), token)
+    } else {
+        (None, String::new())
+    };
+
     let calendar = &ctx.app.rules.calendar;
     let shown = Shown { team_ids: teams, key_count: i64::from(stored_key.is_some()) };
     let imported = spend.unwrap_or_default();
@@ -124,6 +135,8 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
         user: Some(user::to_wire(&StoredUser { user: made.clone(), spend }, &shown, calendar, ctx.now)),
         secret,
         key: stored_key.map(|stored| key::to_wire(&stored, calendar, ctx.now)),
+        invitation,
+        invitation_token,
     };
     slot.keep(ctx, &mut tx, &answer).await?;
     ctx.commit(tx).await?;
@@ -255,12 +268,18 @@ fn name_of(constraint: Constraint, user: &User, alias: Option<&String>) -> Optio
     }
 }
 
+/// Two secrets are kept as one, a line each.
 impl Answer for pb::CreateUserResponse {
     fn take_secret(&mut self) -> Option<String> {
-        (!self.secret.is_empty()).then(|| std::mem::take(&mut self.secret))
+        let secret = std::mem::take(&mut self.secret);
+        let token = std::mem::take(&mut self.invitation_token);
+        (!secret.is_empty() || !token.is_empty()).then(|| format!("{secret}\n{token}"))
     }
 
-    fn put_secret(&mut self, secret: String) {
-        self.secret = secret;
+    fn put_secret(&mut self, secrets: String) {
+        if let Some((secret, token)) = secrets.split_once('\n') {
+            secret.clone_into(&mut self.secret);
+            token.clone_into(&mut self.invitation_token);
+        }
     }
 }

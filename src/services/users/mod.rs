@@ -4,7 +4,10 @@ mod create;
 mod delete;
 mod fields;
 mod get;
+mod invitations;
 mod list;
+mod login;
+mod password;
 mod roles;
 mod update;
 
@@ -57,5 +60,44 @@ impl pb::user_service_server::UserService for Users {
         request: Request<pb::ListRolesRequest>,
     ) -> Result<Response<pb::ListRolesResponse>, Status> {
         read(&self.0, request, roles::list_roles).await
+    }
+
+    async fn create_invitation(
+        &self,
+        request: Request<pb::CreateInvitationRequest>,
+    ) -> Result<Response<pb::CreateInvitationResponse>, Status> {
+        write(&self.0, request, invitations::create::create_invitation).await
+    }
+
+    async fn get_invitation(
+        &self,
+        request: Request<pb::GetInvitationRequest>,
+    ) -> Result<Response<pb::GetInvitationResponse>, Status> {
+        read(&self.0, request, invitations::get::get_invitation).await
+    }
+
+    async fn list_invitations(
+        &self,
+        request: Request<pb::ListInvitationsRequest>,
+    ) -> Result<Response<pb::ListInvitationsResponse>, Status> {
+        read(&self.0, request, invitations::list::list_invitations).await
+    }
+
+    async fn delete_invitation(
+        &self,
+        request: Request<pb::DeleteInvitationRequest>,
+    ) -> Result<Response<pb::DeleteInvitationResponse>, Status> {
+        write(&self.0, request, invitations::delete::delete_invitation).await
+    }
+
+    async fn accept_invitation(
+        &self,
+        request: Request<pb::AcceptInvitationRequest>,
+    ) -> Result<Response<pb::AcceptInvitationResponse>, Status> {
+        write(&self.0, request, invitations::accept::accept_invitation).await
+    }
+
+    async fn login(&self, request: Request<pb::LoginRequest>) -> Result<Response<pb::LoginResponse>, Status> {
+        read(&self.0, request, login::login).await
     }
 }

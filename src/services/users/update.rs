@@ -6,10 +6,11 @@ use crate::domain::fault::{Refusal, Violation};
 use crate::domain::ids::{OrganizationId, UserId};
 use crate::domain::models::{ListOwner, ModelList};
 use crate::domain::money::Usd;
+use crate::domain::password::Password;
 use crate::domain::patch::Patch;
 use crate::domain::reason::Reason;
 use crate::domain::role::Role;
-use crate::domain::user::{Email, HOME_ADMIN_FIELDS, SELF_FIELDS, User};
+use crate::domain::user::{Email, HOME_ADMIN_FIELDS, SELF_FIELDS, SessionEpoch, User};
 use crate::domain::window::Length;
 use crate::error::Error;
 use crate::pb;
@@ -23,10 +24,10 @@ use crate::services::wire::{access, etag, role, taken, text, user};
 use crate::store::{Constraint, Tx};
 
 use super::create::{self, Command as CreateCommand};
-use super::{fields, get};
+use super::{fields, get, password};
 
 /// The fields that a mask may name.
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 16] = [
     "user_email",
     "user_alias",
     "user_role",
@@ -41,6 +42,7 @@ const FIELDS: [&str; 15] = [
     "metadata.*",
     "blocked",
     "home_organization_id",
+    "password",
     "spend",
 ];
 
@@ -52,6 +54,8 @@ struct Command {
     /// Whether the request holds both budgets, so that a bad pair is its fault.
     sends_both_budgets: bool,
     missing: Option<CreateCommand>,
+    password: Patch<Password>,
+    old_password: String,
 }
 
 enum Who {
@@ -137,6 +141,8 @@ fn parse(ctx: &Ctx, request: &pb::UpdateUserRequest) -> Result<Command, Error> {
         home: mask.field("home_organization_id", new.home_organization_id.clone()),
         spend: mask.field("spend", faults.money("user.spend", sent.spend.as_ref())),
     };
+    let password = request.password.as_ref().and_then(|text| faults.take("password", Password::chosen(text)));
+    let password = mask.field("password", password);
     if patch.role == Patch::Clear {
         faults.add("user.user_role", "can't be cleared: every user has a role");
     }
@@ -147,14 +153,27 @@ fn parse(ctx: &Ctx, request: &pb::UpdateUserRequest) -> Result<Command, Error> {
         // Reported above.
         (None, None) => return Err(Error::internal("a user reference vanished")),
     };
-    let missing =
-        request.allow_missing.then_some(CreateCommand { new, key: None, spend: None, organizations: Vec::new() });
+    let missing = request.allow_missing.then_some(CreateCommand {
+        new,
+        key: None,
+        spend: None,
+        organizations: Vec::new(),
+        invites: false,
+    });
     if missing.is_some() && !ctx.caller.is_proxy_admin() {
         let message = "only proxy admins may make users, as allow_missing would";
         return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin", message).into());
     }
     let sends_both_budgets = sent.max_budget.is_some() && sent.soft_budget.is_some();
-    Ok(Command { who, etag: sent.etag.clone(), patch, sends_both_budgets, missing })
+    Ok(Command {
+        who,
+        etag: sent.etag.clone(),
+        patch,
+        sends_both_budgets,
+        missing,
+        password,
+        old_password: request.old_password.clone(),
+    })
 }
 
 fn not_found(who: &Who) -> Refusal {
@@ -171,12 +190,16 @@ async fn create_missing(ctx: &Ctx, command: Command) -> Result<pb::UpdateUserRes
 }
 
 async fn change(ctx: &Ctx, before: User, manages_home: bool, command: Command) -> Result<(), Error> {
-    let Command { etag: sent_etag, mut patch, sends_both_budgets, .. } = command;
+    let Command { etag: sent_etag, mut patch, sends_both_budgets, password, old_password, .. } = command;
     let spend = std::mem::take(&mut patch.spend);
     let metadata = std::mem::take(&mut patch.metadata);
     let mut after = apply(ctx, &before, patch);
     if !metadata.apply(&mut after.metadata) {
         return Err(Error::invalid(Violation::new("user.metadata", "must have at most 65536 bytes as JSON")));
+    }
+    if !password.is_keep() {
+        let set = password::change(ctx, &before, password, &old_password).await?;
+        after.set_password(set, ctx.now);
     }
     check_rights(ctx, &before, &after, manages_home, &spend)?;
     etag::check(&sent_etag, before.version, "user", &before.user_id)?;
@@ -193,6 +216,9 @@ async fn change(ctx: &Ctx, before: User, manages_home: bool, command: Command) -
             email.as_ref().filter(|_| constraint == Constraint::UserEmail).map(ToString::to_string)
         }),
     })?;
+    if after.user_email != before.user_email {
+        tx.revoke_invitations(&before.user_id, true).await?;
+    }
     keep_window(ctx, &mut tx, &Owner::User(&before.user_id), &before.budget, &after.budget).await?;
     if let Patch::Set(wanted) = spend {
         set_spend(ctx, &mut tx, &Owner::User(&before.user_id), &after.budget, wanted).await?;
@@ -217,6 +243,7 @@ fn apply(ctx: &Ctx, before: &User, patch: UserPatch) -> User {
         && role != before.user_role
     {
         after.user_role = role;
+        after.session_epoch = SessionEpoch::begin();
         // Who becomes an internal user gets what a new one would.
         if role.is_internal() {
             let defaults = &ctx.app.rules.users;

@@ -14,6 +14,7 @@ pub(super) mod metadata;
 pub(super) mod new_key;
 pub(super) mod organization;
 pub(super) mod page;
+pub mod passwords;
 pub(super) mod people;
 pub(super) mod record_error;
 pub(super) mod role;

@@ -2,6 +2,7 @@
 
 use super::faults::Faults;
 use crate::domain::audit::Action;
+use crate::domain::invitation::InvitationState;
 use crate::domain::key::{KeyState, KeyType};
 use crate::domain::role::{MemberPermission, OrganizationRole, Role, TeamRole};
 use crate::domain::team::ThroughputType;
@@ -52,6 +53,12 @@ pairs!(limit_type_to_wire, limit_type_from_wire, ThroughputType, pb::LimitType, 
     BestEffort = BestEffortThroughput,
 });
 
+pairs!(invitation_state_to_wire, invitation_state_from_wire, InvitationState, pb::InvitationState, {
+    Open = Open,
+    Accepted = Accepted,
+    Expired = Expired,
+});
+
 pairs!(key_type_to_wire, key_type_from_wire, KeyType, pb::KeyType, {
     Default = Default,
     LlmApi = LlmApi,
@@ -94,5 +101,6 @@ pub(crate) const fn action_to_wire(action: Action) -> pb::AuditAction {
         Action::Reset => pb::AuditAction::Reset,
         Action::Import => pb::AuditAction::Import,
         Action::UpdateMember => pb::AuditAction::UpdateMember,
+        Action::Accept => pb::AuditAction::Accept,
     }
 }

@@ -54,6 +54,14 @@ pub(crate) fn tags(field: &str, tags: &[String], faults: &mut Faults) -> Vec<Str
     taken
 }
 
+/// Reports text that must be there, and may not be long.
+pub(crate) fn required(field: &str, text: &str, faults: &mut Faults) {
+    if text.is_empty() {
+        faults.add(field, "is required");
+    }
+    check(field, text, LABEL_MAX_BYTES, faults);
+}
+
 /// Takes an id that must be there.
 pub(crate) fn required_id<T>(
     field: &str,

@@ -25,6 +25,9 @@ pub struct Model {
     pub updated_at: i64,
     pub version: i64,
     pub home_organization_id: Option<String>,
+    pub password_hash: Option<String>,
+    pub password_set_at: Option<i64>,
+    pub session_epoch: String,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

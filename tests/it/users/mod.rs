@@ -3,5 +3,7 @@
 mod create;
 mod delete;
 mod get;
+mod invitations;
 mod list;
+mod sessions;
 mod update;

@@ -11,7 +11,7 @@ use crate::support::{Answer, Backend, on_both};
 
 fn update(user: pb::User, paths: &[&str]) -> pb::UpdateUserRequest {
     let mask = FieldMask { paths: paths.iter().map(ToString::to_string).collect() };
-    pb::UpdateUserRequest { user: Some(user), update_mask: (!paths.is_empty()).then_some(mask), allow_missing: false }
+    pb::UpdateUserRequest { user: Some(user), update_mask: (!paths.is_empty()).then_some(mask), ..Default::default() }
 }
 
 fn named(user_id: &str) -> pb::User {
