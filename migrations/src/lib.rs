@@ -18,6 +18,7 @@ mod m20261121_000005_create_secrets;
 mod m20261121_000006_create_open_reservations;
 mod m20261121_000007_create_organizations;
 mod m20261121_000008_create_sign_in;
+mod m20261121_000009_place_audit_entries;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000006_create_open_reservations::Migration),
             Box::new(m20261121_000007_create_organizations::Migration),
             Box::new(m20261121_000008_create_sign_in::Migration),
+            Box::new(m20261121_000009_place_audit_entries::Migration),
         ]
     }
 }

@@ -107,7 +107,7 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub const POLICY: [Rule; 52] = [
+pub const POLICY: [Rule; 54] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -167,7 +167,9 @@ pub const POLICY: [Rule; 52] = [
     row("bursar.v1.SpendService/GetDailySpend",                   Read,  [ALL,     ALL,     ORG,     NO,      ADM,     PERM,    OWN,     OWN,     SELF,    SELF,    NO]),
     row("bursar.v1.SpendService/CalculateCost",                   Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      ALL,     ALL,     ALL,     ALL,     ALL]),
 
-    row("bursar.v1.AuditService/ListAuditEntries",                Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.AuditService/ListAuditEntries",                Read,  [ALL,     ALL,     ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.AuditService/GetAuditEntry",                   Read,  [ALL,     ALL,     ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.AuditService/VerifyAuditLog",                  Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
 ];
 
 static BY_RPC: LazyLock<HashMap<&'static str, &'static Rule>> =

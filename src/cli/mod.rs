@@ -32,7 +32,8 @@ fn command() -> Command {
     let about = "The control plane of LLM gateways: users, teams, keys, budgets, prices and spend over gRPC";
     let serve = Command::new("serve").about("Serve gRPC (what bursar does without a command)");
     let migrate = Command::new("migrate").about("Bring the database's tables up to date, and stop");
-    let verify = Command::new("verify").about("Prove that every counter equals the sum of its usage events");
+    let verify = Command::new("verify")
+        .about("Prove that every counter equals the sum of its usage events, and that the audit log is whole");
     flags::with_settings(Command::new("bursar").about(about).version(env!("CARGO_PKG_VERSION")))
         .subcommand(flags::with_settings(serve))
         .subcommand(flags::with_settings(migrate))

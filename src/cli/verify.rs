@@ -1,4 +1,5 @@
-//! `bursar verify`: do the counters equal the sum of the events?
+//! `bursar verify`: do the counters equal the sum of the events, and is the audit
+//! log whole?
 
 use std::process::ExitCode;
 
@@ -6,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::{Outcome, complain, say};
 use crate::config::Settings;
-use crate::store::{Discrepancy, Store};
+use crate::store::{AuditFault, Discrepancy, Store};
 use crate::telemetry;
 
 /// Compares every counter with the sum of its events.
@@ -14,20 +15,32 @@ pub(super) async fn run(settings: &Settings) -> Outcome {
     telemetry::start(settings)?;
     let store = Store::connect_existing(&settings.connect_options()).await?;
     let found = store.verify().await?;
+    let audit = store.verify_audit(1, None).await?;
     store.close().await?;
     for discrepancy in &found.discrepancies {
         complain(&tell(discrepancy));
     }
     let (events, accounts) = (found.events, found.accounts);
+    match audit.fault {
+        None => say(format_args!("verified: {} audit entries are as they were written", audit.entries)),
+        Some((sequence, fault)) => complain(&format!("audit log, entry {sequence}: {}", tell_fault(fault))),
+    }
     if found.discrepancies.is_empty() {
         say(format_args!("verified: {accounts} account windows and all rollups equal the sum of {events} events"));
-        return Ok(ExitCode::SUCCESS);
+    } else {
+        let count = found.discrepancies.len();
+        say(format_args!("{count} of the counters differ from the sum of {events} events; see above"));
     }
-    say(format_args!(
-        "{} of the counters differ from the sum of {events} events; see above",
-        found.discrepancies.len()
-    ));
-    Ok(ExitCode::FAILURE)
+    let is_clean = found.discrepancies.is_empty() && audit.fault.is_none();
+    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+const fn tell_fault(fault: AuditFault) -> &'static str {
+    match fault {
+        AuditFault::Gap => "it is missing",
+        AuditFault::Changed => "it, or its link to the one before, is not what was written",
+        AuditFault::CutOff => "it and all behind it are missing",
+    }
 }
 
 fn tell(discrepancy: &Discrepancy) -> String {

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::clock::Timestamp;
+use super::ids::{OrganizationId, TeamId};
 
 /// An object's fields by name.
 pub type Fields = Map<String, Value>;
@@ -92,19 +93,33 @@ pub struct Change {
     pub before: Option<Fields>,
     /// The object after, or the fields of it that changed.
     pub after: Option<Fields>,
+    /// The team that the object belongs to.
+    pub team_id: Option<TeamId>,
+    /// The organization that it belongs to; of an object of a team, the team's.
+    pub organization_id: Option<OrganizationId>,
 }
 
 impl Change {
+    fn new(action: Action, object_type: ObjectType, object_id: impl ToString) -> Self {
+        Self {
+            action,
+            object_type,
+            object_id: object_id.to_string(),
+            before: None,
+            after: None,
+            team_id: None,
+            organization_id: None,
+        }
+    }
+
     /// An object was made.
     pub fn created(object_type: ObjectType, object_id: impl ToString, after: &impl Serialize) -> Self {
-        let after = Some(fields(after));
-        Self { action: Action::Create, object_type, object_id: object_id.to_string(), before: None, after }
+        Self { after: Some(fields(after)), ..Self::new(Action::Create, object_type, object_id) }
     }
 
     /// An object was deleted.
     pub fn deleted(object_type: ObjectType, object_id: impl ToString, before: &impl Serialize) -> Self {
-        let before = Some(fields(before));
-        Self { action: Action::Delete, object_type, object_id: object_id.to_string(), before, after: None }
+        Self { before: Some(fields(before)), ..Self::new(Action::Delete, object_type, object_id) }
     }
 
     /// An object was changed; `None` if it was not.
@@ -115,19 +130,27 @@ impl Change {
         after: &T,
     ) -> Option<Self> {
         let (before, after) = difference(&fields(before), &fields(after));
-        (!before.is_empty() || !after.is_empty()).then(|| Self {
-            action: Action::Update,
-            object_type,
-            object_id: object_id.to_string(),
-            before: Some(before),
-            after: Some(after),
-        })
+        let is_one = !before.is_empty() || !after.is_empty();
+        let change = Self::new(Action::Update, object_type, object_id);
+        is_one.then_some(Self { before: Some(before), after: Some(after), ..change })
     }
 
     /// The same change under another name for what was done.
     #[must_use]
     pub fn named(self, action: Action) -> Self {
         Self { action, ..self }
+    }
+
+    /// The same change, of an object that belongs to a team.
+    #[must_use]
+    pub fn of_team(self, team: Option<&TeamId>) -> Self {
+        Self { team_id: team.cloned(), ..self }
+    }
+
+    /// The same change, of an object that belongs to an organization.
+    #[must_use]
+    pub fn of_organization(self, organization: Option<&OrganizationId>) -> Self {
+        Self { organization_id: organization.cloned(), ..self }
     }
 
     /// The same change with these fields on both sides, changed or not: what
@@ -203,6 +226,13 @@ pub struct Entry<'a> {
     pub request_id: &'a str,
     /// The RPC or command.
     pub rpc: &'a str,
+    /// The team that the object belongs to. Left out if there is none, as
+    /// entries had none at first.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub team_id: &'a str,
+    /// The organization that the object belongs to, likewise.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub organization_id: &'a str,
 }
 
 impl Entry<'_> {

@@ -69,6 +69,7 @@ pub enum Reason {
     UsageNotFound,
     ReservationNotFound,
     InvitationNotFound,
+    AuditEntryNotFound,
     OrganizationNotFound,
     // ALREADY_EXISTS
     UserIdExists,

@@ -1,6 +1,6 @@
 //! The audit log: appended with every change, in commit order.
 
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
     QueryOrder, QuerySelect, Statement,
@@ -10,10 +10,11 @@ use super::entity::audit_entries;
 use super::error::StoreError;
 use super::json::{from_text, to_text, word};
 use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
+use super::reach;
 use super::view::View;
 use crate::domain::audit::{Action, Author, Change, Entry, Fields, ObjectType};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::new_uuid;
+use crate::domain::ids::{OrganizationId, TeamId, UserId, new_uuid};
 
 /// An entry of the audit log.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +47,10 @@ pub struct StoredEntry {
     pub rpc: String,
     /// The hash that chains it.
     pub hash: String,
+    /// The team that the object belongs to.
+    pub team_id: String,
+    /// The organization that it belongs to.
+    pub organization_id: String,
 }
 
 /// A change, as the feed tells it.
@@ -53,6 +58,10 @@ pub struct StoredEntry {
 pub struct FeedEntry {
     /// Its position in commit order.
     pub sequence: i64,
+    /// When the change was made.
+    pub at: Timestamp,
+    /// What was done.
+    pub action: Action,
     /// What kind of object changed.
     pub object_type: ObjectType,
     /// Which one.
@@ -70,8 +79,15 @@ pub struct AuditFilter {
     pub object_type: Option<ObjectType>,
     pub object_id: String,
     pub actor: String,
+    pub actor_key_id: String,
+    pub action: Option<Action>,
+    pub rpc: String,
+    pub team_id: String,
+    pub organization_id: String,
     pub from: Option<Timestamp>,
     pub until: Option<Timestamp>,
+    /// Only of organizations that this user administers.
+    pub visible_to: Option<UserId>,
 }
 
 impl View<'_> {
@@ -91,6 +107,12 @@ impl View<'_> {
             .add_option(filter.object_type.map(|kind| Column::ObjectType.eq(kind.as_str())))
             .add_option(filled(&filter.object_id).map(|id| Column::ObjectId.eq(id)))
             .add_option(filled(&filter.actor).map(|actor| Column::Actor.eq(actor)))
+            .add_option(filled(&filter.actor_key_id).map(|key| Column::ActorKeyId.eq(key)))
+            .add_option(filter.action.map(|action| Column::Action.eq(<&'static str>::from(action))))
+            .add_option(filled(&filter.rpc).map(|rpc| Column::Rpc.eq(rpc)))
+            .add_option(filled(&filter.team_id).map(|team| Column::TeamId.eq(team)))
+            .add_option(filled(&filter.organization_id).map(|id| Column::OrganizationId.eq(id)))
+            .add_option(filter.visible_to.as_ref().map(visible))
             .add_option(filter.from.map(|from| Column::At.gte(from.micros())))
             .add_option(filter.until.map(|until| Column::At.lt(until.micros())));
         let query = audit_entries::Entity::find().filter(wanted);
@@ -103,6 +125,22 @@ impl View<'_> {
             id: row.audit_id.clone(),
         });
         page.try_map(to_entry)
+    }
+
+    /// The entry with an id, if it is of an organization that this user
+    /// administers, or of any.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn find_audit_entry(
+        &self,
+        audit_id: &str,
+        visible_to: Option<&UserId>,
+    ) -> Result<Option<StoredEntry>, StoreError> {
+        let query = audit_entries::Entity::find()
+            .filter(audit_entries::Column::AuditId.eq(audit_id))
+            .filter(Condition::all().add_option(visible_to.map(visible)));
+        query.one(&self.executor()).await?.map(to_entry).transpose()
     }
 
     /// The sequence of the last entry; 0 if there is none.
@@ -129,11 +167,16 @@ impl View<'_> {
             .limit(limit);
         let rows = query.all(&self.executor()).await?;
         let entries = rows.into_iter().map(|row| {
-            let StoredEntry { sequence, object_type, object_id, before, after, .. } = to_entry(row)?;
-            Ok(FeedEntry { sequence, object_type, object_id, before, after })
+            let StoredEntry { sequence, at, action, object_type, object_id, before, after, .. } = to_entry(row)?;
+            Ok(FeedEntry { sequence, at, action, object_type, object_id, before, after })
         });
         entries.collect()
     }
+}
+
+/// What organization admins see: the entries of their organizations.
+fn visible(admin: &UserId) -> SimpleExpr {
+    audit_entries::Column::OrganizationId.in_subquery(reach::organizations_administered(admin))
 }
 
 /// Appends the entries of a transaction, last of all: the row that is locked
@@ -161,7 +204,7 @@ pub(super) async fn append(
         let row = row(sequence, author, now, change, &mut hash)?;
         rows.push(row);
     }
-    // 14 columns a row: far below what a statement may bind.
+    // 16 columns a row: far below what a statement may bind.
     for rows in rows.chunks(500) {
         audit_entries::Entity::insert_many(rows.to_vec()).exec_without_returning(transaction).await?;
     }
@@ -195,6 +238,8 @@ fn row(
         after: &after,
         request_id: &author.request_id,
         rpc: author.rpc,
+        team_id: change.team_id.as_ref().map_or("", TeamId::as_str),
+        organization_id: change.organization_id.as_ref().map_or("", OrganizationId::as_str),
     };
     *hash = entry.hash(hash);
     Ok(audit_entries::ActiveModel {
@@ -209,6 +254,8 @@ fn row(
         request_id: Set(author.request_id.clone()),
         rpc: Set(author.rpc.to_owned()),
         hash: Set(hex(hash)),
+        team_id: Set(entry.team_id.to_owned()),
+        organization_id: Set(entry.organization_id.to_owned()),
         audit_id: Set(audit_id),
         before: Set(before),
         after: Set(after),
@@ -232,14 +279,16 @@ fn to_entry(row: audit_entries::Model) -> Result<StoredEntry, StoreError> {
         request_id: row.request_id,
         rpc: row.rpc,
         hash: row.hash,
+        team_id: row.team_id,
+        organization_id: row.organization_id,
     })
 }
 
-fn hex(hash: &[u8; 32]) -> String {
+pub(super) fn hex(hash: &[u8; 32]) -> String {
     hex::encode(hash)
 }
 
-fn parse_hash(text: &str) -> Result<[u8; 32], StoreError> {
+pub(super) fn parse_hash(text: &str) -> Result<[u8; 32], StoreError> {
     let hash: crate::domain::secret::KeyHash = word(text)?;
     Ok(*hash.bytes())
 }

@@ -186,7 +186,7 @@ impl Tx {
             return Err(StoreError::Taken(super::error::Constraint::DeletedKeyHash));
         }
         keys::Entity::insert(to_row(key)?).exec_without_returning(&self.inner).await?;
-        self.record(Change::created(ObjectType::Key, key.key_id, key));
+        self.record(Change::created(ObjectType::Key, key.key_id, key).of_team(key.team_id.as_ref()));
         self.evict(Eviction::Key(key.key_hash));
         Ok(())
     }
@@ -207,7 +207,8 @@ impl Tx {
             .exec(&self.inner)
             .await?;
         one_row(updated.rows_affected)?;
-        self.record(change.named(Action::of_update(before.blocked, after.blocked)));
+        let team = after.team_id.as_ref().or(before.team_id.as_ref());
+        self.record(change.named(Action::of_update(before.blocked, after.blocked)).of_team(team));
         self.evict(Eviction::Key(before.key_hash));
         Ok(())
     }
@@ -220,7 +221,7 @@ impl Tx {
         let deleted = keys::Entity::delete_by_id(key.key_id.to_string()).exec(&self.inner).await?;
         one_row(deleted.rows_affected)?;
         self.archive_key(key).await?;
-        self.record(Change::deleted(ObjectType::Key, key.key_id, key));
+        self.record(Change::deleted(ObjectType::Key, key.key_id, key).of_team(key.team_id.as_ref()));
         self.evict(Eviction::Key(key.key_hash));
         Ok(())
     }

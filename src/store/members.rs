@@ -155,7 +155,9 @@ impl Tx {
             return Ok(false);
         }
         let id = object_id(member);
-        self.record(Change::created(ObjectType::TeamMember, id, member).named(Action::AddMember));
+        self.record(
+            Change::created(ObjectType::TeamMember, id, member).named(Action::AddMember).of_team(Some(&member.team_id)),
+        );
         self.evict_member(member);
         Ok(true)
     }
@@ -175,7 +177,7 @@ impl Tx {
             .await?;
         one_row(updated.rows_affected)?;
         let names = [("team_id", before.team_id.as_str()), ("user_id", before.user_id.as_str())];
-        self.record(change.named(Action::UpdateMember).naming(&names));
+        self.record(change.named(Action::UpdateMember).naming(&names).of_team(Some(&before.team_id)));
         self.evict_member(before);
         Ok(())
     }
@@ -188,7 +190,8 @@ impl Tx {
         let key = (member.team_id.to_string(), member.user_id.to_string());
         let deleted = team_members::Entity::delete_by_id(key).exec(&self.inner).await?;
         one_row(deleted.rows_affected)?;
-        self.record(Change::deleted(ObjectType::TeamMember, object_id(member), member).named(Action::RemoveMember));
+        let change = Change::deleted(ObjectType::TeamMember, object_id(member), member);
+        self.record(change.named(Action::RemoveMember).of_team(Some(&member.team_id)));
         self.evict_member(member);
         Ok(())
     }

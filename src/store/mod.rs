@@ -7,6 +7,7 @@
 
 mod archive;
 mod audit;
+mod audit_chain;
 mod balances;
 mod cascades;
 mod connect;
@@ -42,6 +43,7 @@ mod view;
 
 pub use archive::{DeletedKey, DeletedTeam, DeletedTeamFilter};
 pub use audit::{AuditFilter, FeedEntry, StoredEntry};
+pub use audit_chain::{AuditFault, AuditVerification};
 pub use balances::{Balance, BalanceKey, Spend};
 pub use cascades::Removed;
 pub use connect::{ConnectOptions, Store};

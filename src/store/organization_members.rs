@@ -190,7 +190,7 @@ impl Tx {
             return Ok(false);
         }
         let change = Change::created(ObjectType::OrganizationMember, object_id(member), member);
-        self.record(change.named(Action::AddMember));
+        self.record(change.named(Action::AddMember).of_organization(Some(&member.organization_id)));
         self.evict_organization_member(member);
         Ok(true)
     }
@@ -214,7 +214,8 @@ impl Tx {
             .await?;
         one_row(updated.rows_affected)?;
         let names = [("organization_id", before.organization_id.as_str()), ("user_id", before.user_id.as_str())];
-        self.record(change.named(Action::UpdateMember).naming(&names));
+        let change = change.named(Action::UpdateMember).naming(&names);
+        self.record(change.of_organization(Some(&before.organization_id)));
         self.evict_organization_member(before);
         Ok(())
     }
@@ -228,7 +229,7 @@ impl Tx {
         let deleted = organization_members::Entity::delete_by_id(key).exec(&self.inner).await?;
         one_row(deleted.rows_affected)?;
         let change = Change::deleted(ObjectType::OrganizationMember, object_id(member), member);
-        self.record(change.named(Action::RemoveMember));
+        self.record(change.named(Action::RemoveMember).of_organization(Some(&member.organization_id)));
         self.evict_organization_member(member);
         Ok(())
     }

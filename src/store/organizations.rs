@@ -164,7 +164,7 @@ impl Tx {
     pub async fn insert_organization(&mut self, organization: &Organization) -> Result<(), StoreError> {
         organizations::Entity::insert(to_row(organization)?).exec_without_returning(&self.inner).await?;
         let id = &organization.organization_id;
-        self.record(Change::created(ObjectType::Organization, id, organization));
+        self.record(Change::created(ObjectType::Organization, id, organization).of_organization(Some(id)));
         self.evict(Eviction::Organization(id.clone()));
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Tx {
             .exec(&self.inner)
             .await?;
         one_row(updated.rows_affected)?;
-        self.record(change.named(Action::of_update(before.blocked, after.blocked)));
+        self.record(change.named(Action::of_update(before.blocked, after.blocked)).of_organization(Some(id)));
         self.evict(Eviction::Organization(id.clone()));
         Ok(())
     }
@@ -202,7 +202,7 @@ impl Tx {
         let id = &organization.organization_id;
         let deleted = organizations::Entity::delete_by_id(id.as_str()).exec(&self.inner).await?;
         one_row(deleted.rows_affected)?;
-        self.record(Change::deleted(ObjectType::Organization, id, organization));
+        self.record(Change::deleted(ObjectType::Organization, id, organization).of_organization(Some(id)));
         self.evict(Eviction::Organization(id.clone()));
         Ok(())
     }

@@ -91,6 +91,8 @@ impl Tx {
             object_type: ObjectType::Prices,
             object_id: "catalogue".to_owned(),
             before: None,
+            team_id: None,
+            organization_id: None,
             after: Some(summary.into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect::<Fields>()),
         });
         self.evict(Eviction::Prices);

@@ -184,7 +184,7 @@ impl Tx {
     /// [`StoreError::Taken`] if its id is.
     pub async fn insert_team(&mut self, team: &Team) -> Result<(), StoreError> {
         teams::Entity::insert(to_row(team)?).exec_without_returning(&self.inner).await?;
-        self.record(Change::created(ObjectType::Team, &team.team_id, team));
+        self.record_team(Change::created(ObjectType::Team, &team.team_id, team), team);
         self.evict(Eviction::Team(team.team_id.clone()));
         Ok(())
     }
@@ -204,7 +204,9 @@ impl Tx {
             .exec(&self.inner)
             .await?;
         one_row(updated.rows_affected)?;
-        self.record(change.named(Action::of_update(before.blocked, after.blocked)));
+        // A team that leaves an organization is that one's to know.
+        let placed = if after.organization_id.is_some() { &*after } else { before };
+        self.record_team(change.named(Action::of_update(before.blocked, after.blocked)), placed);
         self.evict(Eviction::Team(before.team_id.clone()));
         Ok(())
     }
@@ -216,7 +218,7 @@ impl Tx {
     pub async fn delete_team(&mut self, team: &Team) -> Result<(), StoreError> {
         let deleted = teams::Entity::delete_by_id(team.team_id.as_str()).exec(&self.inner).await?;
         one_row(deleted.rows_affected)?;
-        self.record(Change::deleted(ObjectType::Team, &team.team_id, team));
+        self.record_team(Change::deleted(ObjectType::Team, &team.team_id, team), team);
         self.evict(Eviction::Team(team.team_id.clone()));
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Transactions of management: the change, and the entry that says who made it.
 
+use std::collections::HashMap;
+
 use sea_orm::DatabaseTransaction;
 
 use super::audit;
@@ -9,6 +11,8 @@ use super::evictions::Eviction;
 use super::view::View;
 use crate::domain::audit::{Author, Change};
 use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OrganizationId, TeamId};
+use crate::domain::team::Team;
 
 /// An open change. Dropped without [`Tx::commit`] nothing of it happens.
 pub struct Tx {
@@ -18,6 +22,9 @@ pub struct Tx {
     changes: Vec<Change>,
     evictions: Vec<Eviction>,
     balances: Vec<(BalanceKey, Balance)>,
+    /// The organizations of the teams that it changed, which it may have
+    /// deleted.
+    team_places: HashMap<TeamId, Option<OrganizationId>>,
 }
 
 /// What a committed change leaves to do.
@@ -32,7 +39,15 @@ pub struct Committed {
 
 impl Tx {
     pub(super) fn new(inner: DatabaseTransaction, author: Author, now: Timestamp) -> Self {
-        Self { inner, author, now, changes: Vec::new(), evictions: Vec::new(), balances: Vec::new() }
+        Self {
+            inner,
+            author,
+            now,
+            changes: Vec::new(),
+            evictions: Vec::new(),
+            balances: Vec::new(),
+            team_places: HashMap::new(),
+        }
     }
 
     /// A view of what the change sees.
@@ -55,6 +70,12 @@ impl Tx {
         self.changes.push(change);
     }
 
+    /// Adds an entry about a team to the audit log.
+    pub(super) fn record_team(&mut self, change: Change, team: &Team) {
+        self.team_places.insert(team.team_id.clone(), team.organization_id.clone());
+        self.record(change.of_team(Some(&team.team_id)));
+    }
+
     /// Marks something in memory as stale.
     pub(super) fn evict(&mut self, eviction: Eviction) {
         self.evictions.push(eviction);
@@ -70,9 +91,28 @@ impl Tx {
     /// # Errors
     /// [`StoreError`]; then nothing of it has happened, unless the connection
     /// broke while the answer was on its way.
-    pub async fn commit(self) -> Result<Committed, StoreError> {
+    pub async fn commit(mut self) -> Result<Committed, StoreError> {
+        self.place_changes().await?;
         audit::append(&self.inner, &self.author, self.now, &self.changes).await?;
         self.inner.commit().await?;
         Ok(Committed { evictions: self.evictions, balances: self.balances })
+    }
+
+    /// Adds to the changes within teams whose organization they belong to.
+    async fn place_changes(&mut self) -> Result<(), StoreError> {
+        let mut unknown: Vec<TeamId> = self.changes.iter().filter_map(|change| change.team_id.clone()).collect();
+        unknown.retain(|team| !self.team_places.contains_key(team));
+        unknown.sort_unstable();
+        unknown.dedup();
+        if !unknown.is_empty() {
+            let teams = self.view().teams_by_id(&unknown).await?;
+            self.team_places.extend(teams.into_iter().map(|team| (team.team_id, team.organization_id)));
+        }
+        for change in &mut self.changes {
+            if let Some(team) = &change.team_id {
+                change.organization_id = self.team_places.get(team).cloned().flatten();
+            }
+        }
+        Ok(())
     }
 }

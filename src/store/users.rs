@@ -169,7 +169,8 @@ impl Tx {
     /// [`StoreError::Taken`] if its id or e-mail address is.
     pub async fn insert_user(&mut self, user: &User) -> Result<(), StoreError> {
         users::Entity::insert(to_row(user)?).exec_without_returning(&self.inner).await?;
-        self.record(Change::created(ObjectType::User, &user.user_id, user));
+        let change = Change::created(ObjectType::User, &user.user_id, user);
+        self.record(change.of_organization(user.home_organization_id.as_ref()));
         self.evict(Eviction::User(user.user_id.clone()));
         Ok(())
     }
@@ -188,7 +189,8 @@ impl Tx {
         if !matches!(inserted, sea_orm::TryInsertResult::Inserted(1)) {
             return Ok(false);
         }
-        self.record(Change::created(ObjectType::User, &user.user_id, user));
+        let change = Change::created(ObjectType::User, &user.user_id, user);
+        self.record(change.of_organization(user.home_organization_id.as_ref()));
         self.evict(Eviction::User(user.user_id.clone()));
         Ok(true)
     }
@@ -209,7 +211,8 @@ impl Tx {
             .exec(&self.inner)
             .await?;
         one_row(updated.rows_affected)?;
-        self.record(change.named(Action::of_update(before.blocked, after.blocked)));
+        let home = after.home_organization_id.as_ref().or(before.home_organization_id.as_ref());
+        self.record(change.named(Action::of_update(before.blocked, after.blocked)).of_organization(home));
         self.evict(Eviction::User(before.user_id.clone()));
         Ok(())
     }
@@ -221,7 +224,8 @@ impl Tx {
     pub async fn delete_user(&mut self, user: &User) -> Result<(), StoreError> {
         let deleted = users::Entity::delete_by_id(user.user_id.as_str()).exec(&self.inner).await?;
         one_row(deleted.rows_affected)?;
-        self.record(Change::deleted(ObjectType::User, &user.user_id, user));
+        let change = Change::deleted(ObjectType::User, &user.user_id, user);
+        self.record(change.of_organization(user.home_organization_id.as_ref()));
         self.evict(Eviction::User(user.user_id.clone()));
         Ok(())
     }

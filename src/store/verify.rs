@@ -99,7 +99,7 @@ impl Store {
 
     /// A transaction that sees one state of the database from beginning to
     /// end.
-    async fn snapshot(&self) -> Result<sea_orm::DatabaseTransaction, StoreError> {
+    pub(super) async fn snapshot(&self) -> Result<sea_orm::DatabaseTransaction, StoreError> {
         let readers: &DatabaseConnection = self.readers();
         let transaction = match readers.get_database_backend() {
             DbBackend::Postgres => {

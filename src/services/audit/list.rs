@@ -3,6 +3,7 @@
 use strum::VariantArray;
 
 use crate::domain::audit::ObjectType;
+use crate::domain::ids::UserId;
 use crate::domain::reason::Reason;
 use crate::error::Error;
 use crate::pb;
@@ -65,7 +66,16 @@ fn parse(ctx: &Ctx, request: pb::ListAuditEntriesRequest) -> Result<Command, Err
             .ok(),
     };
     text::check("object_id", &request.object_id, OBJECT_MAX_BYTES, &mut faults);
-    text::check("actor", &request.actor, OBJECT_MAX_BYTES, &mut faults);
+    for (field, value) in [
+        ("actor", &request.actor),
+        ("actor_key_id", &request.actor_key_id),
+        ("rpc", &request.rpc),
+        ("team_id", &request.team_id),
+        ("organization_id", &request.organization_id),
+    ] {
+        text::check(field, value, OBJECT_MAX_BYTES, &mut faults);
+    }
+    let action = role::action_from_wire("action", request.action, &mut faults);
     let from = instant::from_wire("start_time", request.start_time.as_ref(), &mut faults);
     let until = instant::from_wire("end_time", request.end_time.as_ref(), &mut faults);
     if let (Some(from), Some(until)) = (from, until)
@@ -74,11 +84,29 @@ fn parse(ctx: &Ctx, request: pb::ListAuditEntriesRequest) -> Result<Command, Err
         faults.add_named("end_time", Reason::RangeReversed, "must not lie before start_time");
     }
     faults.finish()?;
-    let filter = AuditFilter { object_type, object_id: request.object_id, actor: request.actor, from, until };
+    let filter = AuditFilter {
+        object_type,
+        object_id: request.object_id,
+        actor: request.actor,
+        actor_key_id: request.actor_key_id,
+        action,
+        rpc: request.rpc,
+        team_id: request.team_id,
+        organization_id: request.organization_id,
+        from,
+        until,
+        visible_to: visible_to(ctx).cloned(),
+    };
     Ok(Command { filter, descending: order.descending, page, list })
 }
 
-fn to_wire(entry: StoredEntry) -> pb::AuditEntry {
+/// Whose organizations the caller sees the entries of; `None`: it sees all.
+pub(super) fn visible_to(ctx: &Ctx) -> Option<&UserId> {
+    ctx.caller.user_id().filter(|_| !ctx.scope.is_all())
+}
+
+/// An entry on the wire.
+pub(super) fn to_wire(entry: StoredEntry) -> pb::AuditEntry {
     pb::AuditEntry {
         audit_id: entry.audit_id,
         sequence: entry.sequence,
@@ -94,5 +122,7 @@ fn to_wire(entry: StoredEntry) -> pb::AuditEntry {
         request_id: entry.request_id,
         rpc: entry.rpc,
         hash: entry.hash,
+        team_id: entry.team_id,
+        organization_id: entry.organization_id,
     }
 }

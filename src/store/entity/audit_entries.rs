@@ -20,6 +20,8 @@ pub struct Model {
     pub request_id: String,
     pub rpc: String,
     pub hash: String,
+    pub team_id: String,
+    pub organization_id: String,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

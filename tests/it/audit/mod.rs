@@ -1,5 +1,8 @@
 //! `AuditService`: who changed what, and when.
 
+mod chain;
+mod scope;
+
 use bursar::pb;
 use pb::{AuditAction, ErrorReason};
 use tonic::Code;
@@ -7,7 +10,7 @@ use tonic::Code;
 use crate::support::world::{MASTER, World};
 use crate::support::{Answer, Backend, Client, on_both};
 
-async fn entries(client: &Client, request: pb::ListAuditEntriesRequest) -> Vec<pb::AuditEntry> {
+pub async fn entries(client: &Client, request: pb::ListAuditEntriesRequest) -> Vec<pb::AuditEntry> {
     client.audit().list_audit_entries(request).await.answer().entries
 }
 
@@ -27,7 +30,7 @@ fn text(object: Option<&prost_types::Struct>, name: &str) -> Option<String> {
     })
 }
 
-fn oldest_first() -> pb::ListAuditEntriesRequest {
+pub fn oldest_first() -> pb::ListAuditEntriesRequest {
     pb::ListAuditEntriesRequest { order_by: "sequence asc".into(), ..Default::default() }
 }
 

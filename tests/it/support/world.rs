@@ -9,6 +9,7 @@ use bursar::pb;
 use bursar::server::Server;
 use bursar::services::App;
 use bursar::store::Store;
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
@@ -149,6 +150,17 @@ impl World {
     /// The server's own store.
     pub fn store(&self) -> &Store {
         &self.app().store
+    }
+
+    /// Runs SQL behind the server's back; returns how many rows it touched.
+    pub async fn execute(&self, sql: &'static str) -> u64 {
+        let url = &self.database.url;
+        match self.backend {
+            Backend::Sqlite => {
+                SqliteConnection::connect(url).await.unwrap().execute(sql).await.unwrap().rows_affected()
+            }
+            Backend::Postgres => PgConnection::connect(url).await.unwrap().execute(sql).await.unwrap().rows_affected(),
+        }
     }
 
     /// Another connection to the server.
