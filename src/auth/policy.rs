@@ -107,11 +107,12 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub const POLICY: [Rule; 54] = [
+pub const POLICY: [Rule; 55] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
     row("bursar.v1.UserService/UpdateUser",                       Write, [ALL,     OWN,     ORG,     NO,      NO,      NO,      OWN,     OWN,     NO,      NO,      NO]),
+    row("bursar.v1.UserService/BatchUpdateUsers",                 Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/DeleteUsers",                      Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/ListUsers",                        Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/ListRoles",                        Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      ALL,     ALL,     ALL,     ALL,     ALL]),

@@ -94,6 +94,11 @@ impl Ctx {
         Ok(self.app.gate.absorb(&committed).await?)
     }
 
+    /// Tells the log of a failure that is part of an answer.
+    fn log(&self, error: &Error) {
+        error.log(self.request_id.get());
+    }
+
     /// The caller as one who reports usage.
     fn reporter(&self) -> Reporter {
         let is_admin = self.caller.is_proxy_admin();

@@ -1,5 +1,6 @@
 //! `UserService`: a table of contents.
 
+mod batch;
 mod create;
 mod delete;
 mod fields;
@@ -99,5 +100,12 @@ impl pb::user_service_server::UserService for Users {
 
     async fn login(&self, request: Request<pb::LoginRequest>) -> Result<Response<pb::LoginResponse>, Status> {
         read(&self.0, request, login::login).await
+    }
+
+    async fn batch_update_users(
+        &self,
+        request: Request<pb::BatchUpdateUsersRequest>,
+    ) -> Result<Response<pb::BatchUpdateUsersResponse>, Status> {
+        write(&self.0, request, batch::batch_update_users).await
     }
 }

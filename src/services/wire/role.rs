@@ -88,19 +88,16 @@ pairs!(permission_to_wire, permission_from_wire, MemberPermission, pb::TeamMembe
     SpendLogs = SpendLogs,
 });
 
-/// What was done, on the wire.
-pub(crate) const fn action_to_wire(action: Action) -> pb::AuditAction {
-    match action {
-        Action::Create => pb::AuditAction::Create,
-        Action::Update => pb::AuditAction::Update,
-        Action::Delete => pb::AuditAction::Delete,
-        Action::Block => pb::AuditAction::Block,
-        Action::Unblock => pb::AuditAction::Unblock,
-        Action::AddMember => pb::AuditAction::AddMember,
-        Action::RemoveMember => pb::AuditAction::RemoveMember,
-        Action::Reset => pb::AuditAction::Reset,
-        Action::Import => pb::AuditAction::Import,
-        Action::UpdateMember => pb::AuditAction::UpdateMember,
-        Action::Accept => pb::AuditAction::Accept,
-    }
-}
+pairs!(action_to_wire, action_from_wire, Action, pb::AuditAction, {
+    Create = Create,
+    Update = Update,
+    Delete = Delete,
+    Block = Block,
+    Unblock = Unblock,
+    AddMember = AddMember,
+    UpdateMember = UpdateMember,
+    RemoveMember = RemoveMember,
+    Accept = Accept,
+    Reset = Reset,
+    Import = Import,
+});

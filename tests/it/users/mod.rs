@@ -1,5 +1,6 @@
 //! `UserService`.
 
+mod batch;
 mod create;
 mod delete;
 mod get;
