@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bursar::pb;
+use futures_util::stream::Empty;
 use pb::gateway_service_client::GatewayServiceClient;
 use pb::gateway_service_server::{GatewayService, GatewayServiceServer};
 use support::{Bench, MODEL, Round, Sqlite, connect, drive, median, with_key};
@@ -46,6 +47,15 @@ impl GatewayService for Echo {
     }
 
     async fn settle(&self, _: Request<pb::SettleRequest>) -> Result<Response<pb::SettleResponse>, Status> {
+        Err(Status::unimplemented("not measured"))
+    }
+
+    type WatchChangesStream = Empty<Result<pb::WatchChangesResponse, Status>>;
+
+    async fn watch_changes(
+        &self,
+        _: Request<pb::WatchChangesRequest>,
+    ) -> Result<Response<Self::WatchChangesStream>, Status> {
         Err(Status::unimplemented("not measured"))
     }
 

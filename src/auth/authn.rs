@@ -13,9 +13,10 @@ use crate::domain::identity::Identity;
 use crate::domain::ids::check_id;
 use crate::domain::key::is_expired;
 use crate::domain::reason::Reason;
+use crate::domain::role::Role;
 use crate::domain::secret::{KeyHash, SECRET_PREFIX};
 use crate::error::Error;
-use crate::gate::Gate;
+use crate::gate::{Directory, Gate};
 
 /// Names the user on whose behalf an admin acts.
 const CHANGED_BY: &str = "bursar-changed-by";
@@ -87,14 +88,41 @@ impl Authenticator {
             // Boxed, because it seldom happens and would make every call large.
             None => Box::pin(directory.find(hash, now)).await?,
         };
-        let identity = found.ok_or(Error::Unauthenticated {
-            reason: Reason::KeyUnknown,
-            message: "no live key has this secret",
-            metadata: Vec::new(),
-        })?;
+        let identity = found.ok_or_else(key_unknown)?;
         check_state(&identity, now)?;
         Ok(identity)
     }
+}
+
+/// Whether somebody who was admitted would be admitted again: for whoever stays
+/// long.
+///
+/// # Errors
+/// As for admitting it.
+pub async fn recheck(caller: &Caller, directory: &Directory, now: Timestamp) -> Result<(), Error> {
+    let was_admin = caller.is_proxy_admin();
+    let user = match &caller.credential {
+        Credential::Master | Credential::Nothing => return Ok(()),
+        Credential::Key(known) => {
+            let identity = directory.find(&known.key.key_hash, now).await?.ok_or_else(key_unknown)?;
+            check_state(&identity, now)?;
+            identity.user
+        }
+        Credential::Session(known) => {
+            let user = directory.user(&known.user_id).await?;
+            let user = user.filter(|user| user.session_epoch == known.session_epoch && !user.blocked);
+            Some(user.ok_or_else(sessions::ended)?)
+        }
+    };
+    if was_admin && user.is_none_or(|user| user.role != Role::ProxyAdmin) {
+        let message = "you are no proxy admin any more";
+        return Err(caller.role_refused("", "proxy_admin", message).into());
+    }
+    Ok(())
+}
+
+fn key_unknown() -> Error {
+    Error::Unauthenticated { reason: Reason::KeyUnknown, message: "no live key has this secret", metadata: Vec::new() }
 }
 
 /// A key may be a credential only while it, its owner and its team are in

@@ -9,7 +9,7 @@ mod request_id;
 mod sessions;
 mod throttle;
 
-pub use self::authn::{Authenticator, MasterKeys};
+pub use self::authn::{Authenticator, MasterKeys, recheck};
 pub use self::caller::{Caller, Credential};
 pub use self::layer::{AuthLayer, Passport};
 pub use self::policy::{Column, POLICY, Reach, Rule, Scope, rule_of};

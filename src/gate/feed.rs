@@ -1,31 +1,85 @@
-//! The change feed: what others changed is evicted from this process's memory.
+//! The change feed: the audit log in commit order, as what it means to those
+//! who keep something in memory.
 //!
-//! The audit log in commit order is the feed. What this process changes it
-//! evicts itself, before it answers; the feed brings the changes of commands
-//! and of other instances.
+//! What this process changes it evicts itself, before it answers; the feed
+//! brings the changes of commands and of other instances, and tells whoever
+//! watches of all of them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast;
 use tokio::time::MissedTickBehavior;
 
 use super::Gate;
-use crate::domain::audit::{Fields, ObjectType};
+use crate::domain::audit::{Action, Fields, ObjectType};
+use crate::domain::clock::Timestamp;
 use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
+use crate::domain::secret::KeyHash;
 use crate::store::{Eviction, FeedEntry, Store, StoreError};
 
-/// How often the feed is read.
+/// How often the feed is read when nobody here changes anything.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How many changes are read at a time.
-const PAGE: u64 = 1_000;
+const PAGE: u64 = 500;
+
+/// How many batches of changes a slow watcher may lag behind before it reads
+/// them from the database.
+const LAG: usize = 256;
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A key; its hash, unless it never was.
+    Key(KeyId, Option<KeyHash>),
+    /// A user.
+    User(UserId),
+    /// A team.
+    Team(TeamId),
+    /// A user in a team.
+    Member(TeamId, UserId),
+    /// An organization.
+    Organization(OrganizationId),
+    /// A user in an organization.
+    OrganizationMember(OrganizationId, UserId),
+    /// The prices of models.
+    Prices,
+    /// Nothing that anybody keeps in memory.
+    Other,
+}
+
+/// A change, as those who keep something in memory hear of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// Its position in commit order.
+    pub position: i64,
+    /// When it was made.
+    pub at: Timestamp,
+    /// What changed.
+    pub subject: Subject,
+    /// Whether it is blocked or gone by this change.
+    pub revoked: bool,
+}
+
+/// Those who watch, and the news for them.
+pub(super) struct News(broadcast::Sender<Arc<Vec<Announcement>>>);
+
+impl Default for News {
+    fn default() -> Self {
+        Self(broadcast::Sender::new(LAG))
+    }
+}
 
 /// Follows the feed from a position on, for ever.
 pub async fn follow_changes(gate: Arc<Gate>, mut position: i64) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = gate.changed.notified() => {}
+        }
         match gate.catch_up(position).await {
             Ok(reached) => position = reached,
             Err(error) => tracing::warn!(%error, "the change feed can't be read; it is tried again"),
@@ -34,58 +88,92 @@ pub async fn follow_changes(gate: Arc<Gate>, mut position: i64) {
 }
 
 impl Gate {
-    /// Evicts what changed after a position; returns the position reached.
+    /// Evicts what changed after a position, and tells the watchers; returns
+    /// the position reached.
     async fn catch_up(&self, mut position: i64) -> Result<i64, StoreError> {
         loop {
-            let changes = self.store.view().changes_after(position, PAGE).await?;
+            let changes = self.changes_after(position).await?;
             let Some(last) = changes.last() else { return Ok(position) };
-            let reached = last.sequence;
-            let mut evictions = Vec::new();
-            for change in &changes {
-                evictions.extend(evictions_of(&self.store, change).await?);
-            }
+            let reached = last.position;
+            let evictions: Vec<Eviction> = changes.iter().flat_map(evictions_of).collect();
             self.evict(&evictions).await?;
             position = reached;
+            // Nobody may be watching.
+            let _ = self.news.0.send(Arc::new(changes));
         }
+    }
+
+    /// Some of the changes after a position, in commit order; none if there are
+    /// no more.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn changes_after(&self, position: i64) -> Result<Vec<Announcement>, StoreError> {
+        let entries = self.store.view().changes_after(position, PAGE).await?;
+        let mut changes = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            changes.push(announce(&self.store, entry).await?);
+        }
+        Ok(changes)
+    }
+
+    /// Batches of changes from now on, each in commit order.
+    pub fn watch(&self) -> broadcast::Receiver<Arc<Vec<Announcement>>> {
+        self.news.0.subscribe()
     }
 }
 
-async fn evictions_of(store: &Store, change: &FeedEntry) -> Result<Vec<Eviction>, StoreError> {
-    Ok(match change.object_type {
-        ObjectType::User => vec![Eviction::User(UserId::stored(change.object_id.as_str()))],
-        ObjectType::Team => vec![Eviction::Team(TeamId::stored(change.object_id.as_str()))],
-        ObjectType::Prices => vec![Eviction::Prices],
-        // Nothing of these is in memory.
-        ObjectType::Invitation | ObjectType::SessionKey => Vec::new(),
-        ObjectType::TeamMember => member(change).into_iter().flatten().collect(),
-        ObjectType::Organization => vec![Eviction::Organization(OrganizationId::stored(change.object_id.as_str()))],
-        ObjectType::OrganizationMember => organization_member(change).into_iter().flatten().collect(),
-        ObjectType::Key => key(store, &change.object_id).await?.into_iter().collect(),
-    })
+async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, StoreError> {
+    let id = entry.object_id.as_str();
+    let subject = match entry.object_type {
+        ObjectType::User => Subject::User(UserId::stored(id)),
+        ObjectType::Team => Subject::Team(TeamId::stored(id)),
+        ObjectType::Organization => Subject::Organization(OrganizationId::stored(id)),
+        ObjectType::TeamMember => pair(entry, "team_id")
+            .map_or(Subject::Other, |(team, user)| Subject::Member(TeamId::stored(team), UserId::stored(user))),
+        ObjectType::OrganizationMember => pair(entry, "organization_id").map_or(Subject::Other, |(group, user)| {
+            Subject::OrganizationMember(OrganizationId::stored(group), UserId::stored(user))
+        }),
+        ObjectType::Key => key(store, id).await?,
+        ObjectType::Prices => Subject::Prices,
+        ObjectType::Invitation | ObjectType::SessionKey => Subject::Other,
+    };
+    let revoked = matches!(entry.action, Action::Delete | Action::Block | Action::RemoveMember);
+    Ok(Announcement { position: entry.sequence, at: entry.at, subject, revoked })
 }
 
 /// A member's ids are in the fields of the change: in the object's id they
 /// could not be told apart.
-fn member(change: &FeedEntry) -> Option<[Eviction; 2]> {
-    let fields: &Fields = change.after.as_ref().or(change.before.as_ref())?;
-    let team = TeamId::stored(fields.get("team_id")?.as_str()?);
-    let user = UserId::stored(fields.get("user_id")?.as_str()?);
-    Some([Eviction::Member(team, user.clone()), Eviction::User(user)])
+fn pair<'a>(entry: &'a FeedEntry, group: &str) -> Option<(&'a str, &'a str)> {
+    let fields: &Fields = entry.after.as_ref().or(entry.before.as_ref())?;
+    Some((fields.get(group)?.as_str()?, fields.get("user_id")?.as_str()?))
 }
 
-fn organization_member(change: &FeedEntry) -> Option<[Eviction; 2]> {
-    let fields: &Fields = change.after.as_ref().or(change.before.as_ref())?;
-    let organization = OrganizationId::stored(fields.get("organization_id")?.as_str()?);
-    let user = UserId::stored(fields.get("user_id")?.as_str()?);
-    Some([Eviction::OrganizationMember(organization, user.clone()), Eviction::User(user)])
-}
-
-async fn key(store: &Store, id: &str) -> Result<Option<Eviction>, StoreError> {
-    let Ok(id) = id.parse().map(KeyId) else { return Ok(None) };
+async fn key(store: &Store, id: &str) -> Result<Subject, StoreError> {
+    let Ok(id) = id.parse().map(KeyId) else { return Ok(Subject::Other) };
     let view = store.view();
     let hash = match view.find_key_by_id(id).await? {
         Some(key) => Some(key.key_hash),
         None => view.find_deleted_key_by_id(id).await?.map(|deleted| deleted.key.key_hash),
     };
-    Ok(hash.map(Eviction::Key))
+    Ok(Subject::Key(id, hash))
+}
+
+/// What a change makes stale here. What a user may do, and whom its keys count
+/// for, depends on its memberships.
+fn evictions_of(change: &Announcement) -> Vec<Eviction> {
+    match &change.subject {
+        Subject::Key(_, hash) => hash.map(Eviction::Key).into_iter().collect(),
+        Subject::User(id) => vec![Eviction::User(id.clone())],
+        Subject::Team(id) => vec![Eviction::Team(id.clone())],
+        Subject::Member(team, user) => {
+            vec![Eviction::Member(team.clone(), user.clone()), Eviction::User(user.clone())]
+        }
+        Subject::Organization(id) => vec![Eviction::Organization(id.clone())],
+        Subject::OrganizationMember(organization, user) => {
+            vec![Eviction::OrganizationMember(organization.clone(), user.clone()), Eviction::User(user.clone())]
+        }
+        Subject::Prices => vec![Eviction::Prices],
+        Subject::Other => Vec::new(),
+    }
 }

@@ -15,13 +15,15 @@ mod standing;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 pub use self::authorize::{AuthorizeError, Call, Decision, Estimate};
 use self::batcher::Batcher;
 pub use self::batcher::BookingError;
 pub use self::directory::Directory;
-pub use self::feed::follow_changes;
+use self::feed::News;
+pub use self::feed::{Announcement, Subject, follow_changes};
 pub use self::ledger::{Ledger, LedgerRules};
 pub use self::record::{RecordError, Recorded, Report, Reporter, Settled};
 pub use self::standing::{BudgetStanding, RateKind, RateStanding};
@@ -66,6 +68,10 @@ pub struct Gate {
     prices: ArcSwap<PriceBook>,
     tickets: TicketKey,
     holder: i64,
+    /// Told when this process changed something.
+    changed: Notify,
+    news: News,
+    stopping: watch::Sender<bool>,
 }
 
 impl Gate {
@@ -92,6 +98,9 @@ impl Gate {
             batcher,
             tickets,
             holder,
+            changed: Notify::new(),
+            news: News::default(),
+            stopping: watch::Sender::new(false),
         };
         Ok((Arc::new(gate), task))
     }
@@ -119,6 +128,7 @@ impl Gate {
     pub async fn absorb(&self, committed: &Committed) -> Result<(), StoreError> {
         self.evict(&committed.evictions).await?;
         self.ledger.apply_balances(&committed.balances);
+        self.changed.notify_one();
         Ok(())
     }
 
@@ -159,6 +169,16 @@ impl Gate {
     pub fn tend(&self, now: Timestamp) {
         self.batcher.keep_up();
         self.ledger.forget_idle(now);
+    }
+
+    /// Tells whoever streams that the server stops.
+    pub fn begin_stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Changes when the server begins to stop.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 
     /// Takes no more usage; what was taken before is still written, and room

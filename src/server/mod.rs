@@ -152,9 +152,11 @@ impl Server {
             .add_routes(routes.routes());
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let (draining, drained) = tokio::sync::oneshot::channel();
+        let stopped_app = Arc::clone(&app);
         let drain = async move {
             stop.await;
             tracing::info!("stopping: no new calls are taken, those in flight are finished");
+            stopped_app.gate.begin_stop();
             health.stop().await;
             let _ = draining.send(());
         };

@@ -3,6 +3,7 @@
 mod authorize;
 mod release;
 mod settle;
+mod watch;
 
 use std::sync::Arc;
 
@@ -27,6 +28,15 @@ impl pb::gateway_service_server::GatewayService for Gateway {
 
     async fn settle(&self, request: Request<pb::SettleRequest>) -> Result<Response<pb::SettleResponse>, Status> {
         write(&self.0, request, settle::settle).await
+    }
+
+    type WatchChangesStream = watch::Changes;
+
+    async fn watch_changes(
+        &self,
+        request: Request<pb::WatchChangesRequest>,
+    ) -> Result<Response<watch::Changes>, Status> {
+        watch::watch_changes(&self.0, request).await
     }
 
     async fn release(&self, request: Request<pb::ReleaseRequest>) -> Result<Response<pb::ReleaseResponse>, Status> {

@@ -7,6 +7,7 @@ mod release;
 mod reserve;
 mod settle;
 mod warm;
+mod watch;
 
 use bursar::pb;
 

@@ -53,7 +53,11 @@ pub async fn call(client: &Client, rpc: &str, message: Vec<u8>) -> Result<Respon
     let mut grpc = tonic::client::Grpc::new(client.transport());
     grpc.ready().await.unwrap();
     let path: PathAndQuery = format!("/{rpc}").parse().unwrap();
-    grpc.unary(Request::new(message), path, Bytes).await
+    // The first answer of a stream, or the one of all others.
+    let (metadata, mut answers, extensions) =
+        grpc.server_streaming(Request::new(message), path, Bytes).await?.into_parts();
+    let first = answers.message().await?.ok_or_else(|| Status::internal("an answer without a message"))?;
+    Ok(Response::from_parts(metadata, first, extensions))
 }
 
 /// The contract, as its descriptors tell it.
