@@ -107,7 +107,7 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub const POLICY: [Rule; 56] = [
+pub const POLICY: [Rule; 59] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -115,6 +115,7 @@ pub const POLICY: [Rule; 56] = [
     row("bursar.v1.UserService/BatchUpdateUsers",                 Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/DeleteUsers",                      Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/ListUsers",                        Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.UserService/GetUserDailyActivity",             Read,  [ALL,     ALL,     ORG,     NO,      NO,      NO,      OWN,     OWN,     NO,      NO,      NO]),
     row("bursar.v1.UserService/ListRoles",                        Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      ALL,     ALL,     ALL,     ALL,     ALL]),
     row("bursar.v1.UserService/CreateInvitation",                 Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetInvitation",                    Read,  [ALL,     ALL,     ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
@@ -138,6 +139,7 @@ pub const POLICY: [Rule; 56] = [
     row("bursar.v1.TeamService/ListAvailableTeams",               Read,  [OWN,     OWN,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
     row("bursar.v1.TeamService/GetTeamMemberPermissions",         Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    TEAM,    TEAM,    TEAM,    NO,      NO]),
     row("bursar.v1.TeamService/UpdateTeamMemberPermissions",      Write, [ALL,     NO,      ORG,     NO,      ADM,     NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.TeamService/GetTeamDailyActivity",             Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TM_PERM, TEAM,    TEAM,    SELF,    NO,      NO]),
 
     row("bursar.v1.OrganizationService/CreateOrganization",       Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.OrganizationService/GetOrganization",          Read,  [ALL,     ALL,     ORG,     O_MEM,   NO,      NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -147,6 +149,7 @@ pub const POLICY: [Rule; 56] = [
     row("bursar.v1.OrganizationService/AddOrganizationMembers",   Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.OrganizationService/UpdateOrganizationMember", Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.OrganizationService/RemoveOrganizationMember", Write, [ALL,     NO,      ORG,     OWN,     NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.OrganizationService/GetOrganizationDailyActivity", Read, [ALL,   ALL,     ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
 
     row("bursar.v1.KeyService/GenerateKey",                       Write, [ALL,     NO,      ORG,     NO,      ADM,     PERM,    OWN,     NO,      PERM,    NO,      NO]),
     row("bursar.v1.KeyService/GetKey",                            Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    OWN,     OWN,     TM_SELF, SELF,    NO]),

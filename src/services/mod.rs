@@ -1,13 +1,14 @@
 //! The wire: each operation parses its message, asks a rule, changes the store
 //! and renders the answer. Handlers do not think, and services do not know
-//! each other: what two of them need is in [`wire`], in the domain or in the
-//! store.
+//! each other: what two of them need is in [`wire`], in [`reports`], in the domain
+//! or in the store.
 
 mod audit;
 mod budgets;
 mod gateway;
 mod keys;
 mod organizations;
+mod reports;
 mod spend;
 mod teams;
 mod users;

@@ -147,6 +147,23 @@ impl View<'_> {
         Ok(shared.count(&self.executor()).await? > 0)
     }
 
+    /// Which of these users are in an organization that a user administers.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn members_administered(&self, admin: &UserId, users: &[&UserId]) -> Result<Vec<UserId>, StoreError> {
+        let ids: Vec<String> = organization_members::Entity::find()
+            .select_only()
+            .column(Column::UserId)
+            .distinct()
+            .filter(Column::UserId.is_in(users.iter().map(|user| user.as_str())))
+            .filter(Column::OrganizationId.in_subquery(reach::organizations_administered(admin)))
+            .into_tuple()
+            .all(&self.executor())
+            .await?;
+        Ok(ids.into_iter().map(UserId::stored).collect())
+    }
+
     /// How many admins an organization has.
     ///
     /// # Errors

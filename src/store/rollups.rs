@@ -13,8 +13,28 @@ use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::rollup::{BUCKET_MICROS, Cut, Dimension};
 use crate::domain::usage::{CostSource, UsageStatus};
 
-/// What the caller may see of the rollups.
-pub type RollupScope = EventScope;
+/// The users, teams or organizations that a report is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Among {
+    /// Which of them they are.
+    pub dimension: Dimension,
+    /// Only these; none is all.
+    pub ids: Vec<String>,
+    /// Not these.
+    pub except: Vec<String>,
+    /// Whether usage of none of them is left out.
+    pub of_some: bool,
+}
+
+impl Among {
+    /// As a condition on the column that keeps them apart.
+    fn condition(&self, column: impl ColumnTrait) -> Condition {
+        Condition::all()
+            .add_option((!self.ids.is_empty()).then(|| column.is_in(&self.ids)))
+            .add_option((!self.except.is_empty()).then(|| column.is_not_in(&self.except)))
+            .add_option(self.of_some.then(|| column.ne("")))
+    }
+}
 
 /// Which usage a report adds up. Empty filters do not filter.
 #[derive(Clone, Debug, Default)]
@@ -30,19 +50,17 @@ pub struct RollupFilter {
     pub organization_id: Option<OrganizationId>,
     pub model: String,
     pub provider: String,
+    /// Whom it is about, if not about everybody.
+    pub among: Option<Among>,
     /// What the caller may see.
-    pub visible_to: RollupScope,
+    pub visible_to: EventScope,
 }
 
 impl RollupFilter {
     /// The dimensions that it looks at.
     fn dimensions(&self) -> Vec<Dimension> {
-        let scoped: &[Dimension] = match self.visible_to {
-            EventScope::All => &[],
-            EventScope::OfKey(_) => &[Dimension::Key],
-            EventScope::OfUser(..) => &[Dimension::Key, Dimension::User, Dimension::Team, Dimension::Organization],
-        };
-        let mut dimensions = scoped.to_vec();
+        let mut dimensions = self.visible_to.dimensions().to_vec();
+        dimensions.extend(self.among.as_ref().map(|among| among.dimension));
         dimensions.extend(self.key_id.map(|_| Dimension::Key));
         dimensions.extend(self.user_id.as_ref().map(|_| Dimension::User));
         dimensions.extend(self.team_id.as_ref().map(|_| Dimension::Team));
@@ -105,6 +123,7 @@ impl View<'_> {
             .add_option(filter.organization_id.as_ref().map(|id| Column::OrganizationId.eq(id.as_str())))
             .add_option(filled(Column::Model, &filter.model))
             .add_option(filled(Column::Provider, &filter.provider))
+            .add_option(filter.among.as_ref().map(|among| among.condition(column_of(among.dimension))))
             .add_option(filter.visible_to.condition(
                 Column::KeyId,
                 Column::UserId,
@@ -159,17 +178,13 @@ impl View<'_> {
             .add_option(filter.organization_id.as_ref().map(|id| Of::OrganizationId.eq(id.as_str())))
             .add_option(filled(Of::Model, &filter.model))
             .add_option(filled(Of::Provider, &filter.provider))
+            .add_option(filter.among.as_ref().map(|among| among.condition(event_column_of(among.dimension))))
             .add_option(filter.visible_to.condition(Of::KeyId, Of::UserId, Of::TeamId, Of::OrganizationId));
         // Whole numbers divide to whole numbers in both databases.
         let quarter = Expr::col(Of::StartedAt).div(QUARTER_MICROS).mul(QUARTER_MICROS);
         let slice = match by {
             None => Expr::val(""),
-            Some(Dimension::Key) => Expr::col(Of::KeyId),
-            Some(Dimension::User) => Expr::col(Of::UserId),
-            Some(Dimension::Team) => Expr::col(Of::TeamId),
-            Some(Dimension::Organization) => Expr::col(Of::OrganizationId),
-            Some(Dimension::Model) => Expr::col(Of::Model),
-            Some(Dimension::Provider) => Expr::col(Of::Provider),
+            Some(dimension) => Expr::col(event_column_of(dimension)),
         };
         let success: &'static str = UsageStatus::Success.into();
         let one_if =
@@ -206,6 +221,18 @@ const fn column_of(dimension: Dimension) -> Column {
         Dimension::Organization => Column::OrganizationId,
         Dimension::Model => Column::Model,
         Dimension::Provider => Column::Provider,
+    }
+}
+
+const fn event_column_of(dimension: Dimension) -> usage_events::Column {
+    use usage_events::Column as Of;
+    match dimension {
+        Dimension::Key => Of::KeyId,
+        Dimension::User => Of::UserId,
+        Dimension::Team => Of::TeamId,
+        Dimension::Organization => Of::OrganizationId,
+        Dimension::Model => Of::Model,
+        Dimension::Provider => Of::Provider,
     }
 }
 

@@ -104,6 +104,16 @@ impl View<'_> {
         rows.into_iter().map(to_team).collect()
     }
 
+    /// The ids of all teams that a filter lets through.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn team_ids(&self, filter: &TeamFilter) -> Result<Vec<TeamId>, StoreError> {
+        let query = teams::Entity::find().select_only().column(teams::Column::TeamId).filter(condition(filter));
+        let ids: Vec<String> = query.into_tuple().all(&self.executor()).await?;
+        Ok(ids.into_iter().map(TeamId::stored).collect())
+    }
+
     /// One page of teams.
     ///
     /// # Errors

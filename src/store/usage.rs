@@ -19,6 +19,7 @@ use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::money::Usd;
 use crate::domain::pricing::Counts;
 use crate::domain::role::MemberPermission;
+use crate::domain::rollup::Dimension;
 use crate::domain::usage::{Costing, Event, Posting, Usage, UsageStatus};
 
 /// An event as it is read: its unpriced parts are words of its time.
@@ -61,6 +62,14 @@ pub enum EventScope {
     /// That of a user and of its keys, of the organizations and teams that it
     /// administers, and of the teams that permit their members to see it.
     OfUser(UserId, MemberPermission),
+    /// That of a user and of its keys, and of the organizations that it
+    /// administers.
+    OfUserAndOrganizations(UserId),
+    /// That of the teams that a user administers or that permit their members
+    /// to see it, and its own within its other teams.
+    InTeamsOf(UserId, MemberPermission),
+    /// That of the organizations that a user administers.
+    InOrganizationsOf(UserId),
     /// That of one key.
     OfKey(KeyId),
 }
@@ -74,21 +83,40 @@ impl EventScope {
         team: impl ColumnTrait,
         organization: impl ColumnTrait,
     ) -> Option<Condition> {
+        let own = |id: &UserId| {
+            let keys = keys::Entity::find()
+                .select_only()
+                .column(keys::Column::KeyId)
+                .filter(keys::Column::UserId.eq(id.as_str()));
+            Condition::any().add(user.eq(id.as_str())).add(key.in_subquery(keys.into_query()))
+        };
+        let administered = |id: &UserId| organization.in_subquery(reach::organizations_administered(id));
+        let open = |id: &UserId, permission| team.in_subquery(reach::teams_open_to(id, permission));
+        let in_own_teams = |id: &UserId| team.in_subquery(reach::teams_of(id, None));
         match self {
             Self::All => None,
+            Self::OfUser(id, permission) => Some(own(id).add(open(id, *permission)).add(administered(id))),
+            Self::OfUserAndOrganizations(id) => Some(own(id).add(administered(id))),
+            Self::InTeamsOf(id, permission) => Some(
+                Condition::any()
+                    .add(open(id, *permission))
+                    .add(administered(id))
+                    .add(Condition::all().add(in_own_teams(id)).add(own(id))),
+            ),
+            Self::InOrganizationsOf(id) => Some(Condition::all().add(administered(id))),
             Self::OfKey(id) => Some(Condition::all().add(key.eq(id.to_string()))),
-            Self::OfUser(id, permission) => {
-                let own_keys = keys::Entity::find()
-                    .select_only()
-                    .column(keys::Column::KeyId)
-                    .filter(keys::Column::UserId.eq(id.as_str()));
-                let scope = Condition::any()
-                    .add(user.eq(id.as_str()))
-                    .add(key.in_subquery(own_keys.into_query()))
-                    .add(team.in_subquery(reach::teams_open_to(id, *permission)))
-                    .add(organization.in_subquery(reach::organizations_administered(id)));
-                Some(scope)
-            }
+        }
+    }
+
+    /// The dimensions that it looks at.
+    pub(super) const fn dimensions(&self) -> &'static [Dimension] {
+        use Dimension::{Key, Organization, Team, User};
+        match self {
+            Self::All => &[],
+            Self::OfUser(..) | Self::InTeamsOf(..) => &[Key, User, Team, Organization],
+            Self::OfUserAndOrganizations(_) => &[Key, User, Organization],
+            Self::InOrganizationsOf(_) => &[Organization],
+            Self::OfKey(_) => &[Key],
         }
     }
 }
@@ -135,21 +163,6 @@ impl View<'_> {
             .order_by_asc(usage_events::Column::RequestId)
             .limit(limit);
         query.all(&self.executor()).await?.into_iter().map(to_event).collect()
-    }
-
-    /// The ids and labels of keys, live or deleted, for showing events.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database fails.
-    pub async fn key_labels(&self, ids: &[KeyId]) -> Result<Vec<crate::domain::key::Key>, StoreError> {
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            match self.find_key_by_id(*id).await? {
-                Some(key) => found.push(key),
-                None => found.extend(self.find_deleted_key_by_id(*id).await?.map(|deleted| deleted.key)),
-            }
-        }
-        Ok(found)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `OrganizationService`: a table of contents.
 
+mod activity;
 mod create;
 mod delete;
 mod fields;
@@ -74,5 +75,12 @@ impl pb::organization_service_server::OrganizationService for Organizations {
         request: Request<pb::RemoveOrganizationMemberRequest>,
     ) -> Result<Response<pb::RemoveOrganizationMemberResponse>, Status> {
         write(&self.0, request, members::remove::remove_organization_member).await
+    }
+
+    async fn get_organization_daily_activity(
+        &self,
+        request: Request<pb::GetOrganizationDailyActivityRequest>,
+    ) -> Result<Response<pb::GetOrganizationDailyActivityResponse>, Status> {
+        read(&self.0, request, activity::get_organization_daily_activity).await
     }
 }

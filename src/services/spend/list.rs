@@ -1,11 +1,9 @@
 //! `ListUsage`: usage events by filters, page by page.
 
-use std::collections::HashMap;
-
-use crate::domain::ids::KeyId;
 use crate::domain::models::MODEL_NAME_MAX_BYTES;
 use crate::domain::reason::Reason;
 use crate::domain::role::MemberPermission;
+use crate::domain::rollup::Dimension;
 use crate::domain::ticket::TICKET_MAX_CHARS;
 use crate::domain::usage::UsageStatus;
 use crate::error::Error;
@@ -13,7 +11,6 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::page::{self, Asked, List};
-use crate::services::wire::usage::KeyLabel;
 use crate::services::wire::{instant, key_ref, text, usage};
 use crate::store::{EventFilter, PageRequest, StoredEvent};
 
@@ -95,23 +92,16 @@ fn parse(ctx: &Ctx, request: pb::ListUsageRequest) -> Result<Command, Error> {
 
 /// Events with what is shown of their keys, also of deleted ones.
 pub(super) async fn labelled(ctx: &Ctx, events: Vec<StoredEvent>) -> Result<Vec<pb::UsageEvent>, Error> {
-    let mut ids: Vec<KeyId> = events.iter().filter_map(|stored| stored.event.key_id).collect();
+    let mut ids: Vec<String> =
+        events.iter().filter_map(|stored| stored.event.key_id).map(|id| id.to_string()).collect();
     ids.sort_unstable();
     ids.dedup();
-    let keys = ctx.app.store.view().key_labels(&ids).await?;
-    let labels: HashMap<KeyId, KeyLabel> = keys
-        .into_iter()
-        .map(|key| {
-            let key_alias = key.key_alias.unwrap_or_default();
-            (key.key_id, KeyLabel { key_hash: key.key_hash.to_string(), key_alias })
-        })
-        .collect();
-    let label = |stored: &StoredEvent| stored.event.key_id.and_then(|id| labels.get(&id).cloned()).unwrap_or_default();
+    let names = ctx.app.store.view().names(Dimension::Key, &ids).await?;
     Ok(events
         .into_iter()
         .map(|stored| {
-            let label = label(&stored);
-            usage::to_wire(stored, label)
+            let name = stored.event.key_id.and_then(|id| names.get(&id.to_string())).cloned().unwrap_or_default();
+            usage::to_wire(stored, name)
         })
         .collect())
 }

@@ -3,7 +3,6 @@
 mod access;
 mod calculate;
 mod daily;
-mod days;
 mod get;
 mod list;
 mod record;

@@ -1,5 +1,6 @@
 //! `TeamService`: a table of contents.
 
+mod activity;
 mod available;
 mod block;
 mod create;
@@ -125,5 +126,12 @@ impl pb::team_service_server::TeamService for Teams {
         request: Request<pb::UpdateTeamMemberPermissionsRequest>,
     ) -> Result<Response<pb::UpdateTeamMemberPermissionsResponse>, Status> {
         write(&self.0, request, permissions::update_team_member_permissions).await
+    }
+
+    async fn get_team_daily_activity(
+        &self,
+        request: Request<pb::GetTeamDailyActivityRequest>,
+    ) -> Result<Response<pb::GetTeamDailyActivityResponse>, Status> {
+        read(&self.0, request, activity::get_team_daily_activity).await
     }
 }

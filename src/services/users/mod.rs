@@ -1,5 +1,6 @@
 //! `UserService`: a table of contents.
 
+mod activity;
 mod batch;
 mod create;
 mod delete;
@@ -107,5 +108,12 @@ impl pb::user_service_server::UserService for Users {
         request: Request<pb::BatchUpdateUsersRequest>,
     ) -> Result<Response<pb::BatchUpdateUsersResponse>, Status> {
         write(&self.0, request, batch::batch_update_users).await
+    }
+
+    async fn get_user_daily_activity(
+        &self,
+        request: Request<pb::GetUserDailyActivityRequest>,
+    ) -> Result<Response<pb::GetUserDailyActivityResponse>, Status> {
+        read(&self.0, request, activity::get_user_daily_activity).await
     }
 }

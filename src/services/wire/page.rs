@@ -10,8 +10,17 @@ use super::faults::Faults;
 use crate::domain::reason::Reason;
 use crate::store::{Cursor, Order, PageRequest, SortKey};
 
-const DEFAULT_SIZE: i32 = 50;
-const LARGEST_SIZE: i32 = 1_000;
+/// How many items a page has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// If the request says nothing.
+    pub(crate) default: i32,
+    /// At most.
+    pub(crate) largest: i32,
+}
+
+/// The sizes of every list.
+const OF_LISTS: Sizes = Sizes { default: 50, largest: 1_000 };
 
 /// The page fields of a request.
 #[derive(Clone, Copy, Debug)]
@@ -42,10 +51,15 @@ struct Token {
 
 /// Takes the page fields of a request.
 pub(crate) fn take(asked: Asked<'_>, list: &List, faults: &mut Faults) -> PageRequest {
+    take_sized(asked, OF_LISTS, list, faults)
+}
+
+/// Takes the page fields of a request whose pages have sizes of their own.
+pub(crate) fn take_sized(asked: Asked<'_>, sizes: Sizes, list: &List, faults: &mut Faults) -> PageRequest {
     if asked.page_size < 0 {
         faults.add("page_size", "must not be negative");
     }
-    let size = if asked.page_size == 0 { DEFAULT_SIZE } else { asked.page_size.clamp(1, LARGEST_SIZE) };
+    let size = if asked.page_size == 0 { sizes.default } else { asked.page_size.clamp(1, sizes.largest) };
     let after = after("page_token", asked.page_token, list, faults);
     PageRequest { size: u64::from(size.unsigned_abs()), after, count: asked.include_total }
 }

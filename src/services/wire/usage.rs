@@ -9,7 +9,7 @@ use crate::domain::secret::KeyHash;
 use crate::domain::ticket::TICKET_MAX_CHARS;
 use crate::domain::usage::{CostSource, Usage, UsageStatus};
 use crate::pb;
-use crate::store::StoredEvent;
+use crate::store::{Name, StoredEvent};
 
 /// The most bytes of an error message; longer ones are cut.
 const ERROR_MESSAGE_MAX_BYTES: usize = 2 * 1024;
@@ -143,15 +143,8 @@ pub(crate) fn counts(event: &pb::UsageEvent) -> Counts {
     }
 }
 
-/// What is shown of the key of an event.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct KeyLabel {
-    pub(crate) key_hash: String,
-    pub(crate) key_alias: String,
-}
-
 /// An event on the wire.
-pub(crate) fn to_wire(stored: StoredEvent, label: KeyLabel) -> pb::UsageEvent {
+pub(crate) fn to_wire(stored: StoredEvent, key: Name) -> pb::UsageEvent {
     let StoredEvent { event, unpriced_parts } = stored;
     let usage = event.usage;
     let counts = usage.counts;
@@ -160,7 +153,7 @@ pub(crate) fn to_wire(stored: StoredEvent, label: KeyLabel) -> pb::UsageEvent {
         request_id: usage.request_id,
         reservation_id: String::new(),
         key: String::new(),
-        key_hash: label.key_hash,
+        key_hash: key.key_hash,
         model: usage.model,
         model_group: usage.model_group,
         provider: event.costing.provider,
@@ -198,7 +191,7 @@ pub(crate) fn to_wire(stored: StoredEvent, label: KeyLabel) -> pb::UsageEvent {
         session_id: usage.session_id,
         metadata: metadata::to_wire_if_any(&usage.metadata),
         key_id: event.key_id.map(|id| id.to_string()).unwrap_or_default(),
-        key_alias: label.key_alias,
+        key_alias: key.alias,
         user_id: event.user_id.map(|id| id.to_string()).unwrap_or_default(),
         organization_id: event.organization_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         team_id: event.team_id.map(|id| id.to_string()).unwrap_or_default(),

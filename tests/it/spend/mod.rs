@@ -1,5 +1,6 @@
 //! `SpendService`: what was used, and what it cost.
 
+mod activity;
 mod calculate;
 mod daily;
 mod list;

@@ -16,7 +16,7 @@ const DAYS_DEFAULT: u64 = 30;
 
 /// The days of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DayRange {
+pub(crate) struct DayRange {
     days: Vec<NaiveDate>,
     /// Where each day begins, and after the last one where it ends.
     borders: Vec<Timestamp>,
@@ -24,7 +24,7 @@ pub(super) struct DayRange {
 
 impl DayRange {
     /// Takes the range of a request: both days included, both or neither given.
-    pub(super) fn take(start: &str, end: &str, zone: &str, now: Timestamp, faults: &mut Faults) -> Option<Self> {
+    pub(crate) fn take(start: &str, end: &str, zone: &str, now: Timestamp, faults: &mut Faults) -> Option<Self> {
         let zone: Tz = match zone {
             "" => Tz::UTC,
             name => name
@@ -60,13 +60,18 @@ impl DayRange {
         Some(Self { days, borders })
     }
 
+    /// Days of it, as a range of their own.
+    pub(crate) fn part(&self, from: usize, until: usize) -> Self {
+        Self { days: self.days[from..until].to_vec(), borders: self.borders[from..=until].to_vec() }
+    }
+
     /// The days.
-    pub(super) fn days(&self) -> &[NaiveDate] {
+    pub(crate) fn days(&self) -> &[NaiveDate] {
         &self.days
     }
 
     /// The buckets that lie in the range, border buckets included.
-    pub(super) fn buckets(&self) -> (Timestamp, Timestamp) {
+    pub(crate) fn buckets(&self) -> (Timestamp, Timestamp) {
         let last = self.borders.last().copied().unwrap_or_default();
         let first = self.borders.first().copied().unwrap_or_default();
         (bucket_of(first), last)
@@ -74,7 +79,7 @@ impl DayRange {
 
     /// The buckets that a day's border cuts through: their events must be
     /// looked at one by one.
-    pub(super) fn cut_buckets(&self) -> Vec<Timestamp> {
+    pub(crate) fn cut_buckets(&self) -> Vec<Timestamp> {
         self.borders
             .iter()
             .map(|border| (bucket_of(*border), *border))
@@ -84,7 +89,7 @@ impl DayRange {
     }
 
     /// Which day an instant belongs to.
-    pub(super) fn index_of(&self, instant: Timestamp) -> Option<usize> {
+    pub(crate) fn index_of(&self, instant: Timestamp) -> Option<usize> {
         let after = self.borders.partition_point(|border| *border <= instant);
         (1..=self.days.len()).contains(&after).then(|| after - 1)
     }
