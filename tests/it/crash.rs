@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bursar::pb;
@@ -130,4 +130,102 @@ on_both! {
         assert_eq!((settled.cost.as_str(), settled.late, settled.budgets[0].remaining.as_deref()), ("0.1", false, Some("0.3")));
         std::fs::remove_dir_all(directory).unwrap();
     }
+
+    async fn a_kill_leaves_a_cascade_done_or_not_begun(backend: Backend) {
+        const ORGANIZATIONS: usize = 12;
+        let database = Database::empty(backend).await;
+        let directory = fresh_directory();
+        let mut server = Process::serve(&directory, &database.url, &[("master-key", MASTER)]);
+        let admin = Client::anonymous(server.connect().await).with_key(MASTER);
+        for number in 0..ORGANIZATIONS {
+            furnish(&admin, &format!("org{number}")).await;
+        }
+        let deleted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&deleted);
+        let deleting = tokio::spawn(async move {
+            for number in 0..ORGANIZATIONS {
+                let ids = vec![format!("org{number}")];
+                let request = pb::DeleteOrganizationsRequest { organization_ids: ids, ..Default::default() };
+                if admin.organizations().delete_organizations(request).await.is_err() {
+                    return;
+                }
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        while deleted.load(Ordering::Relaxed) < 4 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        server.kill();
+        deleting.await.unwrap();
+        let told = deleted.load(Ordering::Relaxed);
+
+        let server = Process::serve(&directory, &database.url, &[("master-key", MASTER)]);
+        let admin = Client::anonymous(server.connect().await).with_key(MASTER);
+        let mut gone = 0;
+        for number in 0..ORGANIZATIONS {
+            let left = inventory(&admin, &format!("org{number}")).await;
+            assert!([[1, 3, 6, 3, 0], [0, 0, 0, 0, 3]].contains(&left), "org{number}: {left:?}");
+            gone += usize::from(left[0] == 0);
+            assert!(number >= told || left[0] == 0, "org{number} was acknowledged");
+        }
+        assert!(gone >= told && gone <= told + 1, "{gone} gone, {told} acknowledged");
+        drop(server);
+        let output = run(&directory, &["verify", "--database-url", &database.url]);
+        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}
+
+/// An organization of three teams, each with a member and two keys.
+async fn furnish(admin: &Client, id: &str) {
+    let organization =
+        pb::Organization { organization_id: id.into(), organization_alias: id.into(), ..Default::default() };
+    let request = pb::CreateOrganizationRequest { organization: Some(organization), ..Default::default() };
+    admin.organizations().create_organization(request).await.answer();
+    for number in 0..3 {
+        let (user, team) = (format!("{id}-user{number}"), format!("{id}-team{number}"));
+        let request = pb::CreateUserRequest {
+            user: Some(pb::User { user_id: user.clone(), ..Default::default() }),
+            auto_create_key: Some(false),
+            organization_ids: vec![id.into()],
+            ..Default::default()
+        };
+        admin.users().create_user(request).await.answer();
+        let request = pb::CreateTeamRequest {
+            team: Some(pb::Team {
+                team_id: team.clone(),
+                organization_id: Some(id.into()),
+                members: vec![pb::TeamMember { user_id: user.clone(), ..Default::default() }],
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        admin.teams().create_team(request).await.answer();
+        for user_id in [Some(user), None] {
+            let key = pb::Key { user_id, team_id: Some(team.clone()), ..Default::default() };
+            admin.keys().generate_key(pb::GenerateKeyRequest { key: Some(key), ..Default::default() }).await.answer();
+        }
+    }
+}
+
+/// What is left of an organization: itself, its teams, their keys, its members,
+/// and its deleted teams.
+async fn inventory(admin: &Client, id: &str) -> [usize; 5] {
+    let request = pb::ListOrganizationsRequest { organization_ids: vec![id.into()], ..Default::default() };
+    let organizations = admin.organizations().list_organizations(request).await.answer().organizations.len();
+    let of = |status: pb::TeamStatus| pb::ListTeamsRequest {
+        organization_id: id.into(),
+        status: status.into(),
+        ..Default::default()
+    };
+    let teams = admin.teams().list_teams(of(pb::TeamStatus::Unspecified)).await.answer().teams.len();
+    let dead = admin.teams().list_teams(of(pb::TeamStatus::Deleted)).await.answer().teams.len();
+    let mut keys = 0;
+    for number in 0..3 {
+        let request = pb::ListKeysRequest { team_id: format!("{id}-team{number}"), ..Default::default() };
+        keys += admin.keys().list_keys(request).await.answer().keys.len();
+    }
+    let request = pb::ListUsersRequest { organization_ids: vec![id.into()], ..Default::default() };
+    let members = admin.users().list_users(request).await.answer().users.len();
+    [organizations, teams, keys, members, dead]
 }

@@ -94,6 +94,28 @@ on_both! {
         assert_eq!(keys.keys.len(), 1, "no key of a user who was not made");
     }
 
+    async fn one_address_belongs_to_one_user_however_many_want_it(world: World) {
+        let mut makers = JoinSet::new();
+        for number in 0..32 {
+            let admin = world.admin.clone();
+            makers.spawn(async move {
+                // In whatever case.
+                let address = if number % 2 == 0 { "alice@example.com" } else { "Alice@Example.COM" };
+                let user = pb::User { user_email: Some(address.into()), ..Default::default() };
+                let request = pb::CreateUserRequest { user: Some(user), ..Default::default() };
+                admin.users().create_user(request).await
+            });
+        }
+        let (made, refused): (Vec<_>, Vec<_>) = makers.join_all().await.into_iter().partition(Result::is_ok);
+        assert_eq!(made.len(), 1);
+        for refusal in refused {
+            refusal.refused(tonic::Code::AlreadyExists, pb::ErrorReason::UserEmailExists);
+        }
+        let everybody = world.admin.users().list_users(pb::ListUsersRequest::default()).await.answer().users;
+        let keys = world.admin.keys().list_keys(pb::ListKeysRequest::default()).await.answer().keys;
+        assert_eq!((everybody.len(), keys.len()), (1, 1));
+    }
+
     async fn the_same_create_sent_twice_at_once_gets_one_answer(world: World) {
         let request = pb::GenerateKeyRequest { request_id: "once".into(), ..Default::default() };
         let mut makers = JoinSet::new();

@@ -195,10 +195,14 @@ impl World {
     /// Makes a user with a role and a management key of its own; returns who
     /// calls with it.
     pub async fn person(&self, user_id: &str, role: pb::Role) -> Client {
+        self.with_key(&self.person_secret(user_id, role).await)
+    }
+
+    /// Makes a user with a role; returns the secret of a management key of it.
+    pub async fn person_secret(&self, user_id: &str, role: pb::Role) -> String {
         let user = pb::User { user_id: user_id.into(), user_role: role.into(), ..Default::default() };
         let request = pb::CreateUserRequest { user: Some(user), ..Default::default() };
-        let answer = self.admin.users().create_user(request).await.answer();
-        self.with_key(&answer.secret)
+        self.admin.users().create_user(request).await.answer().secret
     }
 
     /// Makes a team.

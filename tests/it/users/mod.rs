@@ -1,5 +1,6 @@
 //! `UserService`.
 
+mod admins;
 mod batch;
 mod create;
 mod delete;
