@@ -18,7 +18,7 @@
 
 mod architecture;
 mod audit;
-mod authz_matrix;
+mod authz;
 mod budgets;
 mod contract;
 mod crash;

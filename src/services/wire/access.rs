@@ -292,8 +292,8 @@ pub(crate) async fn standing_to_key(ctx: &Ctx, view: View<'_>, key: &Key) -> Res
     })
 }
 
-/// Whether the caller may see a user: itself, one of the teams and organizations
-/// it administers, or anybody.
+/// Whether the caller may see a user, whatever it asks for: itself, one of the
+/// teams and organizations it administers, or anybody.
 ///
 /// # Errors
 /// [`Error`] if the database fails.
@@ -301,11 +301,13 @@ pub(crate) async fn sees_user(ctx: &Ctx, view: View<'_>, user: &UserId) -> Resul
     if ctx.scope.is_all() || ctx.caller.is_proxy_admin() || ctx.caller.is_user(user) {
         return Ok(true);
     }
-    let Some(caller) = ctx.caller.user_id() else { return Ok(false) };
-    if ctx.scope.has(Reach::AdminOrganization) && view.administers_organization_of(caller, user).await? {
+    let Some(caller) = ctx.caller.user() else { return Ok(false) };
+    let is_organization_admin = caller.ranks.organization == Some(OrganizationRole::Admin);
+    if is_organization_admin && view.administers_organization_of(&caller.user_id, user).await? {
         return Ok(true);
     }
-    Ok(ctx.scope.has(Reach::AdminTeam) && view.administers_member(caller, user).await?)
+    let is_team_admin = caller.ranks.team == Some(TeamRole::Admin);
+    Ok(is_team_admin && view.administers_member(&caller.user_id, user).await?)
 }
 
 /// The refusal of an operation for somebody else.

@@ -7,5 +7,5 @@ mod delete;
 mod get;
 mod invitations;
 mod list;
-mod sessions;
+pub mod sessions;
 mod update;

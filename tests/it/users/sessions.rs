@@ -51,7 +51,7 @@ fn password(user_id: &str, old: &str, new: &str) -> pb::UpdateUserRequest {
 }
 
 /// A user with an address and a password, as a caller by a session.
-async fn signed_in(world: &World, user_id: &str, role: pb::Role) -> Client {
+pub async fn signed_in(world: &World, user_id: &str, role: pb::Role) -> Client {
     let email = Some(format!("{user_id}@b.c"));
     world.user(pb::User { user_email: email, user_role: role.into(), ..named(user_id) }).await;
     let token = invite(&world.admin, user_id).await.answer().token;

@@ -1,6 +1,5 @@
-//! The permission matrix: every RPC of the contract, called by everybody. The
-//! outcome is a snapshot, to be read like a policy; a change of it is accepted
-//! with `INSTA_UPDATE=always`.
+//! The door: who is let in with what, whatever it asks about. Empty messages
+//! get as far as the reading of the message.
 
 use std::fmt::Write;
 
