@@ -19,6 +19,7 @@ mod m20261121_000006_create_open_reservations;
 mod m20261121_000007_create_organizations;
 mod m20261121_000008_create_sign_in;
 mod m20261121_000009_place_audit_entries;
+mod m20261121_000010_index_orders;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000007_create_organizations::Migration),
             Box::new(m20261121_000008_create_sign_in::Migration),
             Box::new(m20261121_000009_place_audit_entries::Migration),
+            Box::new(m20261121_000010_index_orders::Migration),
         ]
     }
 }

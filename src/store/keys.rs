@@ -15,7 +15,7 @@ use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text, word};
 use super::limits::budget;
-use super::page::{Cursor, Order, Page, PageRequest, SortKey, count, paginate};
+use super::page::{Cursor, Order, Page, PageRequest, SortKey, count, rows};
 use super::reach;
 use super::tx::Tx;
 use super::users::contains;
@@ -141,8 +141,7 @@ impl View<'_> {
         let key = sort_expression(order.key, now);
         let query = with_spend(query, now).expr_as(key.clone(), "sort_key");
         let id = Expr::col((keys::Entity, keys::Column::KeyId));
-        let query = paginate(query, &key, &id, order, page);
-        let rows = query.into_model::<WithSpend<keys::Model>>().all(&self.executor()).await?;
+        let rows: Vec<WithSpend<keys::Model>> = rows(query, &key, &id, order, page, &self.executor()).await?;
         let page = Page::cut(rows, page.size, total, |row| Cursor {
             key: row.sort_key(order.key),
             id: row.row.key_id.clone(),

@@ -1,9 +1,9 @@
 //! Pages: lists that cost the same on the first page and on the last.
 
-use sea_orm::sea_query::{Expr, ExprTrait, NullOrdering, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
 use sea_orm::{
-    Condition, DatabaseExecutor, EntityTrait, Order as Direction, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select, Value,
+    DatabaseExecutor, EntityTrait, FromQueryResult, Order as Direction, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select, Value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +116,39 @@ where
     Ok(i64::try_from(query.count(executor).await?).unwrap_or(i64::MAX))
 }
 
+/// The rows of a page, and one more if there is one. Rows that lack the sorting
+/// column come last, by a query of their own: an index finds either kind, and
+/// not both by one condition.
+pub(super) async fn rows<E, M>(
+    query: Select<E>,
+    key: &SimpleExpr,
+    id: &SimpleExpr,
+    order: Order,
+    page: &PageRequest,
+    executor: &DatabaseExecutor<'_>,
+) -> Result<Vec<M>, StoreError>
+where
+    E: EntityTrait,
+    M: FromQueryResult,
+{
+    if !order.key.nullable {
+        return Ok(paginate(query, key, id, order, page).into_model().all(executor).await?);
+    }
+    let among_absent = page.after.as_ref().filter(|cursor| cursor.key == CursorKey::Null);
+    let mut found = Vec::new();
+    if among_absent.is_none() {
+        let present = query.clone().filter(key.clone().is_not_null());
+        found = paginate(present, key, id, order, page).into_model().all(executor).await?;
+    }
+    let count = u64::try_from(found.len()).unwrap_or(u64::MAX);
+    if count <= page.size {
+        let rest = PageRequest { size: page.size - count, after: among_absent.cloned(), count: false };
+        let absent = paginate(query.filter(key.clone().is_null()), key, id, order, &rest);
+        found.extend(absent.into_model().all(executor).await?);
+    }
+    Ok(found)
+}
+
 /// Orders a query, begins it after the page's cursor and ends it one row after
 /// its size.
 pub(super) fn paginate<S>(mut query: S, key: &SimpleExpr, id: &SimpleExpr, order: Order, page: &PageRequest) -> S
@@ -126,28 +159,21 @@ where
         query = query.filter(after(key, id, order, cursor));
     }
     let direction = if order.descending { Direction::Desc } else { Direction::Asc };
-    query = if order.key.nullable {
-        query.order_by_with_nulls(key.clone(), direction.clone(), NullOrdering::Last)
-    } else {
-        query.order_by(key.clone(), direction.clone())
-    };
-    query.order_by(id.clone(), direction).limit(page.size.saturating_add(1))
+    let ordered = query.order_by(key.clone(), direction.clone()).order_by(id.clone(), direction);
+    ordered.limit(page.size.saturating_add(1))
 }
 
 /// The rows behind a cursor.
-fn after(key: &SimpleExpr, id: &SimpleExpr, order: Order, cursor: &Cursor) -> Condition {
+fn after(key: &SimpleExpr, id: &SimpleExpr, order: Order, cursor: &Cursor) -> SimpleExpr {
     let beyond = |left: SimpleExpr, right: SimpleExpr| if order.descending { left.lt(right) } else { left.gt(right) };
     let value: Value = match &cursor.key {
         CursorKey::Int(number) => (*number).into(),
         CursorKey::Text(text) => text.clone().into(),
-        CursorKey::Null => {
-            let tie = beyond(id.clone(), Expr::val(cursor.id.clone()));
-            return Condition::all().add(key.clone().is_null()).add(tie);
-        }
+        // Among rows that all lack it.
+        CursorKey::Null => return beyond(id.clone(), Expr::val(cursor.id.clone())),
     };
     // One comparison of pairs, which an index on the pair answers.
     let pair = Expr::tuple([key.clone(), id.clone()]);
     let last = Expr::tuple([Expr::val(value), Expr::val(cursor.id.clone())]);
-    let behind = Condition::any().add(beyond(pair, last));
-    if order.key.nullable { behind.add(key.clone().is_null()) } else { behind }
+    beyond(pair, last)
 }

@@ -1,3 +1,4 @@
 //! The store: proofs that need to look behind the wire.
 
+mod pages;
 mod verify;
