@@ -24,7 +24,7 @@ pub enum Scope {
     /// A user's keys in one team.
     TeamMember,
     /// All keys of an organization: of its teams, and personal ones of users
-    /// that are in no other.
+    /// that are at home there, or in no other.
     Organization,
     /// A user's keys in one organization.
     OrganizationMember,

@@ -99,8 +99,8 @@ pub struct UserFacts {
     pub session_epoch: SessionEpoch,
     /// What its memberships add to its role.
     pub ranks: Ranks,
-    /// The organization of its keys without a team: the one it is in, if it is
-    /// in no other.
+    /// The organization of its keys without a team: its home; without one, the
+    /// one it is in, if it is in no other.
     pub organization_id: Option<OrganizationId>,
     /// The account of all its keys.
     pub account: AccountId,

@@ -88,6 +88,15 @@ text_id! {
     UserId
 }
 
+impl UserId {
+    /// Whether it is, or looks like, a name of somebody in the audit log who is
+    /// no user: the master key, Bursar itself, a key without a user.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        ["master", "bursar", "cli", "anonymous"].contains(&self.as_str()) || self.as_str().starts_with("key:")
+    }
+}
+
 text_id! {
     /// Names a team.
     TeamId

@@ -198,7 +198,8 @@ impl Directory {
             [sole] => Some(sole.organization_id.clone()),
             _ => None,
         };
-        Ok(Some(UserFacts::new(user, ranks, sole)))
+        let bound_to = user.home_organization_id.clone().or(sole);
+        Ok(Some(UserFacts::new(user, ranks, bound_to)))
     }
 
     async fn read_organization(&self, id: &OrganizationId) -> Result<Option<OrganizationFacts>, StoreError> {

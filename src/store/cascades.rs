@@ -80,7 +80,8 @@ impl Tx {
     }
 
     /// Takes a user out of an organization and of its teams, with its keys
-    /// there: who is in a team of an organization is in the organization.
+    /// there: who is in a team of an organization is in the organization. If it
+    /// is at home there, with its keys of no team, too.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
@@ -93,7 +94,7 @@ impl Tx {
                 removed.teams.push(team);
             }
         }
-        self.leave(member).await?;
+        removed.keys += self.leave(member).await?;
         Ok(removed)
     }
 
@@ -120,20 +121,30 @@ impl Tx {
                 break;
             }
             for member in members {
-                self.leave(&member).await?;
+                removed.keys += self.leave(&member).await?;
             }
         }
         self.delete_organization(organization).await?;
         Ok(removed)
     }
 
-    /// Ends a membership; an organization that is left is nobody's home.
-    async fn leave(&mut self, member: &OrganizationMember) -> Result<(), StoreError> {
+    /// Ends a membership; an organization that is left is nobody's home. The keys
+    /// that someone at home there has outside of teams were bound by its budget,
+    /// and go with it. Returns how many died.
+    async fn leave(&mut self, member: &OrganizationMember) -> Result<i64, StoreError> {
+        let mut died = 0;
         if let Some(before) = self.view().find_user(&member.user_id).await?.filter(|user| is_home(user, member)) {
+            for key in self.view().keys_of(Some(&before.user_id), None).await? {
+                if key.team_id.is_none() {
+                    self.delete_key(&key).await?;
+                    died += 1;
+                }
+            }
             let mut after = User { home_organization_id: None, ..before.clone() };
             self.update_user(&before, &mut after).await?;
         }
-        self.delete_organization_member(member).await
+        self.delete_organization_member(member).await?;
+        Ok(died)
     }
 }
 

@@ -20,7 +20,9 @@ use super::open_reservations::{self, ClosedReservation, Freed};
 use super::tx::Tx;
 use super::usage::to_columns;
 use crate::domain::account::{AccountId, Scope};
+use crate::domain::audit::{Change, ObjectType};
 use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OrganizationId, TeamId};
 use crate::domain::money::Usd;
 use crate::domain::usage::Event;
 use crate::domain::window::Window;
@@ -145,20 +147,42 @@ impl Tx {
         Ok(locked.get(&key).map_or(Usd::ZERO, |balance| balance.spent))
     }
 
-    /// Changes what an account spent in a window, by an event that corrects it.
-    /// The correction is part of the change, and of the audit log by it.
+    /// Changes what an account spent in a window, by an event that corrects it
+    /// from what `lock_balance` told.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub async fn correct_balance(&mut self, correction: Event, window: Window) -> Result<(), StoreError> {
+    pub async fn correct_balance(&mut self, correction: Event, window: Window, from: Usd) -> Result<(), StoreError> {
         let account = correction.postings.first().map(|posting| posting.account.clone());
         let account = account.ok_or_else(|| StoreError::Broken("a correction of nothing".to_owned()))?;
+        self.record_spend(&account, from, from.saturating_add(correction.costing.cost));
         let windows = HashMap::from([((account, window.start), window)]);
         let batch = LedgerBatch { windows, ..LedgerBatch::default() };
         append(&self.inner, &[&correction], to_columns(&[&correction])?).await?;
         let balances = move_balances(&self.inner, &batch, &[&correction], self.now()).await?;
         self.moved(balances);
         Ok(())
+    }
+}
+
+impl Tx {
+    /// What is shown of an object's spend is set by nobody without a trace. The
+    /// other accounts follow the object.
+    fn record_spend(&mut self, account: &AccountId, from: Usd, to: Usd) {
+        let object = match account.scope() {
+            Scope::Key => ObjectType::Key,
+            Scope::User => ObjectType::User,
+            Scope::Team => ObjectType::Team,
+            Scope::Organization => ObjectType::Organization,
+            Scope::UserPersonal | Scope::TeamMember | Scope::OrganizationMember => return,
+        };
+        let spent = |spend: Usd| BTreeMap::from([("spend", spend)]);
+        let change = Change::updated(object, account.name(), &spent(from), &spent(to));
+        let team = (object == ObjectType::Team).then(|| TeamId::stored(account.name()));
+        let organization = (object == ObjectType::Organization).then(|| OrganizationId::stored(account.name()));
+        if let Some(change) = change {
+            self.record(change.of_organization(organization.as_ref()).of_team(team.as_ref()));
+        }
     }
 }
 

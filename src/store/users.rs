@@ -213,6 +213,12 @@ impl Tx {
         let home = after.home_organization_id.as_ref().or(before.home_organization_id.as_ref());
         self.record(change.named(Action::of_update(before.blocked, after.blocked)).of_organization(home));
         self.evict(Eviction::User(before.user_id.clone()));
+        // Who was invited under another role, home or address is invited anew:
+        // whoever holds the token must not gain what came later.
+        let place = |user: &User| (user.user_role, user.home_organization_id.clone(), user.user_email.clone());
+        if place(before) != place(after) {
+            self.revoke_invitations(&before.user_id, true).await?;
+        }
         Ok(())
     }
 

@@ -51,7 +51,7 @@ fn parse(ctx: &Ctx, request: pb::ListAuditEntriesRequest) -> Result<Command, Err
         include_total: false,
         ..request.clone()
     };
-    let list = List::new(ctx.rpc, &filters);
+    let list = List::new(ctx, &filters);
     let page = page::take(asked, &list, &mut faults);
     let latest_first = Order { key: SEQUENCE, descending: true };
     let order = page::order(&request.order_by, &[SEQUENCE], latest_first, &mut faults);

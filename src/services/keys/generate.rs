@@ -18,7 +18,7 @@ use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::correction::{Owner, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{key, new_key, secret, taken, text};
-use crate::store::{Constraint, Spend, StoredKey};
+use crate::store::{Constraint, Spend, StoredKey, View};
 
 use super::rules;
 
@@ -26,6 +26,8 @@ use super::rules;
 struct Command {
     new: NewKey,
     is_service_account: bool,
+    /// Whether the request says what the key is for.
+    names_type: bool,
     secret: Option<Secret>,
     spend: Option<Usd>,
 }
@@ -61,7 +63,8 @@ fn parse(ctx: &Ctx, request: &pb::GenerateKeyRequest) -> Result<Command, Error> 
     require(ctx, &new, &mut faults);
     faults.finish()?;
     choose_owner(ctx, &mut new, request.service_account);
-    Ok(Command { new, is_service_account: request.service_account, secret, spend })
+    let names_type = sent.key_type != 0;
+    Ok(Command { new, is_service_account: request.service_account, names_type, secret, spend })
 }
 
 /// A sidecar's credential belongs to nobody and spends nothing.
@@ -98,15 +101,20 @@ fn require(ctx: &Ctx, new: &NewKey, faults: &mut Faults) {
 }
 
 async fn generate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::GenerateKeyResponse, Error> {
-    let Command { mut new, is_service_account, secret, spend } = command;
+    let Command { mut new, is_service_account, names_type, secret, spend } = command;
     check_reserved(ctx, &new, secret.is_some(), spend.is_some())?;
+    lend_no_rights(ctx, &mut new, names_type)?;
+    narrow(ctx, &mut new)?;
+    let mut tx = ctx.begin().await?;
     let team = if let Some(id) = &new.team_id {
-        Some(check_team(ctx, &new, id, is_service_account).await?)
+        // Nobody leaves the team until its key is there, to die with the membership.
+        tx.lock_teams(std::slice::from_ref(id)).await?;
+        Some(check_team(ctx, tx.view(), &new, id, is_service_account).await?)
     } else {
         check_personal(ctx, &new)?;
         None
     };
-    check_owner(ctx, &new, team.as_ref()).await?;
+    check_owner(ctx, tx.view(), &new, team.as_ref()).await?;
     let adjusted = shape(ctx, &mut new, team.as_ref())?;
 
     let secret = match secret {
@@ -114,7 +122,6 @@ async fn generate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::Generat
         None => secret::fresh_secret()?,
     };
     let key = new_key::issue(new, &secret, ctx.caller.name(), ctx.now);
-    let mut tx = ctx.begin().await?;
     tx.insert_key(&key).await.map_err(|error| {
         taken::explain(error, |constraint| key.key_alias.clone().filter(|_| constraint == Constraint::KeyAlias))
     })?;
@@ -154,9 +161,46 @@ fn check_reserved(ctx: &Ctx, new: &NewKey, chooses_secret: bool, sets_spend: boo
     Ok(())
 }
 
+/// A key carries the rights of its owner. Whoever makes one for somebody else
+/// learns its secret, and must not gain these: such a key calls models, no more.
+fn lend_no_rights(ctx: &Ctx, new: &mut NewKey, names_type: bool) -> Result<(), Refusal> {
+    let is_for_another = new.user_id.as_ref().is_some_and(|owner| !ctx.caller.is_user(owner));
+    if ctx.caller.is_proxy_admin() || !is_for_another || new.key_type == KeyType::LlmApi {
+        return Ok(());
+    }
+    if names_type {
+        return Err(rules::field_refused("key_type"));
+    }
+    new.key_type = KeyType::LlmApi;
+    Ok(())
+}
+
+/// A key that may call some RPCs only makes keys that may call the same.
+fn narrow(ctx: &Ctx, new: &mut NewKey) -> Result<(), Refusal> {
+    let Some(own) = ctx.caller.key().filter(|key| !key.allowed_routes.is_empty()) else { return Ok(()) };
+    let own: Vec<String> = own.allowed_routes.iter().map(ToString::to_string).collect();
+    if new.allowed_routes.is_empty() {
+        new.allowed_routes = own;
+    }
+    if new
+        .allowed_routes
+        .iter()
+        .all(|route| ctx.caller.key().is_some_and(|key| key.allowed_routes.iter().any(|has| **has == **route)))
+    {
+        return Ok(());
+    }
+    Err(rules::field_refused("allowed_routes"))
+}
+
 /// May the caller make this key in this team?
-async fn check_team(ctx: &Ctx, new: &NewKey, id: &TeamId, is_service_account: bool) -> Result<Team, Error> {
-    let (team, standing) = visible_team(ctx, ctx.app.store.view(), id).await?;
+async fn check_team(
+    ctx: &Ctx,
+    view: View<'_>,
+    new: &NewKey,
+    id: &TeamId,
+    is_service_account: bool,
+) -> Result<Team, Error> {
+    let (team, standing) = visible_team(ctx, view, id).await?;
     let role = match standing {
         TeamStanding::ProxyAdmin => return Ok(team),
         TeamStanding::OrganizationAdmin | TeamStanding::Admin => TeamRole::Admin,
@@ -205,9 +249,8 @@ fn generation_refused(role: &'static str) -> Error {
 }
 
 /// The owner must exist, be active, and be in the team.
-async fn check_owner(ctx: &Ctx, new: &NewKey, team: Option<&Team>) -> Result<(), Error> {
+async fn check_owner(ctx: &Ctx, view: View<'_>, new: &NewKey, team: Option<&Team>) -> Result<(), Error> {
     let Some(id) = &new.user_id else { return Ok(()) };
-    let view = ctx.app.store.view();
     let user = rules::owner(view, id).await?;
     if user.blocked {
         let message = format!("user {:?} is blocked and gets no keys", id.as_str());
@@ -230,7 +273,7 @@ fn shape(ctx: &Ctx, new: &mut NewKey, team: Option<&Team>) -> Result<Vec<Adjuste
     }
     let mut adjusted = new_key::shape(new, &ctx.app.rules).map_err(Error::Invalid)?;
     if !ctx.caller.is_proxy_admin() {
-        let ceiling = ctx.caller.key().and_then(|key| key.budget.max);
+        let ceiling = rules::ceiling(ctx);
         adjusted.extend(keep_below_ceiling(&mut new.max_budget, ceiling)?);
         if let Some(team) = team {
             rules::check_models(&new.models, &team.models, "team")?;

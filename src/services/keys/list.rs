@@ -58,7 +58,7 @@ fn parse(ctx: &Ctx, request: pb::ListKeysRequest) -> Result<Command, Error> {
         Asked { page_size: request.page_size, page_token: &request.page_token, include_total: request.include_total };
     let filters =
         pb::ListKeysRequest { page_size: 0, page_token: String::new(), include_total: false, ..request.clone() };
-    let list = List::new(ctx.rpc, &filters);
+    let list = List::new(ctx, &filters);
     let page = page::take(asked, &list, &mut faults);
     let filter = KeyFilter {
         user_id: text::user_id("user_id", &request.user_id, &mut faults),

@@ -4,6 +4,7 @@ use crate::domain::fault::Refusal;
 use crate::domain::ids::{TeamId, UserId};
 use crate::domain::key_rules::Adjusted;
 use crate::domain::models::ModelList;
+use crate::domain::money::Usd;
 use crate::domain::reason::Reason;
 use crate::domain::secret::KeyHash;
 use crate::domain::user::User;
@@ -20,6 +21,15 @@ use crate::store::View;
 pub(super) async fn owner(view: View<'_>, id: &UserId) -> Result<User, Error> {
     let user = view.find_user(id).await?;
     Ok(user.ok_or_else(|| Refusal::not_found(Reason::UserNotFound, "user", [id]))?)
+}
+
+/// The budget that the caller can't exceed with keys that it makes: that of its
+/// own key; in a session, that of its user.
+pub(super) fn ceiling(ctx: &Ctx) -> Option<Usd> {
+    match ctx.caller.key() {
+        Some(key) => key.budget.max,
+        None => ctx.caller.user().and_then(|user| user.budget.max),
+    }
 }
 
 /// Refuses a key for a user that is not in the key's team.

@@ -106,6 +106,7 @@ pub(super) async fn update_key(ctx: Ctx, request: pb::UpdateKeyRequest) -> Resul
         after.budget.check_updated()?;
     }
     let mut tx = ctx.begin().await?;
+    check_membership(&mut tx, &before, &after).await?;
     save(&ctx, &mut tx, &before, &mut after, spend).await?;
     ctx.commit(tx).await?;
     let key = rules::stored_key(&ctx, &hash).await?;
@@ -229,6 +230,11 @@ fn bound(ctx: &Ctx, patch: &mut KeyPatch) -> Result<Vec<Adjusted>, Error> {
 /// May the caller change what it changes? Writing the same value again is no
 /// change.
 fn check_rights(ctx: &Ctx, standing: &KeyStanding, before: &Key, after: &Key, spend: &Patch<Usd>) -> Result<(), Error> {
+    let is_narrow = ctx.caller.key().is_some_and(|key| !key.allowed_routes.is_empty());
+    if is_narrow && after.allowed_routes != before.allowed_routes {
+        // A key that may call some RPCs only widens no other, and not itself.
+        return Err(rules::field_refused("allowed_routes").into());
+    }
     if *standing == KeyStanding::ProxyAdmin {
         return Ok(());
     }
@@ -253,8 +259,13 @@ fn may_write(ctx: &Ctx, standing: &KeyStanding, before: &Key, after: &Key, field
         return false;
     }
     match standing {
-        // A key that leaves its teams becomes personal: for proxy admins only.
-        KeyStanding::TeamAdmin => field != "team_id" || after.team_id.is_some(),
+        // A key that leaves its teams becomes personal: for proxy admins only. One
+        // whose secret others may know lends them no rights of a new owner.
+        KeyStanding::TeamAdmin => match field {
+            "team_id" => after.team_id.is_some(),
+            "user_id" => after.user_id.is_none() || after.key_type == KeyType::LlmApi,
+            _ => true,
+        },
         KeyStanding::Owner(_) if ["user_id", "team_id"].contains(&field) => false,
         KeyStanding::Owner(_) if BUDGET_FIELDS.contains(&field) => owner_may_write_budget(ctx, before, after),
         KeyStanding::ProxyAdmin | KeyStanding::Owner(_) => true,
@@ -277,7 +288,7 @@ fn owner_may_write_budget(ctx: &Ctx, before: &Key, after: &Key) -> bool {
             SelfServeBudgets::Disabled => false,
             SelfServeBudgets::LowerOnly => !raised && same_windows,
             SelfServeBudgets::Ceiling => {
-                let ceiling = ctx.caller.key().and_then(|key| key.budget.max);
+                let ceiling = rules::ceiling(ctx);
                 same_windows && !is_raised(ceiling.as_ref(), after.budget.max.as_ref())
             }
         }
@@ -321,6 +332,18 @@ async fn check_places(ctx: &Ctx, standing: &KeyStanding, before: &Key, after: &K
         }
     }
     Ok(())
+}
+
+/// The new owner of a key of a team, or the owner in a new team, is a member
+/// until the key is there, to die with the membership.
+async fn check_membership(tx: &mut Tx, before: &Key, after: &Key) -> Result<(), Error> {
+    let placed = |key: &Key| (key.user_id.clone(), key.team_id.clone());
+    if placed(before) == placed(after) {
+        return Ok(());
+    }
+    let (Some(owner), Some(team)) = placed(after) else { return Ok(()) };
+    tx.lock_teams(std::slice::from_ref(&team)).await?;
+    rules::check_membership(tx.view(), &team, &owner).await
 }
 
 /// A key that moves to a team must fit into it.

@@ -50,7 +50,7 @@ fn parse(ctx: &Ctx, request: &pb::GetOrganizationDailyActivityRequest) -> Result
         include_total: false,
         ..request.clone()
     };
-    let question = activity::take(ctx, &asked!(request), List::new(ctx.rpc, &without_page), &mut faults);
+    let question = activity::take(ctx, &asked!(request), List::new(ctx, &without_page), &mut faults);
     let ids = text::ids("organization_ids", &request.organization_ids, OrganizationId::parse, &mut faults);
     let except =
         text::ids("exclude_organization_ids", &request.exclude_organization_ids, OrganizationId::parse, &mut faults);

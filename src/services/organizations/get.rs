@@ -35,7 +35,7 @@ pub(super) async fn get_organization(
         faults.add("view", format!("has no value {}", request.view));
     }
     let filters = pb::GetOrganizationRequest { members_page_token: String::new(), ..request.clone() };
-    let members_list = List::new(ctx.rpc, &filters);
+    let members_list = List::new(&ctx, &filters);
     let after = page::after("members_page_token", &request.members_page_token, &members_list, &mut faults);
     faults.finish()?;
     let id = id.ok_or_else(|| Error::internal("an organization id vanished"))?;
@@ -47,7 +47,8 @@ pub(super) async fn get_organization(
     }
     let members = members(&ctx, &found, standing, after).await?;
     let teams = teams(&ctx, &id, standing).await?;
-    let teams_list = List::new(
+    let teams_list = List::of_rpc(
+        &ctx,
         "bursar.v1.TeamService/ListTeams",
         &pb::ListTeamsRequest {
             organization_id: id.to_string(),

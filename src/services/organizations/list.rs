@@ -59,7 +59,7 @@ fn parse(ctx: &Ctx, request: pb::ListOrganizationsRequest) -> Result<Command, Er
         include_total: false,
         ..request.clone()
     };
-    let list = List::new(ctx.rpc, &filters);
+    let list = List::new(ctx, &filters);
     let page = page::take(asked, &list, &mut faults);
     let newest = newest_first(&sortable::ORGANIZATIONS);
     let order = page::order(&request.order_by, &sortable::ORGANIZATIONS, newest, &mut faults);

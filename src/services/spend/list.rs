@@ -40,7 +40,7 @@ fn parse(ctx: &Ctx, request: pb::ListUsageRequest) -> Result<Command, Error> {
         Asked { page_size: request.page_size, page_token: &request.page_token, include_total: request.include_total };
     let filters =
         pb::ListUsageRequest { page_size: 0, page_token: String::new(), include_total: false, ..request.clone() };
-    let list = List::new(ctx.rpc, &filters);
+    let list = List::new(ctx, &filters);
     let page = page::take(asked, &list, &mut faults);
     for (field, value, max) in [
         ("customer_id", &request.customer_id, text::LABEL_MAX_BYTES),

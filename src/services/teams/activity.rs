@@ -51,7 +51,7 @@ fn parse(ctx: &Ctx, request: &pb::GetTeamDailyActivityRequest) -> Result<Command
         include_total: false,
         ..request.clone()
     };
-    let question = activity::take(ctx, &asked!(request), List::new(ctx.rpc, &without_page), &mut faults);
+    let question = activity::take(ctx, &asked!(request), List::new(ctx, &without_page), &mut faults);
     let ids = text::ids("team_ids", &request.team_ids, TeamId::parse, &mut faults);
     let except = text::ids("exclude_team_ids", &request.exclude_team_ids, TeamId::parse, &mut faults);
     faults.finish()?;

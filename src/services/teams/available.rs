@@ -17,7 +17,7 @@ pub(super) async fn list_available_teams(
     let mut faults = Faults::default();
     let asked =
         Asked { page_size: request.page_size, page_token: &request.page_token, include_total: request.include_total };
-    let list = List::new(ctx.rpc, &pb::ListAvailableTeamsRequest::default());
+    let list = List::new(&ctx, &pb::ListAvailableTeamsRequest::default());
     let page = page::take(asked, &list, &mut faults);
     faults.finish()?;
     let Some(user) = ctx.caller.user_id() else {

@@ -27,7 +27,7 @@ pub(super) async fn get_team(ctx: Ctx, request: pb::GetTeamRequest) -> Result<pb
     if view.is_err() {
         faults.add("view", format!("has no value {}", request.view));
     }
-    let members_list = List::new(ctx.rpc, &pb::GetTeamRequest { members_page_token: String::new(), ..request.clone() });
+    let members_list = List::new(&ctx, &pb::GetTeamRequest { members_page_token: String::new(), ..request.clone() });
     let after = page::after("members_page_token", &request.members_page_token, &members_list, &mut faults);
     faults.finish()?;
     let id = id.ok_or_else(|| Error::internal("a team id vanished"))?;
@@ -39,7 +39,8 @@ pub(super) async fn get_team(ctx: Ctx, request: pb::GetTeamRequest) -> Result<pb
     let members = members(&ctx, &found, &standing, after).await?;
     let keys = keys(&ctx, &id, &standing).await?;
     let calendar = &ctx.app.rules.calendar;
-    let keys_list = List::new(
+    let keys_list = List::of_rpc(
+        &ctx,
         "bursar.v1.KeyService/ListKeys",
         &pb::ListKeysRequest { team_id: id.to_string(), ..pb::ListKeysRequest::default() },
     );

@@ -103,7 +103,7 @@ fn parse(ctx: &Ctx, request: pb::ListTeamsRequest) -> Result<Command, Error> {
         Asked { page_size: request.page_size, page_token: &request.page_token, include_total: request.include_total };
     let filters =
         pb::ListTeamsRequest { page_size: 0, page_token: String::new(), include_total: false, ..request.clone() };
-    let list = List::new(ctx.rpc, &filters);
+    let list = List::new(ctx, &filters);
     let page = page::take(asked, &list, &mut faults);
     let status = pb::TeamStatus::try_from(request.status).unwrap_or_else(|_| {
         faults.add("status", format!("has no value {}", request.status));

@@ -175,6 +175,8 @@ async fn place(ctx: &Ctx, tx: &mut Tx, before: &Team, after: &Team, adds_members
     let organization = organization_of(tx, id).await?;
     if before.organization_id.as_ref() != Some(id) {
         check_move(&organization, after)?;
+        // Nobody joins it until it has moved.
+        tx.lock_teams(std::slice::from_ref(&after.team_id)).await?;
         let outside = tx.view().team_members_outside(&after.team_id, id).await?;
         if !outside.is_empty() && !adds_members {
             return Err(outside_of(Reason::MoveMembers, id, &outside).into());

@@ -42,7 +42,7 @@ fn parse(ctx: &Ctx, request: &pb::GetUserDailyActivityRequest) -> Result<(activi
         include_total: false,
         ..request.clone()
     };
-    let question = activity::take(ctx, &asked!(request), List::new(ctx.rpc, &without_page), &mut faults);
+    let question = activity::take(ctx, &asked!(request), List::new(ctx, &without_page), &mut faults);
     let ids = text::ids("user_ids", &request.user_ids, UserId::parse, &mut faults);
     faults.finish()?;
     Ok((question.ok_or_else(|| Error::internal("a question vanished"))?, ids))

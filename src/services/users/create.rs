@@ -51,7 +51,11 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
         faults.add("key", "must not be set when auto_create_key is false");
     }
     let asked = request.key.as_ref().unwrap_or(&no_key);
-    for (field, set) in [("key.user_id", asked.user_id.is_some()), ("key.spend", asked.spend.is_some())] {
+    for (field, set) in [
+        ("key.user_id", asked.user_id.is_some()),
+        ("key.service_account_id", asked.service_account_id.is_some()),
+        ("key.spend", asked.spend.is_some()),
+    ] {
         if set {
             faults.add(field, "can't be set here");
         }
@@ -84,6 +88,7 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
         new.home_organization_id = organizations.first().cloned();
     }
     organizations.sort_unstable();
+    let asked_teams = new.team_ids.clone();
     let (made, mut teams) = new.complete(&ctx.app.rules.users, Role::InternalUserViewer, ctx.now);
     teams.sort_unstable();
     let mut faults = Faults::default();
@@ -93,6 +98,9 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
 
     let mut tx = ctx.begin().await?;
     check_organizations(&mut tx, &made, &organizations).await?;
+    if !ctx.scope.is_all() {
+        check_own_teams(&tx, &asked_teams, &organizations).await?;
+    }
     check_teams(&tx, &teams, &organizations).await?;
     let alias = key.as_ref().and_then(|key| key.key_alias.clone());
     let explain = |error| taken::explain(error, |constraint| name_of(constraint, &made, alias.as_ref()));
@@ -147,6 +155,10 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
 /// the user, then from the settings.
 fn shape_key(ctx: &Ctx, mut key: NewKey, user: &User, faults: &mut Faults) -> NewKey {
     key.user_id = Some(user.user_id.clone());
+    if !ctx.scope.is_all() {
+        // Who learns the secret of a key for another gains no rights by it.
+        key.key_type = KeyType::LlmApi;
+    }
     if key.models.is_empty() {
         key.models.clone_from(&inherited_models(user));
     }
@@ -217,6 +229,7 @@ async fn check_rights(ctx: &Ctx, command: &Command) -> Result<(), Error> {
         ("user.spend", command.spend.is_some()),
         ("user.home_organization_id", new.home_organization_id.is_some()),
         ("key.key_type or key.allowed_routes", command.key.as_ref().is_some_and(of_admin)),
+        ("key.team_id", command.key.as_ref().is_some_and(|key| key.team_id.is_some())),
     ];
     match refused.into_iter().find(|(_, set)| *set) {
         None => Ok(()),
@@ -239,6 +252,15 @@ async fn check_organizations(tx: &mut Tx, made: &User, organizations: &[Organiza
         Some(home) if !organizations.contains(home) => Err(not_in_organization(&made.user_id, home).into()),
         _ => Ok(()),
     }
+}
+
+/// An organization admin puts a user into teams of the named organizations; of
+/// others it may not know.
+async fn check_own_teams(tx: &Tx, asked: &[TeamId], organizations: &[OrganizationId]) -> Result<(), Error> {
+    let mut own = tx.view().teams_by_id(asked).await?;
+    own.retain(|team| team.organization_id.as_ref().is_some_and(|id| organizations.contains(id)));
+    let foreign: Vec<&TeamId> = asked.iter().filter(|id| !own.iter().any(|team| team.team_id == **id)).collect();
+    if foreign.is_empty() { Ok(()) } else { Err(Refusal::not_found(Reason::TeamNotFound, "team", foreign).into()) }
 }
 
 /// They must exist, and belong to no other organization.

@@ -1,16 +1,16 @@
 //! `GetUser`: a user with its teams and keys.
 
 use crate::domain::fault::{Refusal, Violation};
-use crate::domain::ids::UserId;
 use crate::domain::reason::Reason;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::page::{List, newest_first, token};
-use crate::services::wire::user::Shown;
 use crate::services::wire::{access, key, team, text, user};
 use crate::store::{KeyFilter, KeyScope, Order, PageRequest, SortKey, StoredUser, TeamFilter, TeamScope, sortable};
+
+use super::shown;
 
 /// How many keys and teams are shown with a user.
 const SHOWN: u64 = 100;
@@ -51,17 +51,9 @@ fn minimal(stored: StoredUser) -> pb::GetUserResponse {
 }
 
 async fn basic(ctx: &Ctx, stored: StoredUser) -> Result<pb::GetUserResponse, Error> {
-    let shown = shown(ctx, &stored.user.user_id).await?;
+    let shown = shown::of_one(ctx, &stored.user.user_id).await?;
     let user = user::to_wire(&stored, &shown, &ctx.app.rules.calendar, ctx.now);
     Ok(pb::GetUserResponse { user: Some(user), ..pb::GetUserResponse::default() })
-}
-
-/// What is shown of a user beside its row.
-pub(super) async fn shown(ctx: &Ctx, id: &UserId) -> Result<Shown, Error> {
-    let view = ctx.app.store.view();
-    let team_ids = view.memberships(id, 1_000).await?.into_iter().map(|member| member.team_id).collect();
-    let counts = view.key_counts(std::slice::from_ref(id)).await?;
-    Ok(Shown { team_ids, key_count: counts.get(id).copied().unwrap_or(0) })
 }
 
 async fn full(ctx: &Ctx, stored: StoredUser) -> Result<pb::GetUserResponse, Error> {
@@ -84,7 +76,8 @@ async fn full(ctx: &Ctx, stored: StoredUser) -> Result<pb::GetUserResponse, Erro
     };
     let teams = view.list_teams(&filter, by_alias(), &page, ctx.now).await?;
     let calendar = &ctx.app.rules.calendar;
-    let list = List::new(
+    let list = List::of_rpc(
+        ctx,
         "bursar.v1.KeyService/ListKeys",
         &pb::ListKeysRequest { user_id: id.to_string(), ..pb::ListKeysRequest::default() },
     );

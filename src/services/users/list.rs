@@ -1,17 +1,18 @@
 //! `ListUsers`: users by filters, page by page.
 
 use crate::auth::Reach;
+use crate::domain::fault::Refusal;
 use crate::domain::ids::{OrganizationId, UserId};
+use crate::domain::reason::Reason;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::page::{self, Asked, List, newest_first};
-use crate::services::wire::user::Shown;
 use crate::services::wire::{access, role, text, user};
-use crate::store::{Order, PageRequest, StoredUser, UserFilter, UserScope, sortable};
+use crate::store::{Order, PageRequest, SortKey, StoredUser, UserFilter, UserScope, sortable};
 
-use super::fields;
+use super::{fields, shown};
 
 /// A valid request.
 struct Command {
@@ -38,9 +39,13 @@ fn parse(ctx: &Ctx, request: pb::ListUsersRequest) -> Result<Command, Error> {
         Asked { page_size: request.page_size, page_token: &request.page_token, include_total: request.include_total };
     let filters =
         pb::ListUsersRequest { page_size: 0, page_token: String::new(), include_total: false, ..request.clone() };
-    let list = List::new(ctx.rpc, &filters);
+    let list = List::new(ctx, &filters);
     let page = page::take(asked, &list, &mut faults);
-    let order = page::order(&request.order_by, &sortable::USERS, newest_first(&sortable::USERS), &mut faults);
+    // Who sees ids and addresses only learns nothing else by their order.
+    let sees_all = !matches!(visible_to(ctx), UserScope::OfTeamAdmin(_));
+    let known = |key: &SortKey| sees_all || ["created_at", "user_id", "user_email"].contains(&key.name);
+    let sortable: Vec<SortKey> = sortable::USERS.into_iter().filter(known).collect();
+    let order = page::order(&request.order_by, &sortable, newest_first(&sortable::USERS), &mut faults);
     let view = pb::UserView::try_from(request.view).unwrap_or_else(|_| {
         faults.add("view", format!("has no value {}", request.view));
         pb::UserView::Basic
@@ -76,6 +81,13 @@ async fn check_filters(ctx: &Ctx, filter: &UserFilter) -> Result<(), Error> {
     if ctx.scope.is_all() {
         return Ok(());
     }
+    if filter.role.is_some() && matches!(filter.visible_to, UserScope::OfTeamAdmin(_)) {
+        let message = "only proxy admins, viewers and organization admins may filter by role";
+        return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "role").into());
+    }
+    if let Some(team) = &filter.team_id {
+        access::visible_team(ctx, ctx.app.store.view(), team).await?;
+    }
     for id in &filter.organization_ids {
         if !access::administers(ctx, ctx.app.store.view(), id).await? {
             return Err(access::not_your_organization(id).into());
@@ -92,18 +104,12 @@ fn minimal_user(stored: &StoredUser) -> pb::User {
     }
 }
 
-/// Whole users, with two queries for all of them.
+/// Whole users, with a few queries for all of them.
 async fn whole(ctx: &Ctx, users: &[StoredUser]) -> Result<Vec<pb::User>, Error> {
-    let view = ctx.app.store.view();
-    let ids: Vec<_> = users.iter().map(|stored| stored.user.user_id.clone()).collect();
-    let counts = view.key_counts(&ids).await?;
-    let teams = view.teams_of_users(&ids).await?;
+    let ids: Vec<UserId> = users.iter().map(|stored| stored.user.user_id.clone()).collect();
+    let mut shown = shown::of(ctx, &ids).await?;
     let users = users.iter().map(|stored| {
-        let id = &stored.user.user_id;
-        let shown = Shown {
-            team_ids: teams.iter().filter(|(user, _)| user == id).map(|(_, team)| team.clone()).collect(),
-            key_count: counts.get(id).copied().unwrap_or(0),
-        };
+        let shown = shown.remove(&stored.user.user_id).unwrap_or_default();
         user::to_wire(stored, &shown, &ctx.app.rules.calendar, ctx.now)
     });
     Ok(users.collect())

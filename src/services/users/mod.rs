@@ -11,6 +11,7 @@ mod list;
 mod login;
 mod password;
 mod roles;
+mod shown;
 mod update;
 
 use std::sync::Arc;

@@ -24,7 +24,7 @@ use crate::services::wire::{access, etag, role, taken, text, user};
 use crate::store::{Constraint, Tx};
 
 use super::create::{self, Command as CreateCommand};
-use super::{fields, get, password};
+use super::{fields, password, shown};
 
 /// The fields that a mask may name.
 const FIELDS: [&str; 16] = [
@@ -100,7 +100,7 @@ pub(super) async fn update_user(ctx: Ctx, request: pb::UpdateUserRequest) -> Res
     change(&ctx, before, manages_home, command).await?;
     let stored = ctx.app.store.view().find_stored_user(&id, ctx.now).await?;
     let stored = stored.ok_or_else(|| Refusal::not_found(Reason::UserNotFound, "user", [&id]))?;
-    let shown = get::shown(&ctx, &id).await?;
+    let shown = shown::of_one(&ctx, &id).await?;
     Ok(pb::UpdateUserResponse { user: Some(user::to_wire(&stored, &shown, &ctx.app.rules.calendar, ctx.now)) })
 }
 
@@ -216,9 +216,6 @@ async fn change(ctx: &Ctx, before: User, manages_home: bool, command: Command) -
             email.as_ref().filter(|_| constraint == Constraint::UserEmail).map(ToString::to_string)
         }),
     })?;
-    if after.user_email != before.user_email {
-        tx.revoke_invitations(&before.user_id, true).await?;
-    }
     keep_window(ctx, &mut tx, &Owner::User(&before.user_id), &before.budget, &after.budget).await?;
     if let Patch::Set(wanted) = spend {
         set_spend(ctx, &mut tx, &Owner::User(&before.user_id), &after.budget, wanted).await?;
@@ -266,7 +263,8 @@ fn check_rights(ctx: &Ctx, before: &User, after: &User, manages_home: bool, spen
     let mut changed = change.iter().flat_map(Change::fields).chain((!spend.is_keep()).then_some("spend"));
     let may_write = |field: &str| {
         let own = ctx.caller.is_user(&before.user_id) && SELF_FIELDS.contains(&field);
-        own || (manages_home && HOME_ADMIN_FIELDS.contains(&field))
+        // Nobody raises its own limits.
+        own || (manages_home && !ctx.caller.is_user(&before.user_id) && HOME_ADMIN_FIELDS.contains(&field))
     };
     match changed.find(|field| !may_write(field)) {
         None => Ok(()),

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, RandomizedNonceKey, UnboundKey};
 use aws_lc_rs::hmac;
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::services::Ctx;
 use crate::store::{IdempotencyRecord, SECRET_SECONDS, Tx};
 
-/// What the secrets of answers are encrypted with.
+/// What the secrets of answers, and page tokens, are encrypted with.
 #[derive(Clone)]
 pub struct AnswerKey(hmac::Key);
 
@@ -26,6 +26,14 @@ impl AnswerKey {
     /// A key made of secret bytes.
     pub fn new(secret: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    /// The key of the page tokens of a list.
+    pub(super) fn of_list(&self, list: &[u8]) -> Option<RandomizedNonceKey> {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(b"page tokens");
+        context.update(list);
+        RandomizedNonceKey::new(&AES_256_GCM, context.sign().as_ref()).ok()
     }
 
     /// The key of one answer. As it is made of the instant, too, it never

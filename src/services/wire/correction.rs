@@ -105,7 +105,7 @@ async fn correct(
             continue;
         };
         let event = correction(ctx, owner, &account, window.start, difference);
-        tx.correct_balance(event, window).await?;
+        tx.correct_balance(event, window, spent).await?;
     }
     Ok(())
 }

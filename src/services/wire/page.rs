@@ -1,13 +1,15 @@
 //! Pages: sizes, tokens and orders of lists.
 
+use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use prost::Message;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::answer::AnswerKey;
 use super::faults::Faults;
 use crate::domain::reason::Reason;
+use crate::services::Ctx;
 use crate::store::{Cursor, Order, PageRequest, SortKey};
 
 /// How many items a page has.
@@ -30,23 +32,42 @@ pub(crate) struct Asked<'a> {
     pub(crate) include_total: bool,
 }
 
-/// Which list a token belongs to: a hash of the RPC and of its request without
-/// the page fields. A token of another list, filter or order does not fit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct List(String);
+/// Which list a token belongs to: its RPC and its request without the page
+/// fields, as a key that opens no token of another list, filter or order. A
+/// token tells nobody what it holds: values of rows that were read, also such
+/// as the caller may not see.
+pub(crate) struct List(Option<RandomizedNonceKey>);
 
 impl List {
     /// The list that a request asks for, its page fields emptied.
-    pub(crate) fn new(rpc: &str, request: &impl Message) -> Self {
-        let digest = Sha256::new().chain_update(rpc).chain_update([0]).chain_update(request.encode_to_vec()).finalize();
-        Self(hex::encode(&digest[..8]))
+    pub(crate) fn new(ctx: &Ctx, request: &impl Message) -> Self {
+        Self::of_rpc(ctx, ctx.rpc, request)
     }
-}
 
-#[derive(Serialize, Deserialize)]
-struct Token {
-    list: String,
-    after: Cursor,
+    /// The list that a request to another RPC would ask for: for its first page.
+    pub(crate) fn of_rpc(ctx: &Ctx, rpc: &str, request: &impl Message) -> Self {
+        Self::with_key(&ctx.app.answers, rpc, request)
+    }
+
+    fn with_key(key: &AnswerKey, rpc: &str, request: &impl Message) -> Self {
+        let digest = Sha256::new().chain_update(rpc).chain_update([0]).chain_update(request.encode_to_vec()).finalize();
+        Self(key.of_list(&digest))
+    }
+
+    fn seal(&self, after: &Cursor) -> Option<String> {
+        let mut bytes = serde_json::to_vec(after).ok()?;
+        let nonce = self.0.as_ref()?.seal_in_place_append_tag(Aad::empty(), &mut bytes).ok()?;
+        bytes.extend_from_slice(nonce.as_ref());
+        Some(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    fn open(&self, text: &str) -> Option<Cursor> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let nonce = bytes.split_off(bytes.len().checked_sub(NONCE_LEN)?);
+        let nonce = Nonce::try_assume_unique_for_key(&nonce).ok()?;
+        let opened = self.0.as_ref()?.open_in_place(nonce, Aad::empty(), &mut bytes).ok()?;
+        serde_json::from_slice(opened).ok()
+    }
 }
 
 /// Takes the page fields of a request.
@@ -70,10 +91,7 @@ pub(crate) fn after(field: &str, text: &str, list: &List, faults: &mut Faults) -
     if text.is_empty() {
         return None;
     }
-
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-    let token: Option<Token> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let after = token.filter(|token| token.list == list.0).map(|token| token.after);
+    let after = list.open(text);
     if after.is_none() {
         let rule = "must be the next_page_token of the same list with the same filters and order";
         faults.add_named(field, Reason::PageTokenInvalid, rule);
@@ -83,9 +101,8 @@ pub(crate) fn after(field: &str, text: &str, list: &List, faults: &mut Faults) -
 
 /// The token of the next page; empty if there is none.
 pub(crate) fn token(list: &List, next: Option<Cursor>) -> String {
-    let token = next.map(|after| Token { list: list.0.clone(), after });
-    // Plain values: serializing cannot fail.
-    token.map(|token| URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())).unwrap_or_default()
+    // Plain values and a key of the right length: neither can fail.
+    next.and_then(|after| list.seal(&after)).unwrap_or_default()
 }
 
 /// Takes an order such as `spend desc`; empty is the default.
@@ -118,13 +135,17 @@ mod tests {
     use super::*;
     use crate::store::{CursorKey, sortable};
 
+    fn list(rpc: &str) -> List {
+        List::with_key(&AnswerKey::new(b"a secret"), rpc, &())
+    }
+
     fn asked(page_size: i32, page_token: &str) -> Asked<'_> {
         Asked { page_size, page_token, include_total: false }
     }
 
     #[test]
     fn sizes_have_a_default_and_are_clamped() {
-        let list = List("l".to_owned());
+        let list = list("l");
         for (size, taken) in [(0, 50), (1, 1), (1_000, 1_000), (1_001, 1_000), (i32::MAX, 1_000)] {
             let mut faults = Faults::default();
             assert_eq!(take(asked(size, ""), &list, &mut faults).size, taken);
@@ -138,14 +159,14 @@ mod tests {
     #[test]
     fn a_token_fits_its_own_list_only() {
         let cursor = Cursor { key: CursorKey::Int(7), id: "x".to_owned() };
-        let list = List("l".to_owned());
+        let list = list("l");
         let text = token(&list, Some(cursor.clone()));
         let mut faults = Faults::default();
         assert_eq!(take(asked(0, &text), &list, &mut faults).after, Some(cursor));
         assert!(faults.finish().is_ok());
-        for (foreign, list) in [(text.as_str(), "other"), ("junk", "l"), ("", "l")] {
+        for (foreign, of) in [(text.as_str(), "other"), ("junk", "l"), ("", "l")] {
             let mut faults = Faults::default();
-            let after = take(asked(0, foreign), &List(list.to_owned()), &mut faults).after;
+            let after = take(asked(0, foreign), &super::tests::list(of), &mut faults).after;
             assert_eq!((after, faults.finish().is_err()), (None, !foreign.is_empty()), "{foreign}");
         }
     }

@@ -123,6 +123,20 @@ fn mismatch(person: &Person, path: &str) -> Error {
     Error::invalid(Violation::named(path, Reason::UserIdEmailMismatch, rule))
 }
 
+/// The caller, if it names itself. Of others it learns nothing, not even
+/// whether somebody has an address.
+///
+/// # Errors
+/// [`Error`] if the database fails.
+pub(crate) async fn itself(ctx: &Ctx, view: View<'_>, person: &Person) -> Result<Option<UserId>, Error> {
+    let Some(id) = ctx.caller.user_id() else { return Ok(None) };
+    let email = view.find_user(id).await?.and_then(|user| user.user_email);
+    let folded = |email: &Email| email.folded();
+    let is_own_id = person.user_id.as_ref().is_none_or(|named| named == id);
+    let is_own_email = person.email.as_ref().is_none_or(|named| email.as_ref().map(folded) == Some(named.folded()));
+    Ok((is_own_id && is_own_email).then(|| id.clone()))
+}
+
 /// The member that a request means, whether it is one or not.
 ///
 /// # Errors

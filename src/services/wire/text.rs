@@ -78,7 +78,11 @@ pub(crate) fn required_id<T>(
 
 /// Takes a user's id; empty is absent.
 pub(crate) fn user_id(field: &str, text: &str, faults: &mut Faults) -> Option<UserId> {
-    if text.is_empty() { None } else { faults.take(field, UserId::parse(text)) }
+    let id = if text.is_empty() { None } else { faults.take(field, UserId::parse(text)) };
+    if id.as_ref().is_some_and(UserId::is_reserved) {
+        faults.add(field, "must not be master, bursar, cli, anonymous or begin with \"key:\", which are reserved");
+    }
+    id
 }
 
 /// Takes a team's id; empty is absent.

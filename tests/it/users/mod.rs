@@ -8,4 +8,5 @@ mod get;
 mod invitations;
 mod list;
 pub mod sessions;
+mod takeover;
 mod update;

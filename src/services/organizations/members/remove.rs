@@ -11,7 +11,7 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{not_your_organization, visible_organization};
 use crate::services::wire::faults::Faults;
-use crate::services::wire::people::{Person, member, not_a_member};
+use crate::services::wire::people::{Person, itself, member, not_a_member};
 use crate::services::wire::text;
 use crate::store::Tx;
 
@@ -33,10 +33,11 @@ pub(in crate::services::organizations) async fn remove_organization_member(
     let mut tx = ctx.begin().await?;
     tx.lock_organizations(std::slice::from_ref(&id)).await?;
     let (_, standing) = visible_organization(&ctx, tx.view(), &id).await?;
-    let user_id = member(tx.view(), &person).await?;
-    if !standing.manages() && !ctx.caller.is_user(&user_id) {
-        return Err(not_your_organization(&id).into());
-    }
+    let user_id = if standing.manages() {
+        member(tx.view(), &person).await?
+    } else {
+        itself(&ctx, tx.view(), &person).await?.ok_or_else(|| not_your_organization(&id))?
+    };
     let leaving = tx.view().find_organization_member(&id, &user_id).await?;
     let leaving = leaving.ok_or_else(|| not_a_member(person.name()))?;
     keep_an_admin(&tx, &leaving, standing).await?;

@@ -78,8 +78,7 @@ fn parse(request: &pb::AddTeamMembersRequest) -> Result<Command, Error> {
 
 async fn add(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::AddTeamMembersResponse, Error> {
     let mut tally = if command.all_users { add_everybody(ctx, &command).await? } else { Tally::default() };
-    let mut tx = ctx.begin().await?;
-    let (team, standing) = locked(ctx, &mut tx, &command).await?;
+    let (mut tx, team, standing) = begin(ctx, &command).await?;
     let admission = Admission::of(&standing, &team, command.into_organization)?;
     for (index, asked) in command.members.iter().enumerate() {
         let limits = AskedLimits { max: asked.limits.max.or(command.limits.max), ..asked.limits.clone() };
@@ -104,10 +103,19 @@ async fn add(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::AddTeamMembe
     Ok(answer)
 }
 
-/// The team, locked: members of one team join one after another.
-async fn locked(ctx: &Ctx, tx: &mut Tx, command: &Command) -> Result<(Team, TeamStanding), Error> {
+/// Begins with the team locked: its members join one after another, and nobody
+/// leaves its organization meanwhile.
+async fn begin(ctx: &Ctx, command: &Command) -> Result<(Tx, Team, TeamStanding), Error> {
+    let seen = ctx.app.store.view().find_team(&command.id).await?.and_then(|team| team.organization_id);
+    let mut tx = ctx.begin().await?;
+    // Organizations are locked before their teams, by everybody.
+    tx.lock_organizations(seen.as_slice()).await?;
     tx.lock_teams(std::slice::from_ref(&command.id)).await?;
-    place(ctx, tx.view(), command).await
+    let (team, standing) = place(ctx, tx.view(), command).await?;
+    if team.organization_id != seen {
+        return Err(Refusal::stale("team", &command.id).into());
+    }
+    Ok((tx, team, standing))
 }
 
 /// The team, which the caller manages, or else joins by itself.
@@ -183,8 +191,7 @@ async fn add_everybody(ctx: &Ctx, command: &Command) -> Result<Tally, Error> {
     let mut tally = Tally::default();
     let mut last = None;
     loop {
-        let mut tx = ctx.begin().await?;
-        let (team, _) = locked(ctx, &mut tx, command).await?;
+        let (mut tx, team, _) = begin(ctx, command).await?;
         check_everybody(&team, command)?;
         let users = tx.view().users_after(last.as_ref(), BATCH).await?;
         let Some(end) = users.last() else { return Ok(tally) };

@@ -30,10 +30,11 @@ pub(in crate::services::teams) async fn remove_team_member(
     let mut tx = ctx.begin().await?;
     tx.lock_teams(std::slice::from_ref(&team_id)).await?;
     let (_, standing) = visible_team(&ctx, tx.view(), &team_id).await?;
-    let user_id = people::member(tx.view(), &person).await?;
-    if !standing.manages() && !ctx.caller.is_user(&user_id) {
-        return Err(not_your_team(&team_id).into());
-    }
+    let user_id = if standing.manages() {
+        people::member(tx.view(), &person).await?
+    } else {
+        people::itself(&ctx, tx.view(), &person).await?.ok_or_else(|| not_your_team(&team_id))?
+    };
     let member = tx.view().find_member(&team_id, &user_id).await?;
     let member = member.ok_or_else(|| people::not_a_member(person.name()))?;
     keep_an_admin(&tx, &member, &standing).await?;
