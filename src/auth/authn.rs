@@ -6,6 +6,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::caller::{Caller, Credential};
+use super::policy::rule_of;
 use super::sessions::{self, Sessions};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::{Refusal, Violation};
@@ -13,7 +14,6 @@ use crate::domain::identity::Identity;
 use crate::domain::ids::check_id;
 use crate::domain::key::is_expired;
 use crate::domain::reason::Reason;
-use crate::domain::role::Role;
 use crate::domain::secret::{KeyHash, SECRET_PREFIX};
 use crate::error::Error;
 use crate::gate::{Directory, Gate};
@@ -94,31 +94,27 @@ impl Authenticator {
     }
 }
 
-/// Whether somebody who was admitted would be admitted again: for whoever stays
-/// long.
+/// Whether somebody who was admitted to an RPC would be admitted again: for
+/// whoever stays long.
 ///
 /// # Errors
 /// As for admitting it.
-pub async fn recheck(caller: &Caller, directory: &Directory, now: Timestamp) -> Result<(), Error> {
-    let was_admin = caller.is_proxy_admin();
-    let user = match &caller.credential {
+pub async fn recheck(caller: &Caller, rpc: &str, directory: &Directory, now: Timestamp) -> Result<(), Error> {
+    let credential = match &caller.credential {
         Credential::Master | Credential::Nothing => return Ok(()),
         Credential::Key(known) => {
             let identity = directory.find(&known.key.key_hash, now).await?.ok_or_else(key_unknown)?;
             check_state(&identity, now)?;
-            identity.user
+            Credential::Key(identity)
         }
         Credential::Session(known) => {
             let user = directory.user(&known.user_id).await?;
             let user = user.filter(|user| user.session_epoch == known.session_epoch && !user.blocked);
-            Some(user.ok_or_else(sessions::ended)?)
+            Credential::Session(user.ok_or_else(sessions::ended)?)
         }
     };
-    if was_admin && user.is_none_or(|user| user.role != Role::ProxyAdmin) {
-        let message = "you are no proxy admin any more";
-        return Err(caller.role_refused("", "proxy_admin", message).into());
-    }
-    Ok(())
+    let caller = Caller { credential, on_behalf_of: None };
+    rule_of(rpc).map_or(Ok(()), |rule| rule.admit(&caller).map(drop).map_err(Into::into))
 }
 
 fn key_unknown() -> Error {

@@ -17,8 +17,6 @@ use super::caller::{Caller, Credential};
 use super::policy::{Scope, rule_of};
 use super::request_id::RequestId;
 use crate::domain::clock::Clock;
-use crate::domain::fault::Refusal;
-use crate::domain::reason::Reason;
 use crate::error::Error;
 
 /// Services that need no credential.
@@ -76,14 +74,7 @@ impl AuthLayer {
         // An RPC that is not declared is left to the router, which does not
         // know it either.
         let Some(rule) = rule else { return Ok(()) };
-        if !rule.is_open_to(&caller) {
-            let message = format!("the key may not call {}", rule.rpc);
-            return Err(Refusal::denied(Reason::RpcNotAllowedForKey, message).with("rpc", rule.rpc).into());
-        }
-        let scope = rule.scope_of(&caller).ok_or_else(|| {
-            let message = format!("your role may not call {}", rule.rpc);
-            caller.role_refused(rule.rpc, &rule.needed().join(","), message)
-        })?;
+        let scope = rule.admit(&caller)?;
         request.extensions_mut().insert(Passport { caller: Arc::new(caller), scope, rpc: rule.rpc, remote });
         Ok(())
     }

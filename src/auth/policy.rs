@@ -10,8 +10,10 @@ use strum::VariantArray;
 
 use super::caller::{Caller, Credential};
 use crate::domain::decision::routes_allow;
+use crate::domain::fault::Refusal;
 use crate::domain::identity::Ranks;
 use crate::domain::key::KeyType;
+use crate::domain::reason::Reason;
 use crate::domain::role::{OrganizationRole, Role, TeamRole};
 
 /// How far a caller reaches.
@@ -219,6 +221,21 @@ impl Rule {
     pub fn needed(&self) -> Vec<&'static str> {
         let may = |column: &&Column| !self.reach_of(**column).is_empty();
         Column::VARIANTS.iter().filter(may).map(Into::into).collect()
+    }
+
+    /// Lets a caller in, and says how far it reaches.
+    ///
+    /// # Errors
+    /// `PERMISSION_DENIED` if its key or its role may not call the RPC.
+    pub fn admit(&self, caller: &Caller) -> Result<Scope, Refusal> {
+        if !self.is_open_to(caller) {
+            let message = format!("the key may not call {}", self.rpc);
+            return Err(Refusal::denied(Reason::RpcNotAllowedForKey, message).with("rpc", self.rpc));
+        }
+        self.scope_of(caller).ok_or_else(|| {
+            let message = format!("your role may not call {}", self.rpc);
+            caller.role_refused(self.rpc, &self.needed().join(","), message)
+        })
     }
 
     /// How far a caller reaches; `None` if it may not call the RPC at all.

@@ -151,7 +151,42 @@ fn good_requests(secret: &str, reservation_id: &str) -> Vec<(&'static str, Vec<u
     let usage =
         pb::UsageEvent { request_id: "e".into(), key: secret.into(), model: MODEL.into(), ..Default::default() };
     let mask = |path: &str| Some(prost_types::FieldMask { paths: vec![path.to_owned()] });
+    let acme = || "acme".to_owned();
+    let organization = pb::Organization { organization_id: acme(), ..Default::default() };
+    let (start_date, end_date) = (String::from("2025-01-01"), String::from("2025-01-02"));
     vec![
+        (
+            "OrganizationService/UpdateOrganization",
+            pb::UpdateOrganizationRequest { organization: Some(organization), ..Default::default() }.encode_to_vec(),
+        ),
+        (
+            "OrganizationService/AddOrganizationMembers",
+            pb::AddOrganizationMembersRequest { organization_id: acme(), ..Default::default() }.encode_to_vec(),
+        ),
+        (
+            "OrganizationService/UpdateOrganizationMember",
+            pb::UpdateOrganizationMemberRequest { organization_id: acme(), ..Default::default() }.encode_to_vec(),
+        ),
+        (
+            "TeamService/UpdateTeamMember",
+            pb::UpdateTeamMemberRequest { team_id: "red".into(), ..Default::default() }.encode_to_vec(),
+        ),
+        (
+            "TeamService/AddTeamModels",
+            pb::AddTeamModelsRequest { team_id: "red".into(), ..Default::default() }.encode_to_vec(),
+        ),
+        (
+            "UserService/BatchUpdateUsers",
+            pb::BatchUpdateUsersRequest { all_users: true, ..Default::default() }.encode_to_vec(),
+        ),
+        (
+            "UserService/CreateInvitation",
+            pb::CreateInvitationRequest { user_id: "victim".into(), ..Default::default() }.encode_to_vec(),
+        ),
+        (
+            "TeamService/GetTeamDailyActivity",
+            pb::GetTeamDailyActivityRequest { start_date, end_date, ..Default::default() }.encode_to_vec(),
+        ),
         (
             "UserService/CreateUser",
             pb::CreateUserRequest { auto_create_key: Some(false), ..Default::default() }.encode_to_vec(),
@@ -186,6 +221,7 @@ on_both! {
         let (secret, _) = world.key(pb::Key::default()).await;
         world.user(pb::User { user_id: "victim".into(), ..Default::default() }).await;
         world.team(pb::Team { team_id: "red".into(), ..Default::default() }).await;
+        world.organization(pb::Organization { organization_id: "acme".into(), ..Default::default() }).await;
         let reservation = crate::gateway::reserve(&world.with_key(&secret), "r", "0.1").await;
         let good = good_requests(&secret, &reservation);
         let mut calls = 0;

@@ -105,7 +105,7 @@ async fn tell(ctx: &Ctx, mut position: i64, sender: &Sender) -> Result<(), Optio
                 return Err(Some(Error::Unavailable { reason: Reason::ShuttingDown, cause }));
             }
         }
-        recheck(&ctx.caller, ctx.app.gate.directory(), ctx.app.clock.now()).await?;
+        recheck(&ctx.caller, ctx.rpc, ctx.app.gate.directory(), ctx.app.clock.now()).await?;
     }
 }
 

@@ -122,6 +122,12 @@ on_both! {
         let demoted = pb::User { user_id: "boss".into(), user_role: pb::Role::InternalUser.into(), ..Default::default() };
         world.admin.users().update_user(pb::UpdateUserRequest { user: Some(demoted), ..Default::default() }).await.answer();
         assert_eq!(end(&mut of_demoted).await.code(), Code::PermissionDenied);
+        let key = pb::Key { key_type: pb::KeyType::Gateway.into(), ..Default::default() };
+        let (secret, shown) = world.key(key).await;
+        let mut of_narrowed = watch(&world.with_key(&secret), None).await;
+        let narrow = pb::Key { key_hash: shown.key_hash, allowed_routes: vec!["bursar.v1.GatewayService/Authorize".into()], ..Default::default() };
+        world.admin.keys().update_key(pb::UpdateKeyRequest { key: Some(narrow), ..Default::default() }).await.answer();
+        assert_eq!(reason_of(&end(&mut of_narrowed).await), "RPC_NOT_ALLOWED_FOR_KEY");
         let mut of_master = watch(&world.admin, None).await;
         let user = world.person("alice", pb::Role::InternalUser).await;
         let refused = user.gateway().watch_changes(pb::WatchChangesRequest::default()).await.map(|_| ()).unwrap_err();
