@@ -1,6 +1,6 @@
 //! The wire: each operation parses its message, asks a rule, changes the store
 //! and renders the answer. Handlers do not think, and services do not know
-//! each other: what two of them need is in [`wire`], in [`reports`], in the domain
+//! each other: what two of them need is in [`wire`], in `reports`, in the domain
 //! or in the store.
 
 mod audit;
