@@ -175,21 +175,16 @@ fn lend_no_rights(ctx: &Ctx, new: &mut NewKey, names_type: bool) -> Result<(), R
     Ok(())
 }
 
-/// A key that may call some RPCs only makes keys that may call the same.
+/// A key that may call some RPCs only makes keys that may call no others.
 fn narrow(ctx: &Ctx, new: &mut NewKey) -> Result<(), Refusal> {
-    let Some(own) = ctx.caller.key().filter(|key| !key.allowed_routes.is_empty()) else { return Ok(()) };
-    let own: Vec<String> = own.allowed_routes.iter().map(ToString::to_string).collect();
+    let Some(key) = ctx.caller.key().filter(|key| !key.allowed_routes.is_empty()) else { return Ok(()) };
+    let own: Vec<String> = key.allowed_routes.iter().map(ToString::to_string).collect();
     if new.allowed_routes.is_empty() {
         new.allowed_routes = own;
+    } else if !new.allowed_routes.iter().all(|route| own.contains(route)) {
+        return Err(rules::field_refused("allowed_routes"));
     }
-    if new
-        .allowed_routes
-        .iter()
-        .all(|route| ctx.caller.key().is_some_and(|key| key.allowed_routes.iter().any(|has| **has == **route)))
-    {
-        return Ok(());
-    }
-    Err(rules::field_refused("allowed_routes"))
+    Ok(())
 }
 
 /// May the caller make this key in this team?
