@@ -151,12 +151,8 @@ fn pair<'a>(entry: &'a FeedEntry, group: &str) -> Option<(&'a str, &'a str)> {
 
 async fn key(store: &Store, id: &str) -> Result<Subject, StoreError> {
     let Ok(id) = id.parse().map(KeyId) else { return Ok(Subject::Other) };
-    let view = store.view();
-    let hash = match view.find_key_by_id(id).await? {
-        Some(key) => Some(key.key_hash),
-        None => view.find_deleted_key_by_id(id).await?.map(|deleted| deleted.key.key_hash),
-    };
-    Ok(Subject::Key(id, hash))
+    let key = store.view().find_key_ever_by_id(id).await?;
+    Ok(Subject::Key(id, key.map(|key| key.key_hash)))
 }
 
 /// What a change makes stale here. What a user may do, and whom its keys count

@@ -73,6 +73,28 @@ impl View<'_> {
         row.map(|row| to_deleted_key(&row)).transpose()
     }
 
+    /// The key with a hash, live or deleted.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn find_key_ever(&self, hash: &KeyHash) -> Result<Option<Key>, StoreError> {
+        match self.find_key(hash).await? {
+            Some(key) => Ok(Some(key)),
+            None => Ok(self.find_deleted_key(hash).await?.map(|deleted| deleted.key)),
+        }
+    }
+
+    /// The key with an id, live or deleted.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn find_key_ever_by_id(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        match self.find_key_by_id(id).await? {
+            Some(key) => Ok(Some(key)),
+            None => Ok(self.find_deleted_key_by_id(id).await?.map(|deleted| deleted.key)),
+        }
+    }
+
     /// One page of deleted keys, the last deleted first. State and type do not
     /// filter them.
     ///

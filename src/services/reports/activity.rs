@@ -110,7 +110,11 @@ pub(crate) async fn answer(
 ) -> Result<Activity, Error> {
     let Question { range, filter, key, top_keys, page, list } = question;
     let key_id = match key {
-        Some(hash) => Some(key_with(ctx, &hash).await?),
+        // A key that never existed used nothing.
+        Some(hash) => {
+            let key = ctx.app.store.view().find_key_ever(&hash).await?;
+            Some(key.map_or(KeyId(uuid::Uuid::nil()), |key| key.key_id))
+        }
         None => None,
     };
     let filter = RollupFilter { key_id, among: Some(among), visible_to, ..filter };
@@ -156,13 +160,3 @@ pub(crate) async fn answer(
 
 /// Where a breakdown stands in a day.
 type Place = fn(&mut pb::DailyActivity) -> &mut Option<pb::SpendBreakdown>;
-
-/// The key with a hash, live or deleted. One that never existed used nothing.
-async fn key_with(ctx: &Ctx, hash: &KeyHash) -> Result<KeyId, Error> {
-    let view = ctx.app.store.view();
-    let key = match view.find_key(hash).await? {
-        Some(key) => Some(key),
-        None => view.find_deleted_key(hash).await?.map(|deleted| deleted.key),
-    };
-    Ok(key.map_or(KeyId(uuid::Uuid::nil()), |key| key.key_id))
-}

@@ -66,10 +66,7 @@ pub(super) async fn check(ctx: &Ctx, named: &Named, permission: MemberPermission
         }
     }
     let Some(hash) = &named.key else { return Ok(None) };
-    let key = match view.find_key(hash).await? {
-        Some(key) => Some(key),
-        None => view.find_deleted_key(hash).await?.map(|deleted| deleted.key),
-    };
+    let key = view.find_key_ever(hash).await?;
     let sees = ctx.scope.is_all()
         || match &key {
             Some(key) => sees_usage_of(ctx, key, permission).await?,

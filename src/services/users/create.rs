@@ -1,13 +1,11 @@
 //! `CreateUser`: a user, its memberships and its first key, all or nothing.
 
-use crate::domain::fault::Refusal;
 use crate::domain::ids::{OrganizationId, TeamId};
 use crate::domain::invitation::DEFAULT_SECONDS;
 use crate::domain::key::KeyType;
 use crate::domain::key_rules::NewKey;
 use crate::domain::money::Usd;
 use crate::domain::organization::OrganizationMember;
-use crate::domain::reason::Reason;
 use crate::domain::role::{OrganizationRole, Role, TeamRole};
 use crate::domain::team::Member;
 use crate::domain::user::{NewUser, User};
@@ -18,17 +16,18 @@ use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::correction::{Owner, begin_at_zero, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::user::Shown;
-use crate::services::wire::{access, key, new_key, secret, taken, text, user};
-use crate::store::{Constraint, Spend, StoredKey, StoredUser, Tx};
+use crate::services::wire::{key, new_key, secret, taken, text, user};
+use crate::store::{Constraint, Spend, StoredKey, StoredUser};
 
-use super::fields;
 use super::invitations::create::invite;
-use super::update::not_in_organization;
+use super::{admission, fields};
 
 /// A valid request.
 pub(super) struct Command {
     pub(super) new: NewUser,
     pub(super) key: Option<NewKey>,
+    /// Whether the request names the type of the key.
+    pub(super) names_key_type: bool,
     pub(super) spend: Option<Usd>,
     pub(super) organizations: Vec<OrganizationId>,
     pub(super) invites: bool,
@@ -37,7 +36,7 @@ pub(super) struct Command {
 /// Makes a user.
 pub(super) async fn create_user(ctx: Ctx, request: pb::CreateUserRequest) -> Result<pb::CreateUserResponse, Error> {
     let command = parse(&request)?;
-    check_rights(&ctx, &command).await?;
+    admission::check_rights(&ctx, &command).await?;
     once(&ctx, &request.request_id, &request, |slot| create(&ctx, command, slot)).await
 }
 
@@ -67,6 +66,7 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
     let command = Command {
         new: fields::take_new(user, &mut faults),
         key: wants_key.then_some(key),
+        names_key_type: asked.key_type() != pb::KeyType::Unspecified,
         spend: faults.money("user.spend", user.spend.as_ref()),
         organizations: fields::memberships(
             "organization_ids",
@@ -82,7 +82,7 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
 
 /// Makes a user by a valid request; also for `UpdateUser` with `allow_missing`.
 pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateUserResponse, Error> {
-    let Command { mut new, key, spend, mut organizations, invites } = command;
+    let Command { mut new, key, names_key_type: _, spend, mut organizations, invites } = command;
     if !ctx.scope.is_all() {
         // Who made the user goes on managing it.
         new.home_organization_id = organizations.first().cloned();
@@ -97,11 +97,8 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
     faults.finish()?;
 
     let mut tx = ctx.begin().await?;
-    check_organizations(&mut tx, &made, &organizations).await?;
-    if !ctx.scope.is_all() {
-        check_own_teams(&tx, &asked_teams, &organizations).await?;
-    }
-    check_teams(&tx, &teams, &organizations).await?;
+    admission::check_organizations(&mut tx, &made, &organizations).await?;
+    admission::check_teams(ctx, &tx, &asked_teams, &teams, &organizations).await?;
     let alias = key.as_ref().and_then(|key| key.key_alias.clone());
     let explain = |error| taken::explain(error, |constraint| name_of(constraint, &made, alias.as_ref()));
     tx.insert_user(&made).await.map_err(explain)?;
@@ -201,84 +198,6 @@ fn organization_member(organization_id: &OrganizationId, user: &User, ctx: &Ctx)
         max_budget_in_organization: None,
         added_at: ctx.now,
     }
-}
-
-/// An organization admin makes users in its organizations, without rights over
-/// the whole installation.
-async fn check_rights(ctx: &Ctx, command: &Command) -> Result<(), Error> {
-    if ctx.scope.is_all() {
-        return Ok(());
-    }
-    if command.organizations.is_empty() {
-        let message = "organization_ids must name organizations that you administer";
-        return Err(Refusal::denied(Reason::NotYourOrganization, message).into());
-    }
-    for id in &command.organizations {
-        if !access::administers(ctx, ctx.app.store.view(), id).await? {
-            return Err(access::not_your_organization(id).into());
-        }
-    }
-    let new = &command.new;
-    let role = new.user_role.or(ctx.app.rules.users.user_role).unwrap_or(Role::InternalUserViewer);
-    if role.is_admin() {
-        let message = "only a proxy admin may give an admin role";
-        return Err(Refusal::denied(Reason::AdminRoleNeedsProxyAdmin, message).into());
-    }
-    let of_admin = |key: &NewKey| !key.allowed_routes.is_empty() || key.key_type == KeyType::Management;
-    let refused = [
-        ("user.spend", command.spend.is_some()),
-        ("user.home_organization_id", new.home_organization_id.is_some()),
-        ("key.key_type or key.allowed_routes", command.key.as_ref().is_some_and(of_admin)),
-        ("key.team_id", command.key.as_ref().is_some_and(|key| key.team_id.is_some())),
-    ];
-    match refused.into_iter().find(|(_, set)| *set) {
-        None => Ok(()),
-        Some((field, _)) => {
-            let message = format!("only a proxy admin may set {field}");
-            Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", field).into())
-        }
-    }
-}
-
-/// They must exist, and one of them is the user's home, if it has one.
-async fn check_organizations(tx: &mut Tx, made: &User, organizations: &[OrganizationId]) -> Result<(), Error> {
-    let found = tx.lock_organizations(organizations).await?;
-    let is_found = |id: &&OrganizationId| found.iter().any(|organization| organization.organization_id == **id);
-    let missing: Vec<&OrganizationId> = organizations.iter().filter(|id| !is_found(id)).collect();
-    if !missing.is_empty() {
-        return Err(Refusal::not_found(Reason::OrganizationNotFound, "organization", missing).into());
-    }
-    match &made.home_organization_id {
-        Some(home) if !organizations.contains(home) => Err(not_in_organization(&made.user_id, home).into()),
-        _ => Ok(()),
-    }
-}
-
-/// An organization admin puts a user into teams of the named organizations; of
-/// others it may not know.
-async fn check_own_teams(tx: &Tx, asked: &[TeamId], organizations: &[OrganizationId]) -> Result<(), Error> {
-    let mut own = tx.view().teams_by_id(asked).await?;
-    own.retain(|team| team.organization_id.as_ref().is_some_and(|id| organizations.contains(id)));
-    let foreign: Vec<&TeamId> = asked.iter().filter(|id| !own.iter().any(|team| team.team_id == **id)).collect();
-    if foreign.is_empty() { Ok(()) } else { Err(Refusal::not_found(Reason::TeamNotFound, "team", foreign).into()) }
-}
-
-/// They must exist, and belong to no other organization.
-async fn check_teams(tx: &Tx, teams: &[TeamId], organizations: &[OrganizationId]) -> Result<(), Error> {
-    let found = tx.view().teams_by_id(teams).await?;
-    let missing: Vec<&TeamId> = teams.iter().filter(|id| !found.iter().any(|team| team.team_id == **id)).collect();
-    if !missing.is_empty() {
-        return Err(Refusal::not_found(Reason::TeamNotFound, "team", missing).into());
-    }
-    let of_others = found.iter().find_map(|team| {
-        let organization = team.organization_id.as_ref()?;
-        (!organizations.contains(organization)).then_some((&team.team_id, organization))
-    });
-    let Some((team, organization)) = of_others else { return Ok(()) };
-    let (team, id) = (team.as_str(), organization.as_str());
-    let message = format!("team {team:?} belongs to organization {id:?}; name that in organization_ids, too");
-    let refusal = Refusal::precondition(Reason::MemberNotInOrganization, message);
-    Err(refusal.with("organization_id", organization).into())
 }
 
 fn name_of(constraint: Constraint, user: &User, alias: Option<&String>) -> Option<String> {

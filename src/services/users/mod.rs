@@ -1,6 +1,7 @@
 //! `UserService`: a table of contents.
 
 mod activity;
+mod admission;
 mod batch;
 mod create;
 mod delete;

@@ -156,6 +156,7 @@ fn parse(ctx: &Ctx, request: &pb::UpdateUserRequest) -> Result<Command, Error> {
     let missing = request.allow_missing.then_some(CreateCommand {
         new,
         key: None,
+        names_key_type: false,
         spend: None,
         organizations: Vec::new(),
         invites: false,

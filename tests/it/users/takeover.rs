@@ -50,6 +50,11 @@ on_both! {
         let (olga, _) = acme(&world, pb::Organization::default()).await;
         let made = olga.users().create_user(create(named("nina"))).await.answer();
         roles(&world.with_key(&made.secret)).await.refused(Code::PermissionDenied, RpcNotAllowedForKey);
+        for key_type in [pb::KeyType::Default, pb::KeyType::ReadOnly, pb::KeyType::Management] {
+            let key = Some(pb::Key { key_type: key_type.into(), ..Default::default() });
+            let whole = pb::CreateUserRequest { key, ..create(named("x")) };
+            olga.users().create_user(whole).await.refused(Code::PermissionDenied, FieldNotAllowed);
+        }
         // The token is in olga's hands when nina becomes more than a user.
         for promote in [
             pb::User { user_role: pb::Role::ProxyAdmin.into(), ..named("nina") },
