@@ -14,6 +14,8 @@ pub mod pb;
 
 pub mod auth;
 
+pub mod mail;
+
 pub mod services;
 
 pub mod jobs;

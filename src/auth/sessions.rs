@@ -67,13 +67,7 @@ impl Sessions {
     /// [`Error`] if the database fails, or there are no random numbers.
     pub async fn start(store: Store, ttl_seconds: i64, now: Timestamp) -> Result<Self, Error> {
         if store.view().session_keys().await?.is_empty() {
-            let author = Author {
-                actor: "bursar".to_owned(),
-                actor_key_id: None,
-                on_behalf_of: None,
-                request_id: String::new(),
-                rpc: "start",
-            };
+            let author = Author::bursar("start");
             let mut tx = store.begin(author, now).await?;
             tx.insert_session_key(&new_key(now)?).await?;
             // Nothing of it is in memory yet.

@@ -76,13 +76,7 @@ pub(super) async fn run(settings: &Settings, arguments: &ArgMatches) -> Outcome 
 }
 
 async fn import(store: &Store, list: &Catalogue) -> Result<ImportReport, crate::store::StoreError> {
-    let author = Author {
-        actor: "cli".to_owned(),
-        actor_key_id: None,
-        on_behalf_of: None,
-        request_id: String::new(),
-        rpc: "prices import",
-    };
+    let author = Author::cli("prices import");
     let mut tx = store.begin(author, Clock::system().now()).await?;
     let report = tx.import_prices(list).await?;
     // No cache of this process is stale: it serves nobody.

@@ -35,13 +35,7 @@ pub(super) async fn run(settings: &Settings, arguments: &ArgMatches) -> Outcome 
     telemetry::start(settings)?;
     let store = Store::connect_existing(&settings.connect_options()).await?;
     let now = Clock::system().now();
-    let author = Author {
-        actor: "cli".to_owned(),
-        actor_key_id: None,
-        on_behalf_of: None,
-        request_id: String::new(),
-        rpc: "sessions rotate-key",
-    };
+    let author = Author::cli("sessions rotate-key");
     let key = new_session_key(now).map_err(|error| format!("{error:?}"))?;
     let mut tx = store.begin(author, now).await?;
     let former = tx.view().session_keys().await?;

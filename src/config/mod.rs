@@ -4,6 +4,7 @@
 //! `--<name>`, the later winning. An unknown or impossible one stops the start
 //! with a message that names it. `bursar.example.toml` documents each.
 
+mod mail;
 mod parse;
 mod rules;
 mod sources;
@@ -159,6 +160,12 @@ pub struct Settings {
     pub self_serve_budget_policy: SelfServeBudgets,
     #[serde(deserialize_with = "parsed")]
     pub session_ttl: Period,
+    #[serde(default)]
+    pub smtp_url: Option<Hidden>,
+    #[serde(default)]
+    pub mail_from: Option<String>,
+    #[serde(default)]
+    pub invitation_url: Option<String>,
     #[serde(default, deserialize_with = "optional")]
     pub max_internal_user_budget: Option<Usd>,
     #[serde(default, deserialize_with = "optional")]

@@ -68,7 +68,7 @@ impl ObjectType {
 /// Who makes a change, from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
-    /// A user id, `key:<key_id>`, `master` or `cli`.
+    /// A user id, `key:<key_id>`, `master`, `cli` or `bursar`.
     pub actor: String,
     /// The key that was the credential.
     pub actor_key_id: Option<String>,
@@ -78,6 +78,24 @@ pub struct Author {
     pub request_id: String,
     /// The RPC or command.
     pub rpc: &'static str,
+}
+
+impl Author {
+    /// Bursar itself: what it does when nobody asks.
+    #[must_use]
+    pub fn bursar(rpc: &'static str) -> Self {
+        Self::of_no_request("bursar", rpc)
+    }
+
+    /// Whoever may run commands on the machine.
+    #[must_use]
+    pub fn cli(rpc: &'static str) -> Self {
+        Self::of_no_request("cli", rpc)
+    }
+
+    fn of_no_request(actor: &str, rpc: &'static str) -> Self {
+        Self { actor: actor.to_owned(), actor_key_id: None, on_behalf_of: None, request_id: String::new(), rpc }
+    }
 }
 
 /// One change of one object.

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::clock::Timestamp;
 use super::ids::UserId;
+use super::user::Email;
 
 /// How long an invitation is good without a length of its own, in seconds.
 pub const DEFAULT_SECONDS: i64 = 7 * 86_400;
@@ -28,6 +29,12 @@ impl InvitationToken {
     #[must_use]
     pub fn from_random(bytes: &[u8; TOKEN_BYTES]) -> Self {
         Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    /// A token that was kept.
+    #[must_use]
+    pub fn stored(text: String) -> Self {
+        Self(Zeroizing::new(text))
     }
 
     /// The token itself.
@@ -59,6 +66,32 @@ pub struct Invitation {
     pub created_at: Timestamp,
     /// Who made it.
     pub created_by: String,
+    /// Its mail; `None`: its token was in the answer.
+    pub mail: Option<InvitationMail>,
+}
+
+/// The mail of an invitation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InvitationMail {
+    /// Where it goes.
+    pub to: Email,
+    /// How far it got.
+    pub state: MailState,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+}
+
+/// How far a mail got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::EnumString, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum MailState {
+    /// It will be tried, or tried again.
+    Waiting,
+    /// The mail server has taken it.
+    Sent,
+    /// The mail server never will.
+    Refused,
 }
 
 /// What became of an invitation.
@@ -99,6 +132,7 @@ mod tests {
             expires_at: Timestamp::from_micros(100),
             created_at: Timestamp::EPOCH,
             created_by: "master".to_owned(),
+            mail: None,
         };
         for (accepted, now, state) in [
             (None, 99, InvitationState::Open),

@@ -22,6 +22,7 @@ pub mod password;
 pub mod patch;
 pub mod pricing;
 pub mod reason;
+pub mod retry;
 pub mod role;
 pub mod rollup;
 pub mod secret;

@@ -92,6 +92,7 @@ pub enum Reason {
     ModelNotPriced,
     CallTypeNotPriced,
     PasswordExists,
+    EmailNotDeliverable,
     NoPassword,
     OrgBudgetExceeded,
     OrgModelNotAllowed,

@@ -2,6 +2,7 @@
 //! to be right; without them memory and tables would only grow.
 
 mod retain;
+mod send_mail;
 mod tend;
 
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use tokio::task::JoinSet;
 
 use crate::domain::clock::Clock;
 use crate::gate::{Gate, follow_changes};
-use crate::store::Store;
+use crate::mail::Mailer;
+use crate::store::{SealKey, Store};
 
 /// The jobs; they end when this is dropped.
-pub struct Jobs(#[expect(dead_code, reason = "holds the tasks, which end when it is dropped")] JoinSet<()>);
+pub struct Jobs(JoinSet<()>);
 
 impl Jobs {
     /// Starts every job. `position` is where the change feed stood before
@@ -24,5 +26,10 @@ impl Jobs {
         tasks.spawn(follow_changes(gate, position));
         tasks.spawn(retain::retain(store, clock));
         Self(tasks)
+    }
+
+    /// Also sends what is to be mailed.
+    pub fn send_mail(&mut self, store: Store, mailer: Arc<Mailer>, seals: SealKey, clock: Clock) {
+        self.0.spawn(send_mail::send_mail(store, mailer, seals, clock));
     }
 }

@@ -25,8 +25,8 @@ use crate::gate::Gate;
 use crate::jobs::Jobs;
 use crate::pb;
 use crate::services::wire::secret::random_bytes;
-use crate::services::{self, AnswerKey, App, Passwords, SignIn};
-use crate::store::{SecretName, Store, StoreError};
+use crate::services::{self, App, Passwords, SignIn};
+use crate::store::{SealKey, SecretName, Store, StoreError};
 
 /// How many streams a client may reset before they were accepted: sidecars
 /// cancel calls in bursts, and must not lose their connection for it.
@@ -84,12 +84,13 @@ impl Server {
     pub async fn bind(settings: Settings, clock: Clock) -> Result<Self, ServerError> {
         let rules = settings.rules()?;
         let gate_rules = settings.gate_rules()?;
+        let mailer = settings.mailer()?.map(Arc::new);
         master_key::check(&settings)?;
         let store = Store::connect(&settings.connect_options()).await?;
         store.migrate().await?;
         starter::import(&store, clock.now()).await?;
         let tickets = shared_secret(&store, SecretName::Tickets).await?;
-        let answers = shared_secret(&store, SecretName::Answers).await?;
+        let seals = SealKey::new(&shared_secret(&store, SecretName::Seals).await?);
         let position = store.view().last_audit_sequence().await?;
         let (gate, batcher) = Gate::start(store.clone(), gate_rules, TicketKey::new(&tickets), clock.clone()).await?;
         let address = settings.listen;
@@ -105,15 +106,20 @@ impl Server {
             gate: Arc::clone(&gate),
             rules,
             clock: clock.clone(),
-            answers: AnswerKey::new(&answers),
+            seals: seals.clone(),
+            mailer: mailer.clone(),
             sign_in,
         };
+        let mut jobs = Jobs::start(store.clone(), Arc::clone(&gate), clock.clone(), position);
+        if let Some(mailer) = mailer {
+            jobs.send_mail(store, mailer, seals, clock);
+        }
         Ok(Self {
             listener,
             app: Arc::new(app),
             authenticator: Authenticator::new(Arc::clone(&gate), masters, sessions),
             settings,
-            jobs: Jobs::start(store, gate, clock, position),
+            jobs,
             batcher,
             new_master_key,
         })

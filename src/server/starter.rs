@@ -14,13 +14,7 @@ pub(super) async fn import(store: &Store, now: Timestamp) -> Result<(), StoreErr
         return Ok(());
     }
     let list = catalogue::parse(STARTER, false).map_err(|error| StoreError::Broken(error.to_string()))?;
-    let author = Author {
-        actor: "bursar".to_owned(),
-        actor_key_id: None,
-        on_behalf_of: None,
-        request_id: String::new(),
-        rpc: "start",
-    };
+    let author = Author::bursar("start");
     let mut tx = store.begin(author, now).await?;
     let report = match tx.import_prices(&list).await {
         // Another instance, started at the same moment, was faster.

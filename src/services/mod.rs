@@ -21,7 +21,6 @@ use std::sync::Arc;
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
-pub use self::wire::answer::AnswerKey;
 pub use self::wire::passwords::Passwords;
 use crate::auth::{Caller, Passport, RequestId, Scope, Sessions, Throttle};
 use crate::config::Rules;
@@ -29,8 +28,9 @@ use crate::domain::audit::Author;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::error::Error;
 use crate::gate::{Gate, Reporter};
+use crate::mail::Mailer;
 use crate::pb;
-use crate::store::{Store, Tx};
+use crate::store::{SealKey, Store, Tx};
 
 /// What all operations work with.
 pub struct App {
@@ -42,8 +42,10 @@ pub struct App {
     pub rules: Rules,
     /// The time.
     pub clock: Clock,
-    /// What kept answers are encrypted with.
-    pub answers: AnswerKey,
+    /// Seals secrets that are kept, and page tokens.
+    pub seals: SealKey,
+    /// Sends mail, if there is a mail server.
+    pub mailer: Option<Arc<Mailer>>,
     /// How people sign in.
     pub sign_in: SignIn,
 }

@@ -8,6 +8,7 @@ use sea_orm::{
 use super::entity::invitations::{self, Column};
 use super::entity::users;
 use super::error::{StoreError, one_row};
+use super::json::word;
 use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
 use super::reach;
 use super::tx::Tx;
@@ -15,7 +16,8 @@ use super::view::View;
 use crate::domain::audit::{Action, Change, ObjectType};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::UserId;
-use crate::domain::invitation::{Invitation, InvitationState};
+use crate::domain::invitation::{Invitation, InvitationMail, InvitationState};
+use crate::domain::user::Email;
 
 /// Invitations are listed by when they were made, the last first.
 const LATEST_FIRST: Order = Order { key: SortKey::number("created_at"), descending: true };
@@ -36,7 +38,7 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn find_invitation(&self, id: &str) -> Result<Option<Invitation>, StoreError> {
-        Ok(invitations::Entity::find_by_id(id).one(&self.executor()).await?.map(to_invitation))
+        invitations::Entity::find_by_id(id).one(&self.executor()).await?.map(to_invitation).transpose()
     }
 
     /// The invitation whose token has this hash.
@@ -45,7 +47,7 @@ impl View<'_> {
     /// [`StoreError`] if the database fails.
     pub async fn find_invitation_by_token(&self, token_hash: &str) -> Result<Option<Invitation>, StoreError> {
         let query = invitations::Entity::find().filter(Column::TokenHash.eq(token_hash));
-        Ok(query.one(&self.executor()).await?.map(to_invitation))
+        query.one(&self.executor()).await?.map(to_invitation).transpose()
     }
 
     /// One page of invitations, the last made first.
@@ -77,7 +79,7 @@ impl View<'_> {
             key: CursorKey::Int(row.created_at),
             id: row.invitation_id.clone(),
         });
-        Ok(page.map(to_invitation))
+        page.try_map(to_invitation)
     }
 }
 
@@ -104,6 +106,9 @@ impl Tx {
             expires_at: Set(invitation.expires_at.micros()),
             created_at: Set(invitation.created_at.micros()),
             created_by: Set(invitation.created_by.clone()),
+            mail_to: Set(invitation.mail.as_ref().map(|mail| mail.to.to_string())),
+            mail_state: Set(invitation.mail.as_ref().map(|mail| <&str>::from(mail.state).to_owned())),
+            mail_error: Set(None),
         };
         invitations::Entity::insert(row).exec_without_returning(&self.inner).await?;
         self.record(Change::created(ObjectType::Invitation, &invitation.invitation_id, invitation));
@@ -117,7 +122,7 @@ impl Tx {
     /// [`StoreError`] if the database fails.
     pub async fn lock_invitation(&mut self, token_hash: &str) -> Result<Option<Invitation>, StoreError> {
         let query = invitations::Entity::find().filter(Column::TokenHash.eq(token_hash));
-        Ok(query.lock_exclusive().one(&self.inner).await?.map(to_invitation))
+        query.lock_exclusive().one(&self.inner).await?.map(to_invitation).transpose()
     }
 
     /// Marks an invitation as accepted.
@@ -135,6 +140,26 @@ impl Tx {
         one_row(updated.rows_affected)?;
         if let Some(change) = Change::updated(ObjectType::Invitation, &before.invitation_id, before, &after) {
             self.record(change.named(Action::Accept));
+        }
+        Ok(())
+    }
+
+    /// Notes how far the mail of an invitation got. Of one that is gone nothing
+    /// is noted.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn note_mail(&mut self, before: &Invitation, mail: InvitationMail) -> Result<(), StoreError> {
+        let updated = invitations::Entity::update_many()
+            .col_expr(Column::MailState, Expr::value(<&str>::from(mail.state)))
+            .col_expr(Column::MailError, Expr::value(mail.error.clone()))
+            .filter(Column::InvitationId.eq(before.invitation_id.as_str()))
+            .exec(&self.inner)
+            .await?;
+        let after = Invitation { mail: Some(mail), ..before.clone() };
+        let change = Change::updated(ObjectType::Invitation, &before.invitation_id, before, &after);
+        if let Some(change) = change.filter(|_| updated.rows_affected == 1) {
+            self.record(change);
         }
         Ok(())
     }
@@ -160,21 +185,27 @@ impl Tx {
             .filter(Column::UserId.eq(user.as_str()))
             .filter(Condition::all().add_option(open))
             .order_by_asc(Column::InvitationId);
-        let found: Vec<Invitation> = query.all(&self.inner).await?.into_iter().map(to_invitation).collect();
-        for invitation in &found {
-            self.delete_invitation(invitation).await?;
+        for row in query.all(&self.inner).await? {
+            self.delete_invitation(&to_invitation(row)?).await?;
         }
         Ok(())
     }
 }
 
-fn to_invitation(row: invitations::Model) -> Invitation {
-    Invitation {
+fn to_invitation(row: invitations::Model) -> Result<Invitation, StoreError> {
+    let mail = match (row.mail_to, row.mail_state) {
+        (Some(to), Some(state)) => {
+            Some(InvitationMail { to: Email::stored(to), state: word(&state)?, error: row.mail_error })
+        }
+        _ => None,
+    };
+    Ok(Invitation {
         invitation_id: row.invitation_id,
         user_id: UserId::stored(row.user_id),
         accepted_at: row.accepted_at.map(Timestamp::from_micros),
         expires_at: Timestamp::from_micros(row.expires_at),
         created_at: Timestamp::from_micros(row.created_at),
         created_by: row.created_by,
-    }
+        mail,
+    })
 }

@@ -12,8 +12,8 @@ use super::error::StoreError;
 pub enum SecretName {
     /// Signs the ids of reservations.
     Tickets,
-    /// Encrypts the secrets in idempotency records.
-    Answers,
+    /// Seals what is kept or handed out; see [`SealKey`](super::SealKey).
+    Seals,
     /// The hash of the master key that was made at the first start.
     MasterKeyHash,
 }
@@ -22,7 +22,7 @@ impl SecretName {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Tickets => "tickets",
-            Self::Answers => "answers",
+            Self::Seals => "seals",
             Self::MasterKeyHash => "master_key_hash",
         }
     }

@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use besides itself.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("gate", &["domain", "store"]),
     ("error", &["domain", "store"]),
     ("pb", &[]),
     ("auth", &["domain", "store", "gate", "error"]),
-    ("config", &["domain", "store", "gate"]),
-    ("services", &["domain", "store", "gate", "error", "pb", "auth", "config"]),
-    ("jobs", &["domain", "store", "gate"]),
+    ("mail", &["domain"]),
+    ("config", &["domain", "store", "gate", "mail"]),
+    ("services", &["domain", "store", "gate", "error", "pb", "auth", "mail", "config"]),
+    ("jobs", &["domain", "store", "gate", "mail"]),
     ("telemetry", &["config"]),
     ("server", &["domain", "store", "gate", "error", "pb", "auth", "config", "services", "jobs", "telemetry"]),
     ("cli", &["domain", "store", "pb", "auth", "config", "telemetry", "server"]),
@@ -24,9 +25,10 @@ const ARROWS: [(&str, &[&str]); 14] = [
 
 /// Libraries that belong to some modules only: what keeps SQL, the wire and the
 /// clock where they are.
-const BORDERS: [(&str, &[&str]); 5] = [
+const BORDERS: [(&str, &[&str]); 6] = [
     ("sea_orm", &["store"]),
     ("sqlx", &["store"]),
+    ("lettre", &["mail"]),
     ("tonic", &["error", "pb", "auth", "services", "server", "cli"]),
     ("prost", &["pb", "services"]),
     ("tokio", &["store", "gate", "services", "jobs", "server", "cli", "main"]),

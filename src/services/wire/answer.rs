@@ -1,57 +1,18 @@
 //! Answers that are kept, so that a retry gets the first one.
 //!
 //! An answer is kept in the transaction of its change. Its secret is kept for
-//! ten minutes only, encrypted with a key that is derived from a secret of the
-//! server and from the request.
+//! ten minutes only, sealed for the request.
 
 use std::future::Future;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, RandomizedNonceKey, UnboundKey};
-use aws_lc_rs::hmac;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use crate::domain::clock::Timestamp;
 use crate::domain::fault::Refusal;
 use crate::domain::reason::Reason;
 use crate::error::Error;
 use crate::services::Ctx;
-use crate::store::{IdempotencyRecord, SECRET_SECONDS, Tx};
-
-/// What the secrets of answers, and page tokens, are encrypted with.
-#[derive(Clone)]
-pub struct AnswerKey(hmac::Key);
-
-impl AnswerKey {
-    /// A key made of secret bytes.
-    pub fn new(secret: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
-    }
-
-    /// The key of the page tokens of a list.
-    pub(super) fn of_list(&self, list: &[u8]) -> Option<RandomizedNonceKey> {
-        let mut context = hmac::Context::with_key(&self.0);
-        context.update(b"page tokens");
-        context.update(list);
-        RandomizedNonceKey::new(&AES_256_GCM, context.sign().as_ref()).ok()
-    }
-
-    /// The key of one answer. As it is made of the instant, too, it never
-    /// encrypts twice, and its nonce may be constant.
-    fn of(&self, caller: &str, rpc: &str, request_id: &str, at: Timestamp) -> Option<LessSafeKey> {
-        let mut context = hmac::Context::with_key(&self.0);
-        for part in [caller, rpc, request_id] {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part.as_bytes());
-        }
-        context.update(&at.micros().to_be_bytes());
-        UnboundKey::new(&AES_256_GCM, context.sign().as_ref()).ok().map(LessSafeKey::new)
-    }
-}
-
-fn nonce() -> Nonce {
-    Nonce::assume_unique_for_key([0; NONCE_LEN])
-}
+use crate::store::{IdempotencyRecord, SECRET_SECONDS, Seal, Tx};
 
 /// A response that may hold a secret.
 pub(crate) trait Answer: Message + Default + Send {
@@ -91,7 +52,10 @@ impl Slot {
         let mut answer = answer.clone();
         let sealed_secret = match answer.take_secret() {
             None => None,
-            Some(secret) => Some(self.seal(ctx, secret)?),
+            Some(secret) => {
+                let sealed = self.seal(ctx).close(secret.into_bytes());
+                Some(sealed.ok_or_else(|| Error::internal("a secret could not be sealed"))?)
+            }
         };
         let record = IdempotencyRecord {
             caller: self.caller.clone(),
@@ -106,11 +70,9 @@ impl Slot {
         Ok(())
     }
 
-    fn seal(&self, ctx: &Ctx, secret: String) -> Result<Vec<u8>, Error> {
-        let mut bytes = secret.into_bytes();
-        let key = ctx.app.answers.of(&self.caller, self.rpc, &self.request_id, ctx.now);
-        let sealed = key.and_then(|key| key.seal_in_place_append_tag(nonce(), Aad::empty(), &mut bytes).ok());
-        sealed.map(|()| bytes).ok_or_else(|| Error::internal("a secret could not be sealed"))
+    fn seal(&self, ctx: &Ctx) -> Seal {
+        let purpose = ["answer", &self.caller, self.rpc, &self.request_id].map(str::as_bytes);
+        ctx.app.seals.seal_for(&purpose)
     }
 }
 
@@ -155,13 +117,10 @@ async fn kept<A: Answer>(ctx: &Ctx, slot: &Slot) -> Result<Option<A>, Error> {
     }
     let mut answer = A::decode(record.response.as_slice()).map_err(Error::internal)?;
     let age = ctx.now.micros_since(record.created_at) / 1_000_000;
-    if let Some(mut sealed) = record.sealed_secret.filter(|_| age < SECRET_SECONDS) {
-        let key = ctx.app.answers.of(&record.caller, &record.rpc, &record.request_id, record.created_at);
-        let opened = key.and_then(|key| {
-            let bytes = key.open_in_place(nonce(), Aad::empty(), &mut sealed).ok()?;
-            String::from_utf8(bytes.to_vec()).ok()
-        });
-        answer.put_secret(opened.ok_or_else(|| Error::internal("a kept secret could not be opened"))?);
+    if let Some(sealed) = record.sealed_secret.filter(|_| age < SECRET_SECONDS) {
+        let opened = slot.seal(ctx).open(sealed);
+        let secret = opened.and_then(|bytes| String::from_utf8(bytes).ok());
+        answer.put_secret(secret.ok_or_else(|| Error::internal("a kept secret could not be opened"))?);
     }
     Ok(Some(answer))
 }

@@ -1,16 +1,13 @@
 //! Pages: sizes, tokens and orders of lists.
 
-use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use prost::Message;
-use sha2::{Digest, Sha256};
 
-use super::answer::AnswerKey;
 use super::faults::Faults;
 use crate::domain::reason::Reason;
 use crate::services::Ctx;
-use crate::store::{Cursor, Order, PageRequest, SortKey};
+use crate::store::{Cursor, Order, PageRequest, Seal, SealKey, SortKey};
 
 /// How many items a page has.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +33,7 @@ pub(crate) struct Asked<'a> {
 /// fields, as a key that opens no token of another list, filter or order. A
 /// token tells nobody what it holds: values of rows that were read, also such
 /// as the caller may not see.
-pub(crate) struct List(Option<RandomizedNonceKey>);
+pub(crate) struct List(Seal);
 
 impl List {
     /// The list that a request asks for, its page fields emptied.
@@ -46,27 +43,21 @@ impl List {
 
     /// The list that a request to another RPC would ask for: for its first page.
     pub(crate) fn of_rpc(ctx: &Ctx, rpc: &str, request: &impl Message) -> Self {
-        Self::with_key(&ctx.app.answers, rpc, request)
+        Self::with_key(&ctx.app.seals, rpc, request)
     }
 
-    fn with_key(key: &AnswerKey, rpc: &str, request: &impl Message) -> Self {
-        let digest = Sha256::new().chain_update(rpc).chain_update([0]).chain_update(request.encode_to_vec()).finalize();
-        Self(key.of_list(&digest))
+    fn with_key(key: &SealKey, rpc: &str, request: &impl Message) -> Self {
+        Self(key.seal_for(&[b"page token", rpc.as_bytes(), &request.encode_to_vec()]))
     }
 
     fn seal(&self, after: &Cursor) -> Option<String> {
-        let mut bytes = serde_json::to_vec(after).ok()?;
-        let nonce = self.0.as_ref()?.seal_in_place_append_tag(Aad::empty(), &mut bytes).ok()?;
-        bytes.extend_from_slice(nonce.as_ref());
-        Some(URL_SAFE_NO_PAD.encode(bytes))
+        let sealed = self.0.close(serde_json::to_vec(after).ok()?)?;
+        Some(URL_SAFE_NO_PAD.encode(sealed))
     }
 
     fn open(&self, text: &str) -> Option<Cursor> {
-        let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let nonce = bytes.split_off(bytes.len().checked_sub(NONCE_LEN)?);
-        let nonce = Nonce::try_assume_unique_for_key(&nonce).ok()?;
-        let opened = self.0.as_ref()?.open_in_place(nonce, Aad::empty(), &mut bytes).ok()?;
-        serde_json::from_slice(opened).ok()
+        let opened = self.0.open(URL_SAFE_NO_PAD.decode(text).ok()?)?;
+        serde_json::from_slice(&opened).ok()
     }
 }
 
@@ -136,7 +127,7 @@ mod tests {
     use crate::store::{CursorKey, sortable};
 
     fn list(rpc: &str) -> List {
-        List::with_key(&AnswerKey::new(b"a secret"), rpc, &())
+        List::with_key(&SealKey::new(b"a secret"), rpc, &())
     }
 
     fn asked(page_size: i32, page_token: &str) -> Asked<'_> {

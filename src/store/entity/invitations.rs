@@ -13,6 +13,9 @@ pub struct Model {
     pub expires_at: i64,
     pub created_at: i64,
     pub created_by: String,
+    pub mail_to: Option<String>,
+    pub mail_state: Option<String>,
+    pub mail_error: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

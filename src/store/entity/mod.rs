@@ -17,6 +17,7 @@ pub mod leases;
 pub mod open_reservations;
 pub mod organization_members;
 pub mod organizations;
+pub mod outbox;
 pub mod prices;
 pub mod server_secrets;
 pub mod session_keys;

@@ -7,6 +7,7 @@ mod delete;
 mod get;
 mod invitations;
 mod list;
+mod mail;
 pub mod sessions;
 mod takeover;
 mod update;

@@ -2,7 +2,9 @@
 
 use crate::domain::fault::Refusal;
 use crate::domain::ids::{UserId, new_uuid};
-use crate::domain::invitation::{DEFAULT_SECONDS, Invitation, InvitationToken, MAX_SECONDS, MIN_SECONDS};
+use crate::domain::invitation::{
+    DEFAULT_SECONDS, Invitation, InvitationMail, InvitationToken, MAX_SECONDS, MIN_SECONDS, MailState,
+};
 use crate::domain::reason::Reason;
 use crate::domain::user::User;
 use crate::error::Error;
@@ -11,7 +13,7 @@ use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::secret::random_bytes;
 use crate::services::wire::{access, text};
-use crate::store::Tx;
+use crate::store::{OutboxKind, Tx};
 
 use super::{invites, to_wire, user_not_found};
 
@@ -41,11 +43,12 @@ pub(in crate::services::users) async fn create_invitation(
     Ok(pb::CreateInvitationResponse { invitation: Some(invitation), token })
 }
 
-/// Invites a user for so many seconds; returns the invitation and its token.
+/// Invites a user for so many seconds; returns the invitation and its token,
+/// which is empty if it is mailed.
 ///
 /// # Errors
 /// `FAILED_PRECONDITION` if the user has a password: nobody is given a way to
-/// take it over.
+/// take it over. Likewise if mail can't go to its address.
 pub(in crate::services::users) async fn invite(
     ctx: &Ctx,
     tx: &mut Tx,
@@ -59,6 +62,8 @@ pub(in crate::services::users) async fn invite(
         );
         return Err(Refusal::precondition(Reason::PasswordExists, message).about("user", &user.user_id).into());
     }
+    let mail = mail_to(ctx, user)?;
+    let is_mailed = mail.is_some();
     tx.revoke_invitations(&user.user_id, true).await?;
     let token = InvitationToken::from_random(&random_bytes()?);
     let invitation = Invitation {
@@ -68,7 +73,27 @@ pub(in crate::services::users) async fn invite(
         expires_at: ctx.now.plus_seconds(seconds),
         created_at: ctx.now,
         created_by: ctx.caller.name(),
+        mail,
     };
     tx.insert_invitation(&invitation, InvitationToken::hash_of(token.reveal())).await?;
-    Ok((to_wire(&invitation, ctx.now), token.reveal().to_owned()))
+    let shown = to_wire(&invitation, ctx.now);
+    if !is_mailed {
+        return Ok((shown, token.reveal().to_owned()));
+    }
+    let id = &invitation.invitation_id;
+    let sealed = ctx.app.seals.of_invitation(id).close(token.reveal().as_bytes().to_vec());
+    let sealed = sealed.ok_or_else(|| Error::internal("a token could not be sealed"))?;
+    tx.insert_outbox_entry(OutboxKind::InvitationMail, id, sealed).await?;
+    Ok((shown, String::new()))
+}
+
+/// The mail of an invitation, if there is a mail server and an address.
+fn mail_to(ctx: &Ctx, user: &User) -> Result<Option<InvitationMail>, Refusal> {
+    let Some((mailer, to)) = ctx.app.mailer.as_ref().zip(user.user_email.clone()) else { return Ok(None) };
+    if !mailer.takes(&to) {
+        let message =
+            format!("no mail can go to {:?}; change user_email of user {:?}", to.as_str(), user.user_id.as_str());
+        return Err(Refusal::precondition(Reason::EmailNotDeliverable, message).about("user", &user.user_id));
+    }
+    Ok(Some(InvitationMail { to, state: MailState::Waiting, error: None }))
 }

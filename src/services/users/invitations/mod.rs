@@ -9,7 +9,7 @@ pub(super) mod list;
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Refusal;
 use crate::domain::ids::UserId;
-use crate::domain::invitation::{Invitation, InvitationState};
+use crate::domain::invitation::{Invitation, InvitationState, MailState};
 use crate::domain::reason::Reason;
 use crate::domain::user::User;
 use crate::error::Error;
@@ -42,6 +42,7 @@ fn user_not_found(id: &UserId) -> Refusal {
 /// An invitation on the wire, without its token.
 fn to_wire(invitation: &Invitation, now: Timestamp) -> pb::Invitation {
     let state = invitation.state(now);
+    let mail = invitation.mail.as_ref();
     pb::Invitation {
         invitation_id: invitation.invitation_id.clone(),
         user_id: invitation.user_id.to_string(),
@@ -51,5 +52,16 @@ fn to_wire(invitation: &Invitation, now: Timestamp) -> pb::Invitation {
         created_at: Some(instant::to_wire(invitation.created_at)),
         created_by: invitation.created_by.clone(),
         state: role::invitation_state_to_wire(state).into(),
+        mailed_to: mail.map(|mail| mail.to.to_string()).unwrap_or_default(),
+        mail_state: mail.map(|mail| mail_state(mail.state).into()).unwrap_or_default(),
+        mail_error: mail.and_then(|mail| mail.error.clone()).unwrap_or_default(),
+    }
+}
+
+const fn mail_state(state: MailState) -> pb::MailState {
+    match state {
+        MailState::Waiting => pb::MailState::Waiting,
+        MailState::Sent => pb::MailState::Sent,
+        MailState::Refused => pb::MailState::Refused,
     }
 }

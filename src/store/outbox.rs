@@ -1,0 +1,126 @@
+//! The outbox: what is to be sent when a change is durable, at least once.
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+
+use super::connect::Store;
+use super::entity::outbox::{self, Column};
+use super::error::StoreError;
+use super::tx::Tx;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::new_uuid;
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum OutboxKind {
+    /// The mail of an invitation, which is the subject; the payload is its
+    /// token, sealed.
+    InvitationMail,
+}
+
+impl OutboxKind {
+    fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// Something that is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxEntry {
+    /// Names it.
+    pub entry_id: String,
+    /// What it is about.
+    pub subject: String,
+    /// What is sent, or what it is made of.
+    pub payload: Vec<u8>,
+    /// How often it was tried, this time included.
+    pub attempts: i64,
+}
+
+impl Store {
+    /// Claims what has been due for longest: until an instant nobody else gets
+    /// it, and then it is due again.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn claim_outbox_entry(
+        &self,
+        kind: OutboxKind,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<OutboxEntry>, StoreError> {
+        loop {
+            let due = outbox::Entity::find()
+                .filter(Column::Kind.eq(kind.as_str()))
+                .filter(Column::DueAt.lte(now.micros()))
+                .order_by_asc(Column::DueAt)
+                .one(self.readers())
+                .await?;
+            let Some(row) = due else { return Ok(None) };
+            let attempts = row.attempts + 1;
+            let claimed = outbox::Entity::update_many()
+                .col_expr(Column::DueAt, Expr::value(until.micros()))
+                .col_expr(Column::Attempts, Expr::value(attempts))
+                .filter(Column::EntryId.eq(row.entry_id.as_str()))
+                .filter(Column::DueAt.eq(row.due_at))
+                .exec(self.writer())
+                .await?;
+            if claimed.rows_affected == 1 {
+                return Ok(Some(OutboxEntry {
+                    entry_id: row.entry_id,
+                    subject: row.subject,
+                    payload: row.payload.unwrap_or_default(),
+                    attempts,
+                }));
+            }
+        }
+    }
+}
+
+impl Tx {
+    /// Adds an entry, due at once.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn insert_outbox_entry(
+        &mut self,
+        kind: OutboxKind,
+        subject: &str,
+        payload: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let row = outbox::ActiveModel {
+            entry_id: Set(new_uuid().to_string()),
+            kind: Set(kind.as_str().to_owned()),
+            subject: Set(subject.to_owned()),
+            payload: Set(Some(payload)),
+            attempts: Set(0),
+            due_at: Set(self.now().micros()),
+            created_at: Set(self.now().micros()),
+        };
+        outbox::Entity::insert(row).exec_without_returning(&self.inner).await?;
+        Ok(())
+    }
+
+    /// Removes an entry: it was sent, or never will be.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn delete_outbox_entry(&mut self, entry: &OutboxEntry) -> Result<(), StoreError> {
+        outbox::Entity::delete_by_id(entry.entry_id.as_str()).exec(&self.inner).await?;
+        Ok(())
+    }
+
+    /// Makes an entry due at another instant.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn postpone_outbox_entry(&mut self, entry: &OutboxEntry, due_at: Timestamp) -> Result<(), StoreError> {
+        outbox::Entity::update_many()
+            .col_expr(Column::DueAt, Expr::value(due_at.micros()))
+            .filter(Column::EntryId.eq(entry.entry_id.as_str()))
+            .exec(&self.inner)
+            .await?;
+        Ok(())
+    }
+}
