@@ -142,6 +142,48 @@ on_both! {
             refusal.refused(tonic::Code::Aborted, pb::ErrorReason::EtagStale);
         }
     }
+    async fn who_is_removed_from_a_team_changes_nothing_of_it_any_more(world: World) {
+        let (lead, _) = crate::teams::red(&world, pb::Team::default()).await;
+        let add = pb::AddTeamMembersRequest { team_id: "red".into(), members: vec![crate::teams::member("lead", pb::TeamRole::Admin)], ..Default::default() };
+        let remove = pb::RemoveTeamMemberRequest { team_id: "red".into(), user_id: "lead".into(), ..Default::default() };
+        let (_, key) = world.key(pb::Key { team_id: Some("red".into()), ..Default::default() }).await;
+        for round in 0..25 {
+            let mut edits = JoinSet::new();
+            for number in 0..6 {
+                let (lead, alias, key_hash) = (lead.clone(), Some(format!("{round}-{number}")), key.key_hash.clone());
+                edits.spawn(async move {
+                    // Whichever way it ends, the audit log says when.
+                    if number % 2 == 0 {
+                        let team = pb::Team { team_id: "red".into(), team_alias: alias, ..Default::default() };
+                        let _ = lead.teams().update_team(pb::UpdateTeamRequest { team: Some(team), ..Default::default() }).await;
+                    } else {
+                        let key = pb::Key { key_hash, key_alias: alias, ..Default::default() };
+                        let _ = lead.keys().update_key(pb::UpdateKeyRequest { key: Some(key), ..Default::default() }).await;
+                    }
+                });
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(round % 5)).await;
+            world.admin.teams().remove_team_member(remove.clone()).await.answer();
+            edits.join_all().await;
+            world.admin.teams().add_team_members(add.clone()).await.answer();
+        }
+        let list = pb::ListAuditEntriesRequest { team_id: "red".into(), order_by: "sequence".into(), page_size: 1_000, ..Default::default() };
+        let entries = world.admin.audit().list_audit_entries(list).await.answer().entries;
+        let (mut is_in, mut edits) = (true, 0);
+        for entry in entries {
+            match entry.action() {
+                pb::AuditAction::RemoveMember if entry.object_id.contains("lead") => is_in = false,
+                pb::AuditAction::AddMember if entry.object_id.contains("lead") => is_in = true,
+                pb::AuditAction::Update if entry.actor == "lead" => {
+                    edits += 1;
+                    assert!(is_in, "{entry:?}");
+                }
+                _ => {}
+            }
+        }
+        assert!(edits > 0, "no edit was ever in time");
+    }
+
     async fn two_servers_on_one_database_never_pass_a_budget(backend: Backend) {
         let first = World::start(backend).await;
         let second = World::builder(backend).start_on(std::sync::Arc::clone(&first.database)).await;

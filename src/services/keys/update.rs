@@ -22,7 +22,7 @@ use crate::services::wire::faults::Faults;
 use crate::services::wire::mask::Mask;
 use crate::services::wire::metadata::MetadataPatch;
 use crate::services::wire::{etag, key_ref, new_key, taken};
-use crate::store::{Constraint, StoreError, Tx};
+use crate::store::{Constraint, StoreError, Tx, View};
 
 use super::rules;
 
@@ -91,9 +91,9 @@ struct KeyPatch {
 /// Changes a key.
 pub(super) async fn update_key(ctx: Ctx, request: pb::UpdateKeyRequest) -> Result<pb::UpdateKeyResponse, Error> {
     let Command { hash, etag: sent_etag, mut patch, sends_both_budgets } = parse(&request)?;
-    let view = ctx.app.store.view();
-    let before = view.find_key(&hash).await?.ok_or_else(|| rules::not_found(&hash))?;
-    let standing = standing_to_key(&ctx, view, &before).await?;
+    let mut tx = ctx.begin().await?;
+    let before = held(&mut tx, &hash, &patch.team_id).await?;
+    let standing = standing_to_key(&ctx, tx.view(), &before).await?;
     if !standing.sees() {
         return Err(rules::not_found(&hash).into());
     }
@@ -101,16 +101,26 @@ pub(super) async fn update_key(ctx: Ctx, request: pb::UpdateKeyRequest) -> Resul
     let (mut after, adjusted) = apply(&ctx, &before, patch)?;
     check_rights(&ctx, &standing, &before, &after, &spend)?;
     etag::check(&sent_etag, before.version, "key", &hash)?;
-    check_places(&ctx, &standing, &before, &after).await?;
+    check_places(&ctx, tx.view(), &standing, &before, &after).await?;
     if !sends_both_budgets {
         after.budget.check_updated()?;
     }
-    let mut tx = ctx.begin().await?;
-    check_membership(&mut tx, &before, &after).await?;
     save(&ctx, &mut tx, &before, &mut after, spend).await?;
     ctx.commit(tx).await?;
     let key = rules::stored_key(&ctx, &hash).await?;
     Ok(pb::UpdateKeyResponse { key: Some(key), adjusted_fields: rules::adjusted_to_wire(adjusted) })
+}
+
+/// The key, with its team and the one that it moves to locked: until the change
+/// is made nobody joins or leaves them, or gains or loses rights over them.
+async fn held(tx: &mut Tx, hash: &KeyHash, to: &Patch<TeamId>) -> Result<Key, Error> {
+    let key = tx.view().find_key(hash).await?.ok_or_else(|| rules::not_found(hash))?;
+    let mut teams: Vec<TeamId> = key.team_id.iter().cloned().collect();
+    if let Patch::Set(to) = to {
+        teams.push(to.clone());
+    }
+    tx.lock_teams(&teams).await?;
+    Ok(key)
 }
 
 fn parse(request: &pb::UpdateKeyRequest) -> Result<Command, Error> {
@@ -295,8 +305,13 @@ fn owner_may_write_budget(ctx: &Ctx, before: &Key, after: &Key) -> bool {
 }
 
 /// The rules about the key's owner and team, after the change.
-async fn check_places(ctx: &Ctx, standing: &KeyStanding, before: &Key, after: &Key) -> Result<(), Error> {
-    let view = ctx.app.store.view();
+async fn check_places(
+    ctx: &Ctx,
+    view: View<'_>,
+    standing: &KeyStanding,
+    before: &Key,
+    after: &Key,
+) -> Result<(), Error> {
     let is_admin = *standing == KeyStanding::ProxyAdmin;
     if after.service_account_id.is_some() && after.user_id.is_some() {
         return Err(Error::invalid(Violation::new("key.user_id", "must be absent: a service account has no owner")));
@@ -332,18 +347,6 @@ async fn check_places(ctx: &Ctx, standing: &KeyStanding, before: &Key, after: &K
         }
     }
     Ok(())
-}
-
-/// The new owner of a key of a team, or the owner in a new team, is a member
-/// until the key is there, to die with the membership.
-async fn check_membership(tx: &mut Tx, before: &Key, after: &Key) -> Result<(), Error> {
-    let placed = |key: &Key| (key.user_id.clone(), key.team_id.clone());
-    if placed(before) == placed(after) {
-        return Ok(());
-    }
-    let (Some(owner), Some(team)) = placed(after) else { return Ok(()) };
-    tx.lock_teams(std::slice::from_ref(&team)).await?;
-    rules::check_membership(tx.view(), &team, &owner).await
 }
 
 /// A key that moves to a team must fit into it.

@@ -17,9 +17,9 @@ use crate::services::wire::faults::Faults;
 use crate::services::wire::mask::Mask;
 use crate::services::wire::metadata::MetadataPatch;
 use crate::services::wire::{etag, text};
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, View};
 
-use super::membership::{enter_organization, outside_of};
+use super::membership::{enter_organization, hold_team, outside_of};
 use super::{fields, get};
 
 /// The fields that a mask may name.
@@ -64,17 +64,18 @@ pub(super) async fn update_team(ctx: Ctx, request: pb::UpdateTeamRequest) -> Res
     faults.finish()?;
     let id = id.ok_or_else(|| Error::internal("a team id vanished"))?;
 
-    let (before, standing) = managed_team(&ctx, ctx.app.store.view(), &id).await?;
+    let mut tx = ctx.begin().await?;
+    hold_team(&mut tx, &id, wanted.organization_id.as_ref()).await?;
+    let (before, standing) = managed_team(&ctx, tx.view(), &id).await?;
     let mut after = apply(&ctx, &before, wanted, sent, &mask, &standing);
     if !metadata.apply(&mut after.metadata) {
         return Err(Error::invalid(Violation::new("team.metadata", "must have at most 65536 bytes as JSON")));
     }
-    check_rights(&ctx, &before, &after, &spend, &standing).await?;
+    check_rights(&ctx, tx.view(), &before, &after, &spend, &standing).await?;
     etag::check(&sent.etag, before.version, "team", &id)?;
     if sent.max_budget.is_none() || sent.soft_budget.is_none() {
         after.budget.check_updated()?;
     }
-    let mut tx = ctx.begin().await?;
     place(&ctx, &mut tx, &before, &after, request.add_members_to_organization).await?;
     tx.update_team(&before, &mut after).await.map_err(|error| match error {
         StoreError::Stale => Error::from(Refusal::stale("team", &id)),
@@ -134,6 +135,7 @@ fn apply(ctx: &Ctx, before: &Team, wanted: Team, sent: &pb::Team, mask: &Mask<'_
 
 async fn check_rights(
     ctx: &Ctx,
+    view: View<'_>,
     before: &Team,
     after: &Team,
     spend: &Patch<Usd>,
@@ -147,7 +149,7 @@ async fn check_rights(
         return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "spend").into());
     }
     if before.organization_id != after.organization_id {
-        check_move_rights(ctx, after.organization_id.as_ref()).await?;
+        check_move_rights(ctx, view, after.organization_id.as_ref()).await?;
     }
     // The rights of a team's own admin are over what its organization does not
     // say; who moves it answers for that.
@@ -160,12 +162,12 @@ async fn check_rights(
 
 /// Who manages a team moves it to organizations that it administers. Out of
 /// one, where its limits would no longer bind, only a proxy admin takes it.
-async fn check_move_rights(ctx: &Ctx, to: Option<&OrganizationId>) -> Result<(), Error> {
+async fn check_move_rights(ctx: &Ctx, view: View<'_>, to: Option<&OrganizationId>) -> Result<(), Error> {
     let Some(to) = to else {
         let message = "only a proxy admin takes a team out of its organization";
         return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "organization_id").into());
     };
-    managed_organization(ctx, ctx.app.store.view(), to).await.map(drop)
+    managed_organization(ctx, view, to).await.map(drop)
 }
 
 /// Checks the team against the organization that it is in after the change.
@@ -175,8 +177,6 @@ async fn place(ctx: &Ctx, tx: &mut Tx, before: &Team, after: &Team, adds_members
     let organization = organization_of(tx, id).await?;
     if before.organization_id.as_ref() != Some(id) {
         check_move(&organization, after)?;
-        // Nobody joins it until it has moved.
-        tx.lock_teams(std::slice::from_ref(&after.team_id)).await?;
         let outside = tx.view().team_members_outside(&after.team_id, id).await?;
         if !outside.is_empty() && !adds_members {
             return Err(outside_of(Reason::MoveMembers, id, &outside).into());

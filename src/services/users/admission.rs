@@ -16,8 +16,10 @@ use super::create::Command;
 use super::update::not_in_organization;
 
 /// An organization admin makes users in its organizations, without rights over
-/// the whole installation.
-pub(super) async fn check_rights(ctx: &Ctx, command: &Command) -> Result<(), Error> {
+/// the whole installation. The organizations are locked: it stays their admin
+/// until the user is made.
+pub(super) async fn check_rights(ctx: &Ctx, tx: &mut Tx, command: &Command) -> Result<(), Error> {
+    tx.lock_organizations(&command.organizations).await?;
     if ctx.scope.is_all() {
         return Ok(());
     }
@@ -26,7 +28,7 @@ pub(super) async fn check_rights(ctx: &Ctx, command: &Command) -> Result<(), Err
         return Err(Refusal::denied(Reason::NotYourOrganization, message).into());
     }
     for id in &command.organizations {
-        if !access::administers(ctx, ctx.app.store.view(), id).await? {
+        if !access::administers(ctx, tx.view(), id).await? {
             return Err(access::not_your_organization(id).into());
         }
     }

@@ -36,7 +36,6 @@ pub(super) struct Command {
 /// Makes a user.
 pub(super) async fn create_user(ctx: Ctx, request: pb::CreateUserRequest) -> Result<pb::CreateUserResponse, Error> {
     let command = parse(&request)?;
-    admission::check_rights(&ctx, &command).await?;
     once(&ctx, &request.request_id, &request, |slot| create(&ctx, command, slot)).await
 }
 
@@ -82,6 +81,8 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
 
 /// Makes a user by a valid request; also for `UpdateUser` with `allow_missing`.
 pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateUserResponse, Error> {
+    let mut tx = ctx.begin().await?;
+    admission::check_rights(ctx, &mut tx, &command).await?;
     let Command { mut new, key, names_key_type: _, spend, mut organizations, invites } = command;
     if !ctx.scope.is_all() {
         // Who made the user goes on managing it.
@@ -96,7 +97,6 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
     let key = key.map(|key| shape_key(ctx, key, &made, &mut faults));
     faults.finish()?;
 
-    let mut tx = ctx.begin().await?;
     admission::check_organizations(&mut tx, &made, &organizations).await?;
     admission::check_teams(ctx, &tx, &asked_teams, &teams, &organizations).await?;
     let alias = key.as_ref().and_then(|key| key.key_alias.clone());

@@ -186,7 +186,8 @@ fn not_found(who: &Who) -> Refusal {
 
 async fn create_missing(ctx: &Ctx, command: Command) -> Result<pb::UpdateUserResponse, Error> {
     let Some(create) = command.missing else { return Err(not_found(&command.who).into()) };
-    let made = create::create(ctx, create, Slot::none()).await?;
+    // Rarely taken, and large.
+    let made = Box::pin(create::create(ctx, create, Slot::none())).await?;
     Ok(pb::UpdateUserResponse { user: made.user })
 }
 

@@ -18,7 +18,7 @@ use crate::services::wire::people;
 use crate::services::wire::{status, team, text};
 use crate::store::{Tx, View};
 
-use super::super::membership::{self, Admission, Asked, admit, enter_organization};
+use super::super::membership::{self, Admission, Asked, admit, enter_organization, hold_team};
 
 /// How many users join in one transaction when all do.
 const BATCH: u64 = 500;
@@ -106,15 +106,9 @@ async fn add(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::AddTeamMembe
 /// Begins with the team locked: its members join one after another, and nobody
 /// leaves its organization meanwhile.
 async fn begin(ctx: &Ctx, command: &Command) -> Result<(Tx, Team, TeamStanding), Error> {
-    let seen = ctx.app.store.view().find_team(&command.id).await?.and_then(|team| team.organization_id);
     let mut tx = ctx.begin().await?;
-    // Organizations are locked before their teams, by everybody.
-    tx.lock_organizations(seen.as_slice()).await?;
-    tx.lock_teams(std::slice::from_ref(&command.id)).await?;
+    hold_team(&mut tx, &command.id, None).await?;
     let (team, standing) = place(ctx, tx.view(), command).await?;
-    if team.organization_id != seen {
-        return Err(Refusal::stale("team", &command.id).into());
-    }
     Ok((tx, team, standing))
 }
 
