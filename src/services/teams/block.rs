@@ -11,6 +11,7 @@ use crate::services::wire::faults::Faults;
 use crate::services::wire::text;
 
 use super::get;
+use super::membership::hold_team;
 
 /// Refuses the keys of a team.
 pub(super) async fn block_team(ctx: Ctx, request: pb::BlockTeamRequest) -> Result<pb::BlockTeamResponse, Error> {
@@ -29,10 +30,9 @@ async fn set_blocked(ctx: &Ctx, id: &str, blocked: bool) -> Result<pb::Team, Err
     let id = text::required_id("team_id", id, TeamId::parse, &mut faults);
     faults.finish()?;
     let id = id.ok_or_else(|| Error::internal("a team id vanished"))?;
-    managed_team(ctx, ctx.app.store.view(), &id).await?;
     let mut tx = ctx.begin().await?;
-    // Read again under the lock: two admins may block at the same moment.
-    tx.lock_teams(std::slice::from_ref(&id)).await?;
+    // Two admins may block at the same moment.
+    hold_team(&mut tx, &id, None).await?;
     let (before, standing) = managed_team(ctx, tx.view(), &id).await?;
     let is_admin = standing.is_above();
     if !blocked && before.blocked_by_admin && !is_admin {

@@ -14,6 +14,7 @@ use crate::services::wire::faults::Faults;
 use crate::services::wire::text;
 
 use super::get;
+use super::membership::hold_team;
 use super::update::organization_of;
 
 /// The most models of one request.
@@ -59,18 +60,13 @@ async fn change(
     id: &TeamId,
     models: impl FnOnce(&Team, Option<&Organization>) -> Result<ModelList, Refusal>,
 ) -> Result<pb::Team, Error> {
-    let (seen, _) = managed_team(ctx, ctx.app.store.view(), id).await?;
     let mut tx = ctx.begin().await?;
-    // Organizations are locked before their teams, by everybody.
-    let organization = match &seen.organization_id {
+    hold_team(&mut tx, id, None).await?;
+    let (before, standing) = managed_team(ctx, tx.view(), id).await?;
+    let organization = match &before.organization_id {
         Some(organization) => Some(organization_of(&mut tx, organization).await?),
         None => None,
     };
-    tx.lock_teams(std::slice::from_ref(id)).await?;
-    let (before, standing) = managed_team(ctx, tx.view(), id).await?;
-    if before.organization_id != seen.organization_id {
-        return Err(Refusal::stale("team", id).into());
-    }
     let mut after = before.clone();
     after.models = models(&before, organization.as_ref())?;
     if after.models.iter().count() > crate::domain::models::MODELS_MAX {

@@ -16,6 +16,7 @@ use crate::services::wire::role::permission_to_wire;
 use crate::services::wire::text;
 
 use super::fields;
+use super::membership::hold_team;
 
 /// Reads the permissions.
 pub(super) async fn get_team_member_permissions(
@@ -43,9 +44,8 @@ pub(super) async fn update_team_member_permissions(
     let mut written = fields::permissions("", &request.member_permissions, &mut faults).unwrap_or_default();
     faults.finish()?;
     let id = id.ok_or_else(|| Error::internal("a team id vanished"))?;
-    managed_team(&ctx, ctx.app.store.view(), &id).await?;
     let mut tx = ctx.begin().await?;
-    tx.lock_teams(std::slice::from_ref(&id)).await?;
+    hold_team(&mut tx, &id, None).await?;
     let (before, _) = managed_team(&ctx, tx.view(), &id).await?;
     if request.append {
         written.extend(before.permissions());

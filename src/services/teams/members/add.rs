@@ -52,7 +52,6 @@ pub(in crate::services::teams) async fn add_team_members(
         let message = "only a proxy admin may add all users";
         return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "all_users").into());
     }
-    place(&ctx, ctx.app.store.view(), &command).await?;
     once(&ctx, &request.request_id, &request, |slot| add(&ctx, command, slot)).await
 }
 

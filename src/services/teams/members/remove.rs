@@ -15,6 +15,7 @@ use crate::services::wire::text;
 use crate::store::Tx;
 
 use super::super::get;
+use super::super::membership::hold_team;
 
 /// Removes a member from a team.
 pub(in crate::services::teams) async fn remove_team_member(
@@ -26,9 +27,8 @@ pub(in crate::services::teams) async fn remove_team_member(
     let person = Person::take("", &request.user_id, &request.user_email, &mut faults);
     faults.finish()?;
     let team_id = team_id.ok_or_else(|| Error::internal("a team id vanished"))?;
-    visible_team(&ctx, ctx.app.store.view(), &team_id).await?;
     let mut tx = ctx.begin().await?;
-    tx.lock_teams(std::slice::from_ref(&team_id)).await?;
+    hold_team(&mut tx, &team_id, None).await?;
     let (_, standing) = visible_team(&ctx, tx.view(), &team_id).await?;
     let user_id = if standing.manages() {
         people::member(tx.view(), &person).await?

@@ -15,7 +15,7 @@ use crate::services::wire::people::{self, Person};
 use crate::services::wire::{team, text};
 
 use super::super::get::member_spend;
-use super::super::membership::{Asked, take_one};
+use super::super::membership::{Asked, hold_team, take_one};
 use super::remove::keep_an_admin;
 
 /// The fields that a mask may name.
@@ -34,10 +34,9 @@ pub(in crate::services::teams) async fn update_team_member(
     request: pb::UpdateTeamMemberRequest,
 ) -> Result<pb::UpdateTeamMemberResponse, Error> {
     let Command { team_id, person, patch } = parse(&request)?;
-    managed_team(&ctx, ctx.app.store.view(), &team_id).await?;
     let mut tx = ctx.begin().await?;
     // Two admins who demote each other at once must not both succeed.
-    tx.lock_teams(std::slice::from_ref(&team_id)).await?;
+    hold_team(&mut tx, &team_id, None).await?;
     let (of, standing) = managed_team(&ctx, tx.view(), &team_id).await?;
     let user_id = people::member(tx.view(), &person).await?;
     let before = tx.view().find_member(&team_id, &user_id).await?;
