@@ -23,8 +23,8 @@ const ERROR_MAX_CHARS: usize = 500;
 pub enum SetupError {
     /// The address of the mail server. It is not repeated: it may hold a
     /// password.
-    #[error("smtp_url: must be like smtps://user:password@host, or smtp://host:587?tls=required: {0}")]
-    Server(String),
+    #[error("smtp_url: must be like smtps://user:password@host, or smtp://host:587?tls=required")]
+    Server,
     /// The sender.
     #[error("mail_from: {text:?} is no sender: {cause}")]
     From {
@@ -62,8 +62,7 @@ impl Mailer {
     /// # Errors
     /// [`SetupError`] that names the setting.
     pub fn new(smtp_url: &str, from: &str, invitation_url: &str) -> Result<Self, SetupError> {
-        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(smtp_url);
-        let builder = builder.map_err(|error| SetupError::Server(error.to_string()))?;
+        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(smtp_url).map_err(|_| SetupError::Server)?;
         let wrong =
             |cause: lettre::address::AddressError| SetupError::From { text: from.to_owned(), cause: cause.to_string() };
         let from = from.parse().map_err(wrong)?;
