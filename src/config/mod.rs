@@ -214,6 +214,7 @@ pub struct TeamParams {
     #[serde(deserialize_with = "optional")]
     pub rpm_limit: Option<i64>,
     pub member_permissions: Option<Vec<MemberPermission>>,
+    pub organization_id: Option<String>,
 }
 
 /// Setting `default_key_generate_params`.

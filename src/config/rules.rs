@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{ConfigError, GenerationParams, SelfServeBudgets, Settings};
 use crate::domain::decision::PriceRules;
 use crate::domain::fault::Violation;
-use crate::domain::ids::TeamId;
+use crate::domain::ids::{OrganizationId, TeamId};
 use crate::domain::key_rules::{GenerationRules, KeyBounds, KeyDefaults, REQUIRABLE_FIELDS};
 use crate::domain::limit::Rates;
 use crate::domain::models::{ListOwner, ModelList};
@@ -73,6 +73,7 @@ impl Settings {
                     .member_permissions
                     .as_ref()
                     .map(|list| list.iter().copied().collect::<BTreeSet<_>>()),
+                organization_id: organization_id("default_team_params.organization_id", team.organization_id.as_ref())?,
             },
             keys: KeyDefaults {
                 max_budget: key.max_budget,
@@ -155,6 +156,11 @@ fn team_ids(setting: &str, ids: &[String]) -> Result<Vec<TeamId>, ConfigError> {
         TeamId::parse(id).map_err(|error| ConfigError(format!("wrong setting: {setting}: {id:?} {error}")))
     };
     ids.iter().map(parse).collect()
+}
+
+fn organization_id(setting: &str, id: Option<&String>) -> Result<Option<OrganizationId>, ConfigError> {
+    let wrong = |id: &String, error| ConfigError(format!("wrong setting: {setting}: {id:?} {error}"));
+    id.map(|id| OrganizationId::parse(id).map_err(|error| wrong(id, error))).transpose()
 }
 
 fn models(setting: &str, names: &[String], owner: ListOwner) -> Result<ModelList, ConfigError> {

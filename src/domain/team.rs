@@ -131,6 +131,8 @@ pub struct TeamDefaults {
     pub rpm_limit: Option<i64>,
     /// What plain members may do with keys.
     pub member_permissions: Option<BTreeSet<MemberPermission>>,
+    /// The organization.
+    pub organization_id: Option<OrganizationId>,
 }
 
 impl TeamDefaults {
@@ -143,6 +145,9 @@ impl TeamDefaults {
         team.rates.rpm = team.rates.rpm.or(self.rpm_limit);
         if team.member_permissions.is_none() {
             team.member_permissions.clone_from(&self.member_permissions);
+        }
+        if team.organization_id.is_none() {
+            team.organization_id.clone_from(&self.organization_id);
         }
     }
 }

@@ -33,7 +33,8 @@ struct Command {
 
 /// Makes a team.
 pub(super) async fn create_team(ctx: Ctx, request: pb::CreateTeamRequest) -> Result<pb::CreateTeamResponse, Error> {
-    let in_organization = request.team.as_ref().is_some_and(|team| team.organization_id.is_some());
+    let in_organization = ctx.app.rules.teams.organization_id.is_some()
+        || request.team.as_ref().is_some_and(|team| team.organization_id.is_some());
     let may_make =
         ctx.app.rules.allow_user_created_teams || (in_organization && ctx.scope.has(Reach::AdminOrganization));
     if !ctx.scope.is_all() && !may_make {

@@ -5,6 +5,7 @@ use pb::ErrorReason;
 use tonic::Code;
 
 use super::{member, team};
+use crate::organizations::acme;
 use crate::support::world::World;
 use crate::support::{Answer, Backend, on_both};
 
@@ -113,6 +114,20 @@ on_both! {
         let made = world.team(pb::Team { rpm_limit: Some(9), ..named("red") }).await;
         assert_eq!((made.max_budget.as_deref(), made.budget_duration.as_deref(), made.rpm_limit), (Some("3"), Some("7d"), Some(9)));
         assert_eq!(made.member_permissions, [i32::from(pb::TeamMemberPermission::KeyList)]);
+    }
+
+    async fn a_default_organization_takes_every_new_team(backend: Backend) {
+        let world = World::builder(backend).set("default_team_params", r#"{ organization_id = "acme" }"#).start().await;
+        world.admin.teams().create_team(create(named("early"))).await.refused(Code::NotFound, ErrorReason::OrganizationNotFound);
+        let (olga, omar) = acme(&world, pb::Organization { max_budget: Some("5".into()), ..Default::default() }).await;
+        for (number, client) in [&world.admin, &olga].into_iter().enumerate() {
+            let made = client.teams().create_team(create(named(&format!("t{number}")))).await.answer().team.unwrap();
+            assert_eq!(made.organization_id.as_deref(), Some("acme"));
+        }
+        // Its rules are those of the organization that it comes into.
+        let rich = pb::Team { max_budget: Some("6".into()), ..named("rich") };
+        olga.teams().create_team(create(rich)).await.refused(Code::FailedPrecondition, ErrorReason::OrgBudgetExceeded);
+        omar.teams().create_team(create(named("his"))).await.refused(Code::PermissionDenied, ErrorReason::RoleNotAllowed);
     }
 
     async fn a_replay_makes_one_team(world: World) {
