@@ -21,6 +21,7 @@ mod m20261121_000008_create_sign_in;
 mod m20261121_000009_place_audit_entries;
 mod m20261121_000010_index_orders;
 mod m20261121_000011_create_outbox;
+mod m20261121_000012_split_rollups;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000009_place_audit_entries::Migration),
             Box::new(m20261121_000010_index_orders::Migration),
             Box::new(m20261121_000011_create_outbox::Migration),
+            Box::new(m20261121_000012_split_rollups::Migration),
         ]
     }
 }

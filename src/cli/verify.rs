@@ -50,9 +50,10 @@ fn tell(discrepancy: &Discrepancy) -> String {
             usd(*counted_nanos),
             usd(*summed_nanos),
         ),
-        Discrepancy::Rollup { cut, bucket, counted, summed } => format!(
-            "rollup {} at {bucket}: the rows say {} USD in {} calls, the events add up to {} USD in {}",
+        Discrepancy::Rollup { cut, grain, bucket, counted, summed } => format!(
+            "rollup {} by {} at {bucket}: the rows say {} USD in {} calls, the events add up to {} USD in {}",
             cut.as_str(),
+            grain.as_str(),
             usd(counted.0),
             counted.1,
             usd(summed.0),

@@ -1,41 +1,103 @@
 //! Rollups: usage added up in advance, so that reports need not count calls.
 //!
-//! Every event is added to one row of each cut. A cut names the dimensions
-//! that its rows keep apart; a report reads the coarsest cut that has the
-//! dimensions it filters and groups by. A new cut is a new row of the table.
+//! An event first becomes deltas: one row per source and half hour, in the
+//! event's own transaction. Later many deltas at once are merged into rollups:
+//! for each cut, which names the dimensions that its rows keep apart, a row per
+//! grain. A report adds the rollups of the coarsest cut that has what it looks
+//! at to the deltas that are not merged yet: together they are always all
+//! events. A new cut is a new row of the tables below.
+
+mod cover;
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+pub use self::cover::{Cover, Grain, Stretch, cover};
 use super::clock::Timestamp;
 
-/// The length of a bucket: half an hour, so that a day in nearly every time
-/// zone is a sum of buckets.
-pub const BUCKET_MICROS: i64 = 1_800_000_000;
-
 /// Something that usage is told apart by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the names speak for themselves")]
 pub enum Dimension {
     Key,
     User,
     Team,
     Organization,
+    Customer,
+    Tag,
     Model,
+    ModelGroup,
     Provider,
+    Deployment,
+    ErrorCode,
 }
 
-/// A set of dimensions that rows are kept by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+/// How many dimensions there are.
+pub const DIMENSIONS: usize = Dimension::ALL.len();
+
+impl Dimension {
+    /// All of them, in their order.
+    pub const ALL: [Self; 11] =
+        [Key, User, Team, Organization, Customer, Tag, Model, ModelGroup, Provider, Deployment, ErrorCode];
+}
+
+/// Which part of the events deltas are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Source {
+    /// Every call.
+    Call,
+    /// Every call, once for each of its tags, or once without any.
+    Tag,
+    /// Every call that failed.
+    Failure,
+}
+
+/// A set of dimensions that rows are kept by, the coarsest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Cut {
-    /// By model and provider.
-    Global,
-    /// Also by team and organization.
+    /// By team.
     Team,
-    /// Also by user.
-    User,
-    /// Also by key.
+    /// By model.
+    Model,
+    /// By key, and so by user and team.
     Key,
+    /// By team and model.
+    TeamModel,
+    /// By customer, and so mostly by team.
+    Customer,
+    /// By key and model.
+    KeyModel,
+    /// By tag and key.
+    Tag,
+    /// By error and deployment.
+    Failure,
+}
+
+use Dimension::{Customer, Deployment, ErrorCode, Key, Model, ModelGroup, Organization, Provider, Tag, Team, User};
+
+impl Source {
+    /// The name in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// What its deltas keep apart.
+    #[must_use]
+    pub const fn dimensions(self) -> &'static [Dimension] {
+        match self {
+            Self::Call => &[Key, User, Team, Organization, Customer, Model, ModelGroup, Provider],
+            Self::Tag => &[Key, User, Team, Organization, Tag],
+            Self::Failure => &[Model, ModelGroup, Provider, Deployment, ErrorCode],
+        }
+    }
+
+    /// Whether its deltas keep a dimension apart.
+    #[must_use]
+    pub fn has(self, dimension: Dimension) -> bool {
+        self.dimensions().contains(&dimension)
+    }
 }
 
 impl Cut {
@@ -48,12 +110,36 @@ impl Cut {
     /// What its rows keep apart.
     #[must_use]
     pub const fn dimensions(self) -> &'static [Dimension] {
-        use Dimension::{Key, Model, Organization, Provider, Team, User};
         match self {
-            Self::Global => &[Model, Provider],
-            Self::Team => &[Team, Organization, Model, Provider],
-            Self::User => &[User, Team, Organization, Model, Provider],
-            Self::Key => &[Key, User, Team, Organization, Model, Provider],
+            Self::Team => &[Team, Organization],
+            Self::Model => &[Model, ModelGroup, Provider],
+            Self::Key => &[Key, User, Team, Organization],
+            Self::TeamModel => &[Team, Organization, Model, ModelGroup, Provider],
+            Self::Customer => &[Team, Organization, Customer],
+            Self::KeyModel => &[Key, User, Team, Organization, Model, ModelGroup, Provider],
+            Self::Tag => Source::Tag.dimensions(),
+            Self::Failure => Source::Failure.dimensions(),
+        }
+    }
+
+    /// The deltas that it is made of.
+    #[must_use]
+    pub const fn source(self) -> Source {
+        match self {
+            Self::Tag => Source::Tag,
+            Self::Failure => Source::Failure,
+            _ => Source::Call,
+        }
+    }
+
+    /// The grains in which it is kept, the finest first. Cuts with very many
+    /// rows are not kept by half hours: what a report needs of these it takes
+    /// from the events.
+    #[must_use]
+    pub const fn grains(self) -> &'static [Grain] {
+        match self {
+            Self::Customer | Self::Tag => &[Grain::Day, Grain::Span],
+            _ => &[Grain::HalfHour, Grain::Day, Grain::Span],
         }
     }
 
@@ -63,18 +149,19 @@ impl Cut {
         self.dimensions().contains(&dimension)
     }
 
-    /// The coarsest cut that keeps all of these apart.
+    /// The coarsest cut of a source that keeps all of these apart; `None`: only
+    /// the events themselves do.
     #[must_use]
-    pub fn for_dimensions(wanted: &[Dimension]) -> Self {
-        let fits = |cut: &&Self| wanted.iter().all(|dimension| cut.has(*dimension));
-        Self::VARIANTS.iter().find(fits).copied().unwrap_or(Self::Key)
+    pub fn for_dimensions(source: Source, wanted: &[Dimension]) -> Option<Self> {
+        let fits = |cut: &&Self| cut.source() == source && wanted.iter().all(|dimension| cut.has(*dimension));
+        Self::VARIANTS.iter().find(fits).copied()
     }
 }
 
-/// The bucket that an instant falls into, by its first instant.
+/// The half hour that an instant falls into, by its first instant.
 #[must_use]
 pub const fn bucket_of(instant: Timestamp) -> Timestamp {
-    Timestamp::from_micros(instant.micros().div_euclid(BUCKET_MICROS) * BUCKET_MICROS)
+    Grain::HalfHour.floor(instant)
 }
 
 #[cfg(test)]
@@ -83,26 +170,31 @@ mod tests {
 
     #[test]
     fn a_report_reads_the_coarsest_cut_that_has_what_it_needs() {
-        use Dimension::{Key, Model, Organization, Team, User};
         for (wanted, cut) in [
-            (&[][..], Cut::Global),
-            (&[Model], Cut::Global),
-            (&[Team], Cut::Team),
-            (&[Organization], Cut::Team),
-            (&[User], Cut::User),
-            (&[Team, User], Cut::User),
-            (&[Key], Cut::Key),
-            (&[Key, Team, Model], Cut::Key),
+            (&[][..], Some(Cut::Team)),
+            (&[Model], Some(Cut::Model)),
+            (&[Team], Some(Cut::Team)),
+            (&[Organization], Some(Cut::Team)),
+            (&[User], Some(Cut::Key)),
+            (&[Team, User], Some(Cut::Key)),
+            (&[Team, Provider], Some(Cut::TeamModel)),
+            (&[Customer, Organization], Some(Cut::Customer)),
+            (&[Key, Team, ModelGroup], Some(Cut::KeyModel)),
+            (&[Customer, Model], None),
+            (&[Tag], None),
         ] {
-            assert_eq!(Cut::for_dimensions(wanted), cut, "{wanted:?}");
+            assert_eq!(Cut::for_dimensions(Source::Call, wanted), cut, "{wanted:?}");
         }
+        assert_eq!(Cut::for_dimensions(Source::Tag, &[Tag, User]), Some(Cut::Tag));
+        assert_eq!(Cut::for_dimensions(Source::Tag, &[Tag, Model]), None);
+        assert_eq!(Cut::for_dimensions(Source::Failure, &[ErrorCode]), Some(Cut::Failure));
     }
 
     #[test]
-    fn buckets_are_half_hours() {
-        let at = |text: &str| Timestamp::try_from(text.to_owned()).expect("an instant");
-        assert_eq!(bucket_of(at("2025-01-31T23:59:59.999999Z")), at("2025-01-31T23:30:00Z"));
-        assert_eq!(bucket_of(at("2025-02-01T00:00:00Z")), at("2025-02-01T00:00:00Z"));
-        assert_eq!(bucket_of(at("1969-12-31T23:59:00Z")), at("1969-12-31T23:30:00Z"));
+    fn every_cut_can_be_made_of_its_source() {
+        for cut in Cut::VARIANTS {
+            assert!(cut.dimensions().iter().all(|dimension| cut.source().has(*dimension)), "{cut:?}");
+            assert!(cut.dimensions().is_sorted() && cut.grains().is_sorted(), "{cut:?}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Background: what happens when nobody calls. No job is needed for a number
 //! to be right; without them memory and tables would only grow.
 
+mod merge;
 mod retain;
 mod send_mail;
 mod tend;
@@ -24,6 +25,7 @@ impl Jobs {
         let mut tasks = JoinSet::new();
         tasks.spawn(tend::tend(Arc::clone(&gate), clock.clone()));
         tasks.spawn(follow_changes(gate, position));
+        tasks.spawn(merge::merge(store.clone()));
         tasks.spawn(retain::retain(store, clock));
         Self(tasks)
     }

@@ -1,14 +1,15 @@
 //! What events write: the rows of a batch, worked out before the transaction
 //! that writes them, or while the one before is under way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::DatabaseTransaction;
 
 use super::dialect::{Bulk, Column};
 use super::error::StoreError;
+use super::rollup_rows::{self, Place, Sums, add};
 use super::usage::to_columns;
-use crate::domain::rollup::{Cut, Dimension, bucket_of};
+use crate::domain::rollup::{Dimension, Source, bucket_of};
 use crate::domain::usage::{CostSource, Event, UsageStatus};
 
 /// Columns of rows, by name.
@@ -23,7 +24,7 @@ pub struct EventRows {
 /// The rows that are written for those events only that are new.
 pub(super) struct CountedRows {
     tags: Columns,
-    rollups: Columns,
+    deltas: Columns,
 }
 
 impl std::fmt::Debug for EventRows {
@@ -44,28 +45,18 @@ impl EventRows {
 
 impl CountedRows {
     pub(super) fn new(new: &[&Event]) -> Self {
-        Self { tags: tags(new), rollups: rollups(new) }
+        Self { tags: tags(new), deltas: deltas(new) }
     }
 
-    /// Writes the tags, and adds to one row of each cut.
+    /// Writes the tags and the deltas.
     pub(super) async fn write(self, transaction: &DatabaseTransaction) -> Result<(), StoreError> {
         let tags = Bulk { table: "usage_event_tags", columns: self.tags, suffix: "ON CONFLICT DO NOTHING" };
         tags.run(transaction).await?;
-        let rollups = Bulk { table: "usage_rollups", columns: self.rollups, suffix: ADD_TO_ROLLUP };
-        rollups.run(transaction).await?;
+        let deltas = Bulk { table: "usage_deltas", columns: self.deltas, suffix: "" };
+        deltas.run(transaction).await?;
         Ok(())
     }
 }
-
-const ADD_TO_ROLLUP: &str = "ON CONFLICT (cut, bucket_at, key_id, user_id, team_id, organization_id, model, provider) DO UPDATE SET \
-     spent_nanos = usage_rollups.spent_nanos + excluded.spent_nanos, \
-     prompt_tokens = usage_rollups.prompt_tokens + excluded.prompt_tokens, \
-     completion_tokens = usage_rollups.completion_tokens + excluded.completion_tokens, \
-     cache_read_tokens = usage_rollups.cache_read_tokens + excluded.cache_read_tokens, \
-     cache_write_tokens = usage_rollups.cache_write_tokens + excluded.cache_write_tokens, \
-     api_requests = usage_rollups.api_requests + excluded.api_requests, \
-     successful_requests = usage_rollups.successful_requests + excluded.successful_requests, \
-     failed_requests = usage_rollups.failed_requests + excluded.failed_requests";
 
 fn tags(new: &[&Event]) -> Columns {
     let tags = || new.iter().flat_map(|event| event.usage.tags.iter().map(move |tag| (event, tag)));
@@ -76,45 +67,37 @@ fn tags(new: &[&Event]) -> Columns {
     ]
 }
 
-fn rollups(new: &[&Event]) -> Columns {
-    let counted: Vec<(&Event, [String; 6])> = new
-        .iter()
-        .filter(|event| event.costing.source != CostSource::Adjustment)
-        .map(|event| (*event, dimensions_of(event)))
-        .collect();
-    let mut rows: BTreeMap<(&'static str, i64, [&str; 6]), [i64; 8]> = BTreeMap::new();
-    for (event, values) in &counted {
-        let sums = sums_of(event);
-        for cut in <Cut as strum::VariantArray>::VARIANTS {
-            let key = (cut.as_str(), bucket_of(event.started_at).micros(), kept_apart(*cut, values));
-            let row = rows.entry(key).or_default();
-            row.iter_mut().zip(sums).for_each(|(total, part)| *total = total.saturating_add(part));
+/// One row for each source, half hour and place.
+fn deltas(new: &[&Event]) -> Columns {
+    let counted = new.iter().filter(|event| event.costing.source != CostSource::Adjustment);
+    let counted: Vec<(&Event, Place<String>)> = counted.map(|event| (*event, place_of(event))).collect();
+    let mut rows: BTreeMap<(Source, i64, Place<&str>), Sums> = BTreeMap::new();
+    for (event, place) in &counted {
+        let (bucket, sums) = (bucket_of(event.started_at).micros(), sums_of(event));
+        for (source, tag) in appearances(event) {
+            add(rows.entry((source, bucket, kept_apart(source, place, tag))).or_default(), &sums);
         }
     }
-    let dimension = |index: usize| Column::Text(rows.keys().map(|(_, _, values)| values[index].to_owned()).collect());
-    let sum = |index: usize| Column::Number(rows.values().map(|sums| sums[index]).collect());
-    vec![
-        ("cut", Column::Text(rows.keys().map(|(cut, ..)| (*cut).to_owned()).collect())),
+    let mut columns = vec![
+        ("source", Column::Text(rows.keys().map(|(source, ..)| source.as_str().to_owned()).collect())),
         ("bucket_at", Column::Number(rows.keys().map(|(_, bucket, _)| *bucket).collect())),
-        ("key_id", dimension(0)),
-        ("user_id", dimension(1)),
-        ("team_id", dimension(2)),
-        ("organization_id", dimension(3)),
-        ("model", dimension(4)),
-        ("provider", dimension(5)),
-        ("spent_nanos", sum(0)),
-        ("prompt_tokens", sum(1)),
-        ("completion_tokens", sum(2)),
-        ("cache_read_tokens", sum(3)),
-        ("cache_write_tokens", sum(4)),
-        ("api_requests", sum(5)),
-        ("successful_requests", sum(6)),
-        ("failed_requests", sum(7)),
-    ]
+    ];
+    columns.extend(rollup_rows::columns(rows.iter().map(|((_, _, place), sums)| (*place, sums))));
+    columns
 }
 
-/// What an event adds to a rollup row, in the order of its columns.
-fn sums_of(event: &Event) -> [i64; 8] {
+/// Where an event appears: among the calls, among the failures if it is one,
+/// and once with each of its tags, or once without any.
+fn appearances(event: &Event) -> impl Iterator<Item = (Source, &str)> {
+    let failed = event.usage.status == UsageStatus::Failure;
+    let tags: BTreeSet<&str> = event.usage.tags.iter().map(String::as_str).collect();
+    let untagged = tags.is_empty().then_some("");
+    let tagged = tags.into_iter().chain(untagged).map(|tag| (Source::Tag, tag));
+    std::iter::once((Source::Call, "")).chain(failed.then_some((Source::Failure, ""))).chain(tagged)
+}
+
+/// What an event adds to a row.
+fn sums_of(event: &Event) -> Sums {
     let counts = &event.usage.counts;
     let succeeded = event.usage.status == UsageStatus::Success;
     [
@@ -129,28 +112,32 @@ fn sums_of(event: &Event) -> [i64; 8] {
     ]
 }
 
-/// The dimensions of rollups, in the order of their columns.
-const DIMENSIONS: [Dimension; 6] =
-    [Dimension::Key, Dimension::User, Dimension::Team, Dimension::Organization, Dimension::Model, Dimension::Provider];
-
-/// An event's values in all dimensions.
-fn dimensions_of(event: &Event) -> [String; 6] {
+/// An event's values in all dimensions; of its tags it has several.
+fn place_of(event: &Event) -> Place<String> {
     let text = |value: Option<&dyn ToString>| value.map(ToString::to_string).unwrap_or_default();
-    DIMENSIONS.map(|dimension| match dimension {
+    Dimension::ALL.map(|dimension| match dimension {
         Dimension::Key => text(event.key_id.as_ref().map(|id| id as &dyn ToString)),
         Dimension::User => text(event.user_id.as_ref().map(|id| id as &dyn ToString)),
         Dimension::Team => text(event.team_id.as_ref().map(|id| id as &dyn ToString)),
         Dimension::Organization => text(event.organization_id.as_ref().map(|id| id as &dyn ToString)),
+        Dimension::Customer => event.usage.customer_id.clone(),
+        Dimension::Tag => String::new(),
         Dimension::Model => event.usage.model.clone(),
+        Dimension::ModelGroup => event.usage.model_group.clone(),
         Dimension::Provider => event.costing.provider.clone(),
+        Dimension::Deployment => event.usage.deployment.clone(),
+        Dimension::ErrorCode => event.usage.error_code.clone(),
     })
 }
 
-/// An event's place in a cut: what the cut does not keep apart is empty.
-fn kept_apart(cut: Cut, values: &[String; 6]) -> [&str; 6] {
-    let mut kept = values.each_ref().map(String::as_str);
-    for (value, dimension) in kept.iter_mut().zip(DIMENSIONS) {
-        if !cut.has(dimension) {
+/// An event's place among the deltas of a source: what they do not keep apart
+/// is empty.
+fn kept_apart<'a>(source: Source, place: &'a Place<String>, tag: &'a str) -> Place<&'a str> {
+    let mut kept = place.each_ref().map(String::as_str);
+    for (value, dimension) in kept.iter_mut().zip(Dimension::ALL) {
+        if dimension == Dimension::Tag {
+            *value = tag;
+        } else if !source.has(dimension) {
             *value = "";
         }
     }

@@ -55,7 +55,7 @@ impl View<'_> {
                 self.read(organizations::Entity::find(), OrganizationId, OrganizationAlias, None, ids).await
             }
             // They are names.
-            Dimension::Model | Dimension::Provider => Ok(Names::new()),
+            _ => Ok(Names::new()),
         }
     }
 

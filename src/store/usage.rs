@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_types, reason = "what serde derives for flatten knows floats; no field is one")]
 
-use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, SimpleExpr};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +12,14 @@ use super::error::StoreError;
 use super::json::{from_text, to_text, word};
 use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
 use super::reach;
+use super::rollup_rows::column_of;
 use super::view::View;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::money::Usd;
 use crate::domain::pricing::Counts;
-use crate::domain::role::MemberPermission;
+use crate::domain::role::{MemberPermission, TeamRole};
 use crate::domain::rollup::Dimension;
 use crate::domain::usage::{Costing, Event, Posting, Usage, UsageStatus};
 
@@ -68,6 +69,11 @@ pub enum EventScope {
     /// That of the teams that a user administers or that permit their members
     /// to see it, and its own within its other teams.
     InTeamsOf(UserId, MemberPermission),
+    /// That of the teams that a user administers or that permit their members
+    /// to see it, and of the organizations that it administers.
+    InTeamsOpenTo(UserId, MemberPermission),
+    /// That of the teams and organizations that a user administers.
+    Administered(UserId),
     /// That of the organizations that a user administers.
     InOrganizationsOf(UserId),
     /// That of one key.
@@ -75,24 +81,22 @@ pub enum EventScope {
 }
 
 impl EventScope {
-    /// The scope as a condition on the columns of events or rollups.
-    pub(super) fn condition(
-        &self,
-        key: impl ColumnTrait,
-        user: impl ColumnTrait,
-        team: impl ColumnTrait,
-        organization: impl ColumnTrait,
-    ) -> Option<Condition> {
+    /// The scope as a condition on events or added up usage, which name their
+    /// columns alike.
+    pub(super) fn condition(&self) -> Option<Condition> {
+        let [key, user, team, organization] =
+            [Dimension::Key, Dimension::User, Dimension::Team, Dimension::Organization]
+                .map(|dimension| Expr::col(Alias::new(column_of(dimension))));
         let own = |id: &UserId| {
             let keys = keys::Entity::find()
                 .select_only()
                 .column(keys::Column::KeyId)
                 .filter(keys::Column::UserId.eq(id.as_str()));
-            Condition::any().add(user.eq(id.as_str())).add(key.in_subquery(keys.into_query()))
+            Condition::any().add(user.clone().eq(id.as_str())).add(key.clone().in_subquery(keys.into_query()))
         };
-        let administered = |id: &UserId| organization.in_subquery(reach::organizations_administered(id));
-        let open = |id: &UserId, permission| team.in_subquery(reach::teams_open_to(id, permission));
-        let in_own_teams = |id: &UserId| team.in_subquery(reach::teams_of(id, None));
+        let administered = |id: &UserId| organization.clone().in_subquery(reach::organizations_administered(id));
+        let open = |id: &UserId, permission| team.clone().in_subquery(reach::teams_open_to(id, permission));
+        let in_own_teams = |id: &UserId| team.clone().in_subquery(reach::teams_of(id, None));
         match self {
             Self::All => None,
             Self::OfUser(id, permission) => Some(own(id).add(open(id, *permission)).add(administered(id))),
@@ -103,6 +107,13 @@ impl EventScope {
                     .add(administered(id))
                     .add(Condition::all().add(in_own_teams(id)).add(own(id))),
             ),
+            Self::InTeamsOpenTo(id, permission) => {
+                Some(Condition::any().add(open(id, *permission)).add(administered(id)))
+            }
+            Self::Administered(id) => {
+                let teams = team.clone().in_subquery(reach::teams_of(id, Some(TeamRole::Admin)));
+                Some(Condition::any().add(teams).add(administered(id)))
+            }
             Self::InOrganizationsOf(id) => Some(Condition::all().add(administered(id))),
             Self::OfKey(id) => Some(Condition::all().add(key.eq(id.to_string()))),
         }
@@ -115,6 +126,7 @@ impl EventScope {
             Self::All => &[],
             Self::OfUser(..) | Self::InTeamsOf(..) => &[Key, User, Team, Organization],
             Self::OfUserAndOrganizations(_) => &[Key, User, Organization],
+            Self::InTeamsOpenTo(..) | Self::Administered(_) => &[Team, Organization],
             Self::InOrganizationsOf(_) => &[Organization],
             Self::OfKey(_) => &[Key],
         }
@@ -195,7 +207,7 @@ fn condition(filter: &EventFilter) -> Condition {
         .add_option(status.map(|status| Column::Status.eq(status)))
         .add_option(filter.min_spend.map(|least| Column::CostNanos.gte(least.nanos())))
         .add_option(filter.max_spend.map(|most| Column::CostNanos.lte(most.nanos())))
-        .add_option(filter.visible_to.condition(Column::KeyId, Column::UserId, Column::TeamId, Column::OrganizationId))
+        .add_option(filter.visible_to.condition())
 }
 
 /// What is rarely there, in one column.

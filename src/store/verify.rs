@@ -10,15 +10,15 @@ use sea_orm::{
 
 use super::balances::BalanceKey;
 use super::connect::Store;
-use super::entity::{balances, usage_rollups};
+use super::entity::{balances, usage_deltas, usage_rollups};
 use super::error::StoreError;
 use super::json::word;
 use super::rollups::sum;
 use super::view::View;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::clock::Timestamp;
-use crate::domain::rollup::{Cut, bucket_of};
-use crate::domain::usage::CostSource;
+use crate::domain::rollup::{Cut, Grain, Source, bucket_of};
+use crate::domain::usage::{CostSource, UsageStatus};
 
 /// How many rows are read at a time.
 const PAGE: u64 = 5_000;
@@ -35,10 +35,13 @@ pub enum Discrepancy {
         /// What the events add up to.
         summed_nanos: i128,
     },
-    /// All rows of one cut in one bucket.
+    /// All rows of one cut and grain in one bucket, with what is not merged
+    /// into them yet.
     Rollup {
         /// The cut.
         cut: Cut,
+        /// The grain.
+        grain: Grain,
         /// The bucket's first instant.
         bucket: Timestamp,
         /// Spend in nano-dollars, and calls, as the rows say.
@@ -70,7 +73,7 @@ impl Store {
         let view = View::of_transaction(&snapshot);
         let mut result = Verification::default();
         let mut accounts: BTreeMap<BalanceKey, i128> = BTreeMap::new();
-        let mut buckets: BTreeMap<Timestamp, (i128, i128)> = BTreeMap::new();
+        let mut sums = Sums::new();
         let mut last = String::new();
         loop {
             let events = view.events_after(&last, PAGE).await?;
@@ -80,20 +83,28 @@ impl Store {
             for stored in events {
                 let event = stored.event;
                 let cost = i128::from(event.costing.cost.nanos());
-                for posting in event.postings {
+                for posting in &event.postings {
                     if posting.window_start != Timestamp::EPOCH {
                         *accounts.entry((posting.account.clone(), Timestamp::EPOCH)).or_default() += cost;
                     }
-                    *accounts.entry((posting.account, posting.window_start)).or_default() += cost;
+                    *accounts.entry((posting.account.clone(), posting.window_start)).or_default() += cost;
                 }
-                if event.costing.source != CostSource::Adjustment {
-                    let bucket = buckets.entry(bucket_of(event.started_at)).or_default();
-                    *bucket = (bucket.0 + cost, bucket.1 + 1);
+                if event.costing.source == CostSource::Adjustment {
+                    continue;
+                }
+                let tags: BTreeSet<&String> = event.usage.tags.iter().collect();
+                for (source, times) in [
+                    (Source::Call, 1),
+                    (Source::Tag, tags.len().max(1)),
+                    (Source::Failure, usize::from(event.usage.status == UsageStatus::Failure)),
+                ] {
+                    let times = i128::try_from(times).unwrap_or_default();
+                    add(&mut sums, (source, bucket_of(event.started_at)), (times * cost, times));
                 }
             }
         }
         compare_accounts(&view, accounts, &mut result).await?;
-        compare_rollups(&view, &buckets, &mut result).await?;
+        compare_rollups(&view, &sums, &mut result).await?;
         Ok(result)
     }
 
@@ -153,36 +164,86 @@ async fn compare_accounts(
     Ok(())
 }
 
-async fn compare_rollups(
-    view: &View<'_>,
-    sums: &BTreeMap<Timestamp, (i128, i128)>,
-    result: &mut Verification,
-) -> Result<(), StoreError> {
-    use usage_rollups::Column;
-    let sum = |column| sum(column, view.backend());
+/// Spend in nano-dollars, and calls, by source and half hour.
+type Sums = BTreeMap<(Source, Timestamp), (i128, i128)>;
+
+fn add<K: Ord>(sums: &mut BTreeMap<K, (i128, i128)>, key: K, (cost, calls): (i128, i128)) {
+    let sum = sums.entry(key).or_default();
+    *sum = (sum.0 + cost, sum.1 + calls);
+}
+
+async fn compare_rollups(view: &View<'_>, sums: &Sums, result: &mut Verification) -> Result<(), StoreError> {
+    let deltas = deltas(view).await?;
     for cut in <Cut as strum::VariantArray>::VARIANTS {
-        let rows: Vec<(i64, i64, i64)> = usage_rollups::Entity::find()
-            .select_only()
-            .column(Column::BucketAt)
-            .expr_as(sum(Column::SpentNanos), "spent_nanos")
-            .expr_as(sum(Column::ApiRequests), "api_requests")
-            .filter(Column::Cut.eq(cut.as_str()))
-            .group_by(Column::BucketAt)
-            .into_tuple()
-            .all(&view.executor())
-            .await?;
-        let counted: BTreeMap<Timestamp, (i128, i128)> = rows
-            .into_iter()
-            .map(|(bucket, spent, calls)| (Timestamp::from_micros(bucket), (spent.into(), calls.into())))
-            .collect();
-        let every: BTreeSet<Timestamp> = counted.keys().chain(sums.keys()).copied().collect();
-        for bucket in every {
-            let counted = counted.get(&bucket).copied().unwrap_or_default();
-            let summed = sums.get(&bucket).copied().unwrap_or_default();
-            if counted != summed {
-                result.discrepancies.push(Discrepancy::Rollup { cut: *cut, bucket, counted, summed });
+        for grain in cut.grains() {
+            let in_buckets = |of: &Sums| {
+                let mut buckets = BTreeMap::new();
+                for ((_, at), sum) in of.iter().filter(|((source, _), _)| *source == cut.source()) {
+                    add(&mut buckets, grain.floor(*at), *sum);
+                }
+                buckets
+            };
+            let summed = in_buckets(sums);
+            let mut counted = in_buckets(&deltas);
+            for (bucket, sum) in rollups(view, *cut, *grain).await? {
+                add(&mut counted, bucket, sum);
+            }
+            let every: BTreeSet<Timestamp> = counted.keys().chain(summed.keys()).copied().collect();
+            for bucket in every {
+                let [counted, summed] = [&counted, &summed].map(|sums| sums.get(&bucket).copied().unwrap_or_default());
+                if counted != summed {
+                    result.discrepancies.push(Discrepancy::Rollup {
+                        cut: *cut,
+                        grain: *grain,
+                        bucket,
+                        counted,
+                        summed,
+                    });
+                }
             }
         }
     }
     Ok(())
+}
+
+/// What the rows of a cut and grain say, by bucket.
+async fn rollups(
+    view: &View<'_>,
+    cut: Cut,
+    grain: Grain,
+) -> Result<impl Iterator<Item = (Timestamp, (i128, i128))>, StoreError> {
+    use usage_rollups::Column;
+    let rows: Vec<(i64, i64, i64)> = usage_rollups::Entity::find()
+        .select_only()
+        .column(Column::BucketAt)
+        .expr_as(sum(Expr::col(Column::SpentNanos), view.backend()), "spent_nanos")
+        .expr_as(sum(Expr::col(Column::ApiRequests), view.backend()), "api_requests")
+        .filter(Column::Cut.eq(cut.as_str()))
+        .filter(Column::Grain.eq(grain.as_str()))
+        .group_by(Column::BucketAt)
+        .into_tuple()
+        .all(&view.executor())
+        .await?;
+    Ok(rows.into_iter().map(|(bucket, spent, calls)| (Timestamp::from_micros(bucket), (spent.into(), calls.into()))))
+}
+
+/// What is not merged yet.
+async fn deltas(view: &View<'_>) -> Result<Sums, StoreError> {
+    use usage_deltas::Column;
+    let rows: Vec<(String, i64, i64, i64)> = usage_deltas::Entity::find()
+        .select_only()
+        .column(Column::Source)
+        .column(Column::BucketAt)
+        .expr_as(sum(Expr::col(Column::SpentNanos), view.backend()), "spent_nanos")
+        .expr_as(sum(Expr::col(Column::ApiRequests), view.backend()), "api_requests")
+        .group_by(Column::Source)
+        .group_by(Column::BucketAt)
+        .into_tuple()
+        .all(&view.executor())
+        .await?;
+    let mut sums = Sums::new();
+    for (source, bucket, spent, calls) in rows {
+        add(&mut sums, (word(&source)?, Timestamp::from_micros(bucket)), (spent.into(), calls.into()));
+    }
+    Ok(sums)
 }

@@ -4,6 +4,7 @@ use super::days::DayRange;
 use super::parts::{self, PARTS_MAX, dimension_of};
 use crate::domain::ids::KeyId;
 use crate::domain::models::MODEL_NAME_MAX_BYTES;
+use crate::domain::rollup::{Dimension, Source};
 use crate::domain::secret::KeyHash;
 use crate::error::Error;
 use crate::pb;
@@ -11,7 +12,7 @@ use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::page::{self, List, Sizes};
 use crate::services::wire::{key_ref, text};
-use crate::store::{Among, Cursor, CursorKey, EventScope, PageRequest, RollupFilter};
+use crate::store::{Among, Cursor, CursorKey, EventScope, PageRequest, UsageFilter};
 
 /// A page has at most a quarter of a year, so that it fits a message with all
 /// its parts.
@@ -56,7 +57,8 @@ pub(crate) use asked;
 /// A valid request.
 pub(crate) struct Question {
     range: DayRange,
-    filter: RollupFilter,
+    model: String,
+    provider: String,
     key: Option<KeyHash>,
     top_keys: usize,
     page: PageRequest,
@@ -74,13 +76,7 @@ pub(crate) struct Activity {
 /// Takes a request. `None` if it has faults.
 pub(crate) fn take(ctx: &Ctx, asked: &Asked<'_>, list: List, faults: &mut Faults) -> Option<Question> {
     let page = page::take_sized(asked.page, PAGES, &list, faults);
-    let range = if asked.start_date.is_empty() && asked.end_date.is_empty() {
-        faults.add("start_date", "is required");
-        faults.add("end_date", "is required");
-        None
-    } else {
-        DayRange::take(asked.start_date, asked.end_date, asked.time_zone, ctx.now, faults)
-    };
+    let range = DayRange::required(asked.start_date, asked.end_date, asked.time_zone, ctx.now, faults);
     text::check("model", asked.model, MODEL_NAME_MAX_BYTES, faults);
     text::check("provider", asked.provider, text::LABEL_MAX_BYTES, faults);
     let key = key_ref::optional("key", asked.key, faults);
@@ -92,9 +88,8 @@ pub(crate) fn take(ctx: &Ctx, asked: &Asked<'_>, list: List, faults: &mut Faults
             TOP_KEYS_DEFAULT
         }
     };
-    let filter =
-        RollupFilter { model: asked.model.to_owned(), provider: asked.provider.to_owned(), ..RollupFilter::default() };
-    Some(Question { range: range?, filter, key, top_keys, page, list })
+    let (model, provider) = (asked.model.to_owned(), asked.provider.to_owned());
+    Some(Question { range: range?, model, provider, key, top_keys, page, list })
 }
 
 /// Answers about these users, teams or organizations, as far as the scope goes.
@@ -108,7 +103,7 @@ pub(crate) async fn answer(
     among: Among,
     visible_to: EventScope,
 ) -> Result<Activity, Error> {
-    let Question { range, filter, key, top_keys, page, list } = question;
+    let Question { range, model, provider, key, top_keys, page, list } = question;
     let key_id = match key {
         // A key that never existed used nothing.
         Some(hash) => {
@@ -117,8 +112,12 @@ pub(crate) async fn answer(
         }
         None => None,
     };
-    let filter = RollupFilter { key_id, among: Some(among), visible_to, ..filter };
-    let metrics = parts::by_day(ctx, &range, &filter).await?;
+    let mut filter = UsageFilter::of(Source::Call, visible_to)
+        .only(Dimension::Key, key_id.map(|key| key.0))
+        .only(Dimension::Model, Some(model))
+        .only(Dimension::Provider, Some(provider));
+    filter.among.push(among);
+    let metrics = parts::by_interval(ctx, range.borders(), &filter).await?;
 
     // Pages go back in time.
     let is_last_shown = |cursor: &Cursor| range.days().iter().position(|day| day.to_string() == cursor.id);
@@ -144,7 +143,7 @@ pub(crate) async fn answer(
         (entity, PARTS_MAX, |day| &mut day.entities),
     ] {
         let Some(dimension) = dimension_of(name) else { continue };
-        let split = parts::split(ctx, &shown, &filter, (name, dimension), most).await?;
+        let split = parts::split(ctx, shown.borders(), &filter, (name, dimension), most).await?;
         for (day, breakdown) in days.iter_mut().zip(split) {
             *place(day) = Some(breakdown);
         }

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::reason::Reason;
-use crate::domain::rollup::bucket_of;
+use crate::domain::usage::MAX_FUTURE_SECONDS;
 use crate::domain::window::Calendar;
 use crate::services::wire::faults::Faults;
 
@@ -60,6 +60,16 @@ impl DayRange {
         Some(Self { days, borders })
     }
 
+    /// Takes the range of a request that must have one.
+    pub(crate) fn required(start: &str, end: &str, zone: &str, now: Timestamp, faults: &mut Faults) -> Option<Self> {
+        if start.is_empty() && end.is_empty() {
+            faults.add("start_date", "is required");
+            faults.add("end_date", "is required");
+            return None;
+        }
+        Self::take(start, end, zone, now, faults)
+    }
+
     /// Days of it, as a range of their own.
     pub(crate) fn part(&self, from: usize, until: usize) -> Self {
         Self { days: self.days[from..until].to_vec(), borders: self.borders[from..=until].to_vec() }
@@ -70,29 +80,53 @@ impl DayRange {
         &self.days
     }
 
-    /// The buckets that lie in the range, border buckets included.
-    pub(crate) fn buckets(&self) -> (Timestamp, Timestamp) {
-        let last = self.borders.last().copied().unwrap_or_default();
-        let first = self.borders.first().copied().unwrap_or_default();
-        (bucket_of(first), last)
+    /// Where each day begins, and after the last one where it ends.
+    pub(crate) fn borders(&self) -> &[Timestamp] {
+        &self.borders
     }
 
-    /// The buckets that a day's border cuts through: their events must be
-    /// looked at one by one.
-    pub(crate) fn cut_buckets(&self) -> Vec<Timestamp> {
-        self.borders
-            .iter()
-            .map(|border| (bucket_of(*border), *border))
-            .filter(|(bucket, border)| bucket != border)
-            .map(|(bucket, _)| bucket)
-            .collect()
+    /// The instants from which and before which it lasts.
+    pub(crate) fn ends(&self) -> (Timestamp, Timestamp) {
+        let end = |border: Option<&Timestamp>| border.copied().unwrap_or_default();
+        (end(self.borders.first()), end(self.borders.last()))
     }
 
-    /// Which day an instant belongs to.
-    pub(crate) fn index_of(&self, instant: Timestamp) -> Option<usize> {
-        let after = self.borders.partition_point(|border| *border <= instant);
-        (1..=self.days.len()).contains(&after).then(|| after - 1)
+    /// Its days joined to periods: those that follow each other and are the
+    /// same by `of`.
+    pub(crate) fn periods<K: PartialEq>(&self, of: impl Fn(NaiveDate) -> K) -> Periods {
+        let mut periods = Periods { days: Vec::new(), borders: Vec::new() };
+        for (day, begins) in self.days.iter().zip(&self.borders) {
+            match periods.days.last_mut() {
+                Some((first, last)) if of(*first) == of(*day) => *last = *day,
+                _ => {
+                    periods.days.push((*day, *day));
+                    periods.borders.push(*begins);
+                }
+            }
+        }
+        periods.borders.extend(self.borders.last());
+        periods
     }
+}
+
+/// All time, as far as usage may be recorded.
+pub(crate) fn all_time(now: Timestamp) -> (Timestamp, Timestamp) {
+    (Timestamp::EPOCH, now.plus_seconds(2 * MAX_FUTURE_SECONDS))
+}
+
+/// Days that are joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Periods {
+    /// The first and the last day of each.
+    pub(crate) days: Vec<(NaiveDate, NaiveDate)>,
+    /// Where each begins, and after the last one where it ends.
+    pub(crate) borders: Vec<Timestamp>,
+}
+
+/// In which of the intervals between borders an instant lies.
+pub(crate) fn interval_of(borders: &[Timestamp], instant: Timestamp) -> Option<usize> {
+    let after = borders.partition_point(|border| *border <= instant);
+    (1..borders.len()).contains(&after).then(|| after - 1)
 }
 
 fn date(field: &str, text: &str, faults: &mut Faults) -> Option<NaiveDate> {
@@ -128,9 +162,9 @@ mod tests {
     #[test]
     fn both_ends_are_included() {
         let range = range("2025-01-31", "2025-01-31", "").expect("a range");
-        assert_eq!(range.index_of(at("2025-01-31T23:59:59.999999Z")), Some(0));
-        assert_eq!(range.index_of(at("2025-02-01T00:00:00Z")), None);
-        assert_eq!(range.index_of(at("2025-01-30T23:59:59Z")), None);
+        assert_eq!(interval_of(range.borders(), at("2025-01-31T23:59:59.999999Z")), Some(0));
+        assert_eq!(interval_of(range.borders(), at("2025-02-01T00:00:00Z")), None);
+        assert_eq!(interval_of(range.borders(), at("2025-01-30T23:59:59Z")), None);
     }
 
     #[test]
@@ -143,12 +177,11 @@ mod tests {
     #[test]
     fn days_follow_the_zone_and_its_clock_changes() {
         let range = range("2025-03-09", "2025-03-10", "America/New_York").expect("a range");
-        assert_eq!(range.index_of(at("2025-03-09T05:00:00Z")), Some(0));
-        assert_eq!(range.index_of(at("2025-03-10T03:59:59Z")), Some(0));
-        assert_eq!(range.index_of(at("2025-03-10T04:00:00Z")), Some(1));
-        assert!(range.cut_buckets().is_empty());
+        assert_eq!(interval_of(range.borders(), at("2025-03-09T05:00:00Z")), Some(0));
+        assert_eq!(interval_of(range.borders(), at("2025-03-10T03:59:59Z")), Some(0));
+        assert_eq!(interval_of(range.borders(), at("2025-03-10T04:00:00Z")), Some(1));
         let nepal = super::tests::range("2025-03-09", "2025-03-09", "Asia/Kathmandu").expect("a range");
-        assert_eq!(nepal.cut_buckets(), [at("2025-03-08T18:00:00Z"), at("2025-03-09T18:00:00Z")]);
+        assert_eq!(nepal.borders(), [at("2025-03-08T18:15:00Z"), at("2025-03-09T18:15:00Z")]);
     }
 
     #[test]

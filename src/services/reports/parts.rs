@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::days::DayRange;
+use super::days::interval_of;
 use crate::domain::clock::Timestamp;
-use crate::domain::rollup::Dimension;
+use crate::domain::rollup::{Dimension, Source};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::usage::Metrics;
-use crate::store::{BucketRow, Names, RollupFilter};
+use crate::store::{Names, UsageFilter};
 
 /// How many parts of a day are shown by one dimension, at most.
 pub(crate) const PARTS_MAX: usize = 100;
@@ -23,22 +23,41 @@ pub(crate) const fn dimension_of(name: pb::SpendDimension) -> Option<Dimension> 
         pb::SpendDimension::Organization => Some(Dimension::Organization),
         pb::SpendDimension::Model => Some(Dimension::Model),
         pb::SpendDimension::Provider => Some(Dimension::Provider),
+        pb::SpendDimension::Customer => Some(Dimension::Customer),
+        pb::SpendDimension::Tag => Some(Dimension::Tag),
+        pb::SpendDimension::ModelGroup => Some(Dimension::ModelGroup),
         pb::SpendDimension::Unspecified => None,
     }
 }
 
-/// What was used on each day of a range.
+/// What was used in each interval between borders.
 ///
 /// # Errors
 /// [`Error`] if the database fails.
-pub(crate) async fn by_day(ctx: &Ctx, range: &DayRange, filter: &RollupFilter) -> Result<Vec<Metrics>, Error> {
-    let mut days = vec![Metrics::default(); range.days().len()];
-    for (day, row) in rows(ctx, range, filter, None).await? {
-        if let Some(metrics) = days.get_mut(day) {
-            metrics.add(&row);
+pub(crate) async fn by_interval(ctx: &Ctx, borders: &[Timestamp], filter: &UsageFilter) -> Result<Vec<Metrics>, Error> {
+    let mut whole = by_part(ctx, borders, filter, None).await?;
+    Ok(whole.iter_mut().map(|parts| parts.remove("").unwrap_or_default()).collect())
+}
+
+/// What was used in each interval between borders, by the parts of a
+/// dimension.
+///
+/// # Errors
+/// [`Error`] if the database fails.
+pub(crate) async fn by_part(
+    ctx: &Ctx,
+    borders: &[Timestamp],
+    filter: &UsageFilter,
+    by: Option<Dimension>,
+) -> Result<Vec<HashMap<String, Metrics>>, Error> {
+    let mut intervals: Vec<HashMap<String, Metrics>> = vec![HashMap::new(); borders.len().saturating_sub(1)];
+    for row in ctx.app.store.view().usage(filter, borders, by).await? {
+        let index = interval_of(borders, Timestamp::from_micros(row.at));
+        if let Some(parts) = index.and_then(|index| intervals.get_mut(index)) {
+            parts.entry(row.slice.clone()).or_default().add(&row);
         }
     }
-    Ok(days)
+    Ok(intervals)
 }
 
 /// The sum of days.
@@ -49,24 +68,22 @@ pub(crate) fn total(days: &[Metrics]) -> Metrics {
     })
 }
 
-/// Each day of a range split by a dimension, the largest parts first and by
+/// Each interval split by a dimension, the largest parts first and by
 /// themselves, `most` of them.
 ///
 /// # Errors
 /// [`Error`] if the database fails.
 pub(crate) async fn split(
     ctx: &Ctx,
-    range: &DayRange,
-    filter: &RollupFilter,
+    borders: &[Timestamp],
+    filter: &UsageFilter,
     (name, dimension): (pb::SpendDimension, Dimension),
     most: usize,
 ) -> Result<Vec<pb::SpendBreakdown>, Error> {
-    let mut days: Vec<HashMap<String, Metrics>> = vec![HashMap::new(); range.days().len()];
-    for (day, row) in rows(ctx, range, filter, Some(dimension)).await? {
-        if let Some(parts) = days.get_mut(day) {
-            parts.entry(row.slice.clone()).or_default().add(&row);
-        }
-    }
+    // By tags a call counts under each; whatever else it is asked for by, once.
+    let source = if dimension == Dimension::Tag { Source::Tag } else { filter.source };
+    let filter = UsageFilter { source, ..filter.clone() };
+    let days = by_part(ctx, borders, &filter, Some(dimension)).await?;
     let days: Vec<Parts> = days.into_iter().map(|parts| Parts::rank(parts, most)).collect();
     let mut ids: Vec<String> = days.iter().flat_map(|day| day.shown.iter().map(|(id, _)| id.clone())).collect();
     ids.sort_unstable();
@@ -105,25 +122,4 @@ impl Parts {
             distinct: i64::try_from(distinct).unwrap_or(i64::MAX),
         }
     }
-}
-
-/// The rows of the range, each with the day that it belongs to. Buckets that a
-/// day's border cuts through are taken from the events themselves.
-async fn rows(
-    ctx: &Ctx,
-    range: &DayRange,
-    filter: &RollupFilter,
-    by: Option<Dimension>,
-) -> Result<Vec<(usize, BucketRow)>, Error> {
-    let (from, until) = range.buckets();
-    let filter = RollupFilter { from, until, ..filter.clone() };
-    let view = ctx.app.store.view();
-    let cut = range.cut_buckets();
-    let mut rows = view.usage_by_bucket(&filter, by).await?;
-    if !cut.is_empty() {
-        rows.retain(|row| !cut.contains(&Timestamp::from_micros(row.bucket_at)));
-        rows.extend(view.usage_by_quarter_hour(&filter, &cut, by).await?);
-    }
-    let place = |row: BucketRow| Some((range.index_of(Timestamp::from_micros(row.bucket_at))?, row));
-    Ok(rows.into_iter().filter_map(place).collect())
 }

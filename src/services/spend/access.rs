@@ -1,10 +1,12 @@
 //! Which usage a caller may see, and what it may ask for by name.
 
+use crate::auth::Reach;
 use crate::domain::fault::Refusal;
 use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::key::Key;
 use crate::domain::reason::Reason;
 use crate::domain::role::MemberPermission;
+use crate::domain::rollup::Dimension;
 use crate::domain::secret::KeyHash;
 use crate::error::Error;
 use crate::services::Ctx;
@@ -24,6 +26,48 @@ pub(super) fn scope(ctx: &Ctx, permission: MemberPermission) -> EventScope {
         // Without a user it is a key; the master key reaches everything.
         (None, key) => EventScope::OfKey(key.unwrap_or(KeyId(uuid::Uuid::nil()))),
     }
+}
+
+/// The usage that the caller may see by end users: of the teams and the
+/// organizations that it administers.
+///
+/// # Errors
+/// `PERMISSION_DENIED` for who administers nothing.
+pub(super) fn scope_by_customer(ctx: &Ctx) -> Result<EventScope, Refusal> {
+    if ctx.scope.is_all() {
+        return Ok(EventScope::All);
+    }
+    let administers = ctx.scope.has(Reach::AdminOrganization) || ctx.scope.has(Reach::AdminTeam);
+    let Some(user) = ctx.caller.user_id().filter(|_| administers) else {
+        let message = "end users are shown to admins only: of teams, of organizations, of all";
+        return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "SPEND_DIMENSION_CUSTOMER"));
+    };
+    Ok(EventScope::Administered(user.clone()))
+}
+
+/// The usage that the caller may see of teams: of those that it administers,
+/// whose organization it does, or that show it to their members.
+pub(super) fn scope_of_teams(ctx: &Ctx) -> EventScope {
+    match (scope(ctx, MemberPermission::TeamDailyActivity), ctx.caller.user_id()) {
+        (EventScope::All, _) => EventScope::All,
+        (_, Some(user)) => EventScope::InTeamsOpenTo(user.clone(), MemberPermission::TeamDailyActivity),
+        (of_key, None) => of_key,
+    }
+}
+
+/// The usage that the caller may see, split by these dimensions.
+///
+/// # Errors
+/// `PERMISSION_DENIED` for a split that is not its to see.
+pub(super) fn scope_by(
+    ctx: &Ctx,
+    mut by: impl Iterator<Item = Dimension>,
+    permission: MemberPermission,
+) -> Result<EventScope, Refusal> {
+    if by.any(|dimension| dimension == Dimension::Customer) {
+        return scope_by_customer(ctx);
+    }
+    Ok(scope(ctx, permission))
 }
 
 /// The filters of a request that name somebody.

@@ -1,12 +1,19 @@
 //! `SpendService`: a table of contents.
 
 mod access;
+mod activity;
 mod calculate;
 mod daily;
+mod errors;
+mod filters;
 mod get;
 mod list;
+mod names;
+mod ranking;
 mod record;
+mod report;
 mod tokens;
+mod total;
 
 use std::sync::Arc;
 
@@ -44,6 +51,104 @@ impl pb::spend_service_server::SpendService for Spend {
         request: Request<pb::GetDailySpendRequest>,
     ) -> Result<Response<pb::GetDailySpendResponse>, Status> {
         read(&self.0, request, daily::get_daily_spend).await
+    }
+
+    async fn list_key_spend(
+        &self,
+        request: Request<pb::ListKeySpendRequest>,
+    ) -> Result<Response<pb::ListKeySpendResponse>, Status> {
+        read(&self.0, request, ranking::list_key_spend).await
+    }
+
+    async fn list_user_spend(
+        &self,
+        request: Request<pb::ListUserSpendRequest>,
+    ) -> Result<Response<pb::ListUserSpendResponse>, Status> {
+        read(&self.0, request, ranking::list_user_spend).await
+    }
+
+    async fn list_team_spend(
+        &self,
+        request: Request<pb::ListTeamSpendRequest>,
+    ) -> Result<Response<pb::ListTeamSpendResponse>, Status> {
+        read(&self.0, request, ranking::list_team_spend).await
+    }
+
+    async fn list_model_spend(
+        &self,
+        request: Request<pb::ListModelSpendRequest>,
+    ) -> Result<Response<pb::ListModelSpendResponse>, Status> {
+        read(&self.0, request, ranking::list_model_spend).await
+    }
+
+    async fn list_provider_spend(
+        &self,
+        request: Request<pb::ListProviderSpendRequest>,
+    ) -> Result<Response<pb::ListProviderSpendResponse>, Status> {
+        read(&self.0, request, ranking::list_provider_spend).await
+    }
+
+    async fn list_customer_spend(
+        &self,
+        request: Request<pb::ListCustomerSpendRequest>,
+    ) -> Result<Response<pb::ListCustomerSpendResponse>, Status> {
+        read(&self.0, request, ranking::list_customer_spend).await
+    }
+
+    async fn list_tag_spend(
+        &self,
+        request: Request<pb::ListTagSpendRequest>,
+    ) -> Result<Response<pb::ListTagSpendResponse>, Status> {
+        read(&self.0, request, ranking::list_tag_spend).await
+    }
+
+    async fn list_customer_names(
+        &self,
+        request: Request<pb::ListCustomerNamesRequest>,
+    ) -> Result<Response<pb::ListCustomerNamesResponse>, Status> {
+        read(&self.0, request, names::list_customer_names).await
+    }
+
+    async fn list_tag_names(
+        &self,
+        request: Request<pb::ListTagNamesRequest>,
+    ) -> Result<Response<pb::ListTagNamesResponse>, Status> {
+        read(&self.0, request, names::list_tag_names).await
+    }
+
+    async fn get_activity(
+        &self,
+        request: Request<pb::GetActivityRequest>,
+    ) -> Result<Response<pb::GetActivityResponse>, Status> {
+        read(&self.0, request, activity::get_activity).await
+    }
+
+    async fn get_model_activity(
+        &self,
+        request: Request<pb::GetModelActivityRequest>,
+    ) -> Result<Response<pb::GetModelActivityResponse>, Status> {
+        read(&self.0, request, activity::get_model_activity).await
+    }
+
+    async fn get_error_activity(
+        &self,
+        request: Request<pb::GetErrorActivityRequest>,
+    ) -> Result<Response<pb::GetErrorActivityResponse>, Status> {
+        read(&self.0, request, errors::get_error_activity).await
+    }
+
+    async fn get_spend_report(
+        &self,
+        request: Request<pb::GetSpendReportRequest>,
+    ) -> Result<Response<pb::GetSpendReportResponse>, Status> {
+        read(&self.0, request, report::get_spend_report).await
+    }
+
+    async fn get_total_spend(
+        &self,
+        request: Request<pb::GetTotalSpendRequest>,
+    ) -> Result<Response<pb::GetTotalSpendResponse>, Status> {
+        read(&self.0, request, total::get_total_spend).await
     }
 
     async fn calculate_cost(

@@ -237,7 +237,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Adds a row of a rollup.
-    pub(crate) fn add(&mut self, row: &crate::store::BucketRow) {
+    pub(crate) fn add(&mut self, row: &crate::store::UsageRow) {
         self.spent += i128::from(row.spent_nanos);
         self.prompt = self.prompt.saturating_add(row.prompt_tokens);
         self.completion = self.completion.saturating_add(row.completion_tokens);
@@ -258,6 +258,21 @@ impl Metrics {
         self.requests += other.requests;
         self.successful += other.successful;
         self.failed += other.failed;
+    }
+
+    /// What is left without a part of it.
+    #[must_use]
+    pub(crate) fn without(&self, part: &Self) -> Self {
+        Self {
+            spent: self.spent - part.spent,
+            prompt: self.prompt - part.prompt,
+            completion: self.completion - part.completion,
+            cache_read: self.cache_read - part.cache_read,
+            cache_write: self.cache_write - part.cache_write,
+            requests: self.requests - part.requests,
+            successful: self.successful - part.successful,
+            failed: self.failed - part.failed,
+        }
     }
 
     /// The sums on the wire.

@@ -23,6 +23,7 @@ pub mod server_secrets;
 pub mod session_keys;
 pub mod team_members;
 pub mod teams;
+pub mod usage_deltas;
 pub mod usage_event_tags;
 pub mod usage_events;
 pub mod usage_rollups;

@@ -8,19 +8,22 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub cut: String,
     #[sea_orm(primary_key, auto_increment = false)]
+    pub grain: String,
+    #[sea_orm(primary_key, auto_increment = false)]
     pub bucket_at: i64,
     #[sea_orm(primary_key, auto_increment = false)]
+    pub cell: String,
     pub key_id: String,
-    #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: String,
-    #[sea_orm(primary_key, auto_increment = false)]
     pub team_id: String,
-    #[sea_orm(primary_key, auto_increment = false)]
     pub organization_id: String,
-    #[sea_orm(primary_key, auto_increment = false)]
+    pub customer_id: String,
+    pub tag: String,
     pub model: String,
-    #[sea_orm(primary_key, auto_increment = false)]
+    pub model_group: String,
     pub provider: String,
+    pub deployment: String,
+    pub error_code: String,
     pub spent_nanos: i64,
     pub prompt_tokens: i64,
     pub completion_tokens: i64,

@@ -273,6 +273,9 @@ fn of_gateway(rpc: &str, place: Place) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Some days.
+const TODAY: (&str, &str) = ("2025-06-01", "2025-06-02");
+
 fn of_spend(rpc: &str, place: Place) -> Option<Vec<u8>> {
     let Place { key, .. } = place.clone();
     let new = || uuid::Uuid::now_v7().to_string();
@@ -289,6 +292,34 @@ fn of_spend(rpc: &str, place: Place) -> Option<Vec<u8>> {
         "ListUsage" => pb::ListUsageRequest { key, ..Default::default() }.encode_to_vec(),
         "GetUsage" => pb::GetUsageRequest { request_id: place.event }.encode_to_vec(),
         "GetDailySpend" => pb::GetDailySpendRequest { key, ..Default::default() }.encode_to_vec(),
+        "ListKeySpend" => pb::ListKeySpendRequest { key, ..Default::default() }.encode_to_vec(),
+        "ListUserSpend" => pb::ListUserSpendRequest { user_id: place.user, ..Default::default() }.encode_to_vec(),
+        "ListTeamSpend" => pb::ListTeamSpendRequest { team_id: place.team, ..Default::default() }.encode_to_vec(),
+        "ListModelSpend" => pb::ListModelSpendRequest { key, ..Default::default() }.encode_to_vec(),
+        "ListProviderSpend" => pb::ListProviderSpendRequest { key, ..Default::default() }.encode_to_vec(),
+        "ListCustomerSpend" => {
+            pb::ListCustomerSpendRequest { team_id: place.team, ..Default::default() }.encode_to_vec()
+        }
+        "ListTagSpend" => pb::ListTagSpendRequest { key, ..Default::default() }.encode_to_vec(),
+        "ListCustomerNames" => pb::ListCustomerNamesRequest::default().encode_to_vec(),
+        "ListTagNames" => pb::ListTagNamesRequest::default().encode_to_vec(),
+        "GetActivity" => {
+            let (start_date, end_date) = (TODAY.0.into(), TODAY.1.into());
+            pb::GetActivityRequest { key, start_date, end_date, ..Default::default() }.encode_to_vec()
+        }
+        "GetModelActivity" => {
+            let (start_date, end_date) = (TODAY.0.into(), TODAY.1.into());
+            pb::GetModelActivityRequest { key, start_date, end_date, ..Default::default() }.encode_to_vec()
+        }
+        "GetErrorActivity" => {
+            let (start_date, end_date) = (TODAY.0.into(), TODAY.1.into());
+            pb::GetErrorActivityRequest { start_date, end_date, ..Default::default() }.encode_to_vec()
+        }
+        "GetSpendReport" => {
+            let (start_date, end_date) = (TODAY.0.into(), TODAY.1.into());
+            pb::GetSpendReportRequest { key, start_date, end_date, ..Default::default() }.encode_to_vec()
+        }
+        "GetTotalSpend" => pb::GetTotalSpendRequest::default().encode_to_vec(),
         "CalculateCost" => {
             let usage = Some(pb::UsageEvent { prompt_tokens: 1, ..Default::default() });
             pb::CalculateCostRequest { model: MODEL.into(), usage, ..Default::default() }.encode_to_vec()

@@ -4,7 +4,10 @@ mod activity;
 mod calculate;
 mod daily;
 mod list;
+mod ranking;
 mod record;
+mod reports;
+mod views;
 
 use bursar::pb;
 

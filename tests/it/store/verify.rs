@@ -37,6 +37,9 @@ on_both! {
         record(&world.admin, vec![event("a", &secret, 400), event("b", &secret, 800)]).await;
         let (content, told) = verify(&world);
         assert!(content && told.contains("equal the sum of 2 events") && told.contains("audit entries are as they were written"), "{told}");
+        // Merged or not, each event counts once.
+        world.store().merge_deltas(1_000).await.unwrap();
+        assert!(verify(&world).0);
         for (breaking, mending, named) in [
             (
                 "UPDATE balances SET spent_nanos = spent_nanos + 1 WHERE scope = 'team'",
@@ -47,6 +50,11 @@ on_both! {
                 "UPDATE usage_rollups SET api_requests = api_requests + 1",
                 "UPDATE usage_rollups SET api_requests = api_requests - 1",
                 "rollup",
+            ),
+            (
+                "UPDATE usage_rollups SET spent_nanos = spent_nanos + 1 WHERE cut = 'model' AND grain = 'day'",
+                "UPDATE usage_rollups SET spent_nanos = spent_nanos - 1 WHERE cut = 'model' AND grain = 'day'",
+                "rollup model by day",
             ),
             (
                 "UPDATE usage_events SET cost_nanos = cost_nanos + 5 WHERE request_id = 'b'",

@@ -1,0 +1,33 @@
+//! `GetTotalSpend`.
+
+use crate::domain::clock::Timestamp;
+use crate::domain::rollup::{Grain, Source};
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::reports::days::all_time;
+use crate::services::reports::parts;
+use crate::services::wire::faults::Faults;
+use crate::store::{EventScope, UsageFilter};
+
+/// Shows what was spent altogether.
+pub(super) async fn get_total_spend(
+    ctx: Ctx,
+    request: pb::GetTotalSpendRequest,
+) -> Result<pb::GetTotalSpendResponse, Error> {
+    let tomorrow = Timestamp::from_micros(Grain::Day.floor(ctx.now).micros() + Grain::Day.micros());
+    let (from, until) = match pb::SpendWindow::try_from(request.window) {
+        Ok(pb::SpendWindow::Unspecified | pb::SpendWindow::Lifetime) => all_time(ctx.now),
+        Ok(pb::SpendWindow::Last30Days) => {
+            (Timestamp::from_micros(tomorrow.micros() - 30 * Grain::Day.micros()), tomorrow)
+        }
+        Err(_) => {
+            let mut faults = Faults::default();
+            faults.add("window", "must be a window that this server knows");
+            return Err(faults.finish().err().unwrap_or_else(|| Error::internal("a fault vanished")));
+        }
+    };
+    let filter = UsageFilter::of(Source::Call, EventScope::All);
+    let metrics = parts::total(&parts::by_interval(&ctx, &[from, until], &filter).await?).to_wire();
+    Ok(pb::GetTotalSpendResponse { spend: metrics.spend.clone(), metrics: Some(metrics) })
+}
