@@ -109,7 +109,7 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub const POLICY: [Rule; 73] = [
+pub const POLICY: [Rule; 76] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -169,6 +169,7 @@ pub const POLICY: [Rule; 73] = [
     row("bursar.v1.BudgetService/GetBudgetStatus",                Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    OWN,     OWN,     TM_SELF, SELF,    ALL]),
 
     row("bursar.v1.SpendService/RecordUsage",                     Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      ALL]),
+    row("bursar.v1.SpendService/StreamUsage",                     Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      ALL]),
     row("bursar.v1.SpendService/ListUsage",                       Read,  [ALL,     ALL,     ORG,     NO,      ADM,     PERM,    OWN,     OWN,     SELF,    SELF,    NO]),
     row("bursar.v1.SpendService/GetUsage",                        Read,  [ALL,     ALL,     ORG,     NO,      ADM,     PERM,    OWN,     OWN,     SELF,    SELF,    NO]),
     row("bursar.v1.SpendService/GetDailySpend",                   Read,  [ALL,     ALL,     ORG,     NO,      ADM,     PERM,    OWN,     OWN,     SELF,    SELF,    NO]),
@@ -186,6 +187,8 @@ pub const POLICY: [Rule; 73] = [
     row("bursar.v1.SpendService/GetErrorActivity",                Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.SpendService/GetSpendReport",                  Read,  [ALL,     ALL,     ORG,     NO,      ADM,     PERM,    OWN,     OWN,     SELF,    SELF,    NO]),
     row("bursar.v1.SpendService/GetTotalSpend",                   Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.SpendService/AdjustSpend",                     Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.SpendService/ResetSpend",                      Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.SpendService/CalculateCost",                   Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      ALL,     ALL,     ALL,     ALL,     ALL]),
 
     row("bursar.v1.AuditService/ListAuditEntries",                Read,  [ALL,     ALL,     ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),

@@ -171,6 +171,15 @@ impl Change {
         Self { organization_id: organization.cloned(), ..self }
     }
 
+    /// The same change, with the reason that was given for it.
+    #[must_use]
+    pub fn because(mut self, reason: Option<&Value>) -> Self {
+        if let (Some(reason), Some(after)) = (reason, &mut self.after) {
+            after.insert("reason".to_owned(), reason.clone());
+        }
+        self
+    }
+
     /// The same change with these fields on both sides, changed or not: what
     /// names the object, where its id does not.
     #[must_use]

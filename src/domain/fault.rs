@@ -93,6 +93,13 @@ impl Refusal {
         refusal
     }
 
+    /// The same in other words.
+    #[must_use]
+    pub fn saying(mut self, message: String) -> Self {
+        self.message = message;
+        self
+    }
+
     /// Adds a value for programs.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {

@@ -118,6 +118,19 @@ pub enum ParseUsdError {
     TooLarge,
 }
 
+impl Usd {
+    /// Parses an amount that may have a minus sign.
+    ///
+    /// # Errors
+    /// [`ParseUsdError`] as without one.
+    pub fn parse_signed(text: &str) -> Result<Self, ParseUsdError> {
+        match text.strip_prefix('-') {
+            Some(amount) => amount.parse().map(|Self(nanos)| Self(nanos.saturating_neg())),
+            None => text.parse(),
+        }
+    }
+}
+
 impl FromStr for Usd {
     type Err = ParseUsdError;
 

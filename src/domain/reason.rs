@@ -70,6 +70,7 @@ pub enum Reason {
     ReservationNotFound,
     InvitationNotFound,
     AuditEntryNotFound,
+    AccountNotFound,
     OrganizationNotFound,
     // ALREADY_EXISTS
     UserIdExists,
@@ -93,6 +94,7 @@ pub enum Reason {
     CallTypeNotPriced,
     PasswordExists,
     EmailNotDeliverable,
+    CreditExceedsSpend,
     NoPassword,
     OrgBudgetExceeded,
     OrgModelNotAllowed,

@@ -161,6 +161,9 @@ impl Usage {
     }
 }
 
+/// The field of a correction's metadata that says why it was made.
+pub const REASON: &str = "reason";
+
 /// What an event is booked as.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Costing {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, IntoCondition, Query, SelectStatement, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, Order as Direction, QueryFilter, QueryResult,
-    QuerySelect, Select,
+    ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, Order as Direction, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect, Select,
 };
 
 use super::entity::balances;
@@ -64,6 +64,35 @@ impl View<'_> {
             }
         }
         Ok(found)
+    }
+}
+
+impl View<'_> {
+    /// The accounts of a kind that ever spent anything, by name; only those
+    /// after this one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn accounts_with_spend(
+        &self,
+        scope: Scope,
+        after: Option<&AccountId>,
+        most: u64,
+    ) -> Result<Vec<AccountId>, StoreError> {
+        use balances::Column;
+        let names: Vec<String> = balances::Entity::find()
+            .select_only()
+            .column(Column::Name)
+            .filter(Column::Scope.eq(scope.as_str()))
+            .filter(Column::WindowStartAt.eq(Timestamp::EPOCH.micros()))
+            .filter(Column::SpentNanos.ne(0))
+            .filter(Condition::all().add_option(after.map(|after| Column::Name.gt(after.name()))))
+            .order_by_asc(Column::Name)
+            .limit(most)
+            .into_tuple()
+            .all(&self.executor())
+            .await?;
+        Ok(names.into_iter().map(|name| AccountId::stored(scope, name)).collect())
     }
 }
 

@@ -22,9 +22,8 @@ use super::usage::to_columns;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::audit::{Change, ObjectType};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OrganizationId, TeamId};
 use crate::domain::money::Usd;
-use crate::domain::usage::Event;
+use crate::domain::usage::{Event, REASON};
 use crate::domain::window::Window;
 
 /// What is written together.
@@ -155,7 +154,7 @@ impl Tx {
     pub async fn correct_balance(&mut self, correction: Event, window: Window, from: Usd) -> Result<(), StoreError> {
         let account = correction.postings.first().map(|posting| posting.account.clone());
         let account = account.ok_or_else(|| StoreError::Broken("a correction of nothing".to_owned()))?;
-        self.record_spend(&account, from, from.saturating_add(correction.costing.cost));
+        self.record_spend(&account, from, &correction);
         let windows = HashMap::from([((account, window.start), window)]);
         let batch = LedgerBatch { windows, ..LedgerBatch::default() };
         append(&self.inner, &[&correction], to_columns(&[&correction])?).await?;
@@ -166,22 +165,26 @@ impl Tx {
 }
 
 impl Tx {
-    /// What is shown of an object's spend is set by nobody without a trace. The
-    /// other accounts follow the object.
-    fn record_spend(&mut self, account: &AccountId, from: Usd, to: Usd) {
+    /// What is shown of an object's spend is set by nobody without a trace, and
+    /// with the reason that was given.
+    fn record_spend(&mut self, account: &AccountId, from: Usd, correction: &Event) {
         let object = match account.scope() {
             Scope::Key => ObjectType::Key,
             Scope::User => ObjectType::User,
             Scope::Team => ObjectType::Team,
+            Scope::TeamMember => ObjectType::TeamMember,
             Scope::Organization => ObjectType::Organization,
-            Scope::UserPersonal | Scope::TeamMember | Scope::OrganizationMember => return,
+            Scope::OrganizationMember => ObjectType::OrganizationMember,
+            // It follows the user's.
+            Scope::UserPersonal => return,
         };
         let spent = |spend: Usd| BTreeMap::from([("spend", spend)]);
-        let change = Change::updated(object, account.name(), &spent(from), &spent(to));
-        let team = (object == ObjectType::Team).then(|| TeamId::stored(account.name()));
-        let organization = (object == ObjectType::Organization).then(|| OrganizationId::stored(account.name()));
+        let to = from.saturating_add(correction.costing.cost);
+        let change = Change::updated(object, account.object_id(), &spent(from), &spent(to));
         if let Some(change) = change {
-            self.record(change.of_organization(organization.as_ref()).of_team(team.as_ref()));
+            let placed =
+                change.of_organization(correction.organization_id.as_ref()).of_team(correction.team_id.as_ref());
+            self.record(placed.because(correction.usage.metadata.get(REASON)));
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) async fn get_audit_entry(
     request: pb::GetAuditEntryRequest,
 ) -> Result<pb::GetAuditEntryResponse, Error> {
     let mut faults = Faults::default();
-    text::required("audit_id", &request.audit_id, &mut faults);
+    text::required("audit_id", &request.audit_id, text::LABEL_MAX_BYTES, &mut faults);
     faults.finish()?;
     let found = ctx.app.store.view().find_audit_entry(&request.audit_id, visible_to(&ctx)).await?;
     let not_found = || Refusal::not_found(Reason::AuditEntryNotFound, "audit_entry", [&request.audit_id]);

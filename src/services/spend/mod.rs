@@ -1,7 +1,9 @@
 //! `SpendService`: a table of contents.
 
 mod access;
+mod accounts;
 mod activity;
+mod adjust;
 mod calculate;
 mod daily;
 mod errors;
@@ -12,12 +14,14 @@ mod names;
 mod ranking;
 mod record;
 mod report;
+mod reset;
+mod stream;
 mod tokens;
 mod total;
 
 use std::sync::Arc;
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{App, read, write};
 use crate::pb;
@@ -33,6 +37,15 @@ impl pb::spend_service_server::SpendService for Spend {
         request: Request<pb::RecordUsageRequest>,
     ) -> Result<Response<pb::RecordUsageResponse>, Status> {
         write(&self.0, request, record::record_usage).await
+    }
+
+    type StreamUsageStream = stream::Acknowledgements;
+
+    async fn stream_usage(
+        &self,
+        request: Request<Streaming<pb::StreamUsageRequest>>,
+    ) -> Result<Response<Self::StreamUsageStream>, Status> {
+        stream::stream_usage(&self.0, request)
     }
 
     async fn list_usage(
@@ -149,6 +162,20 @@ impl pb::spend_service_server::SpendService for Spend {
         request: Request<pb::GetTotalSpendRequest>,
     ) -> Result<Response<pb::GetTotalSpendResponse>, Status> {
         read(&self.0, request, total::get_total_spend).await
+    }
+
+    async fn adjust_spend(
+        &self,
+        request: Request<pb::AdjustSpendRequest>,
+    ) -> Result<Response<pb::AdjustSpendResponse>, Status> {
+        write(&self.0, request, adjust::adjust_spend_of).await
+    }
+
+    async fn reset_spend(
+        &self,
+        request: Request<pb::ResetSpendRequest>,
+    ) -> Result<Response<pb::ResetSpendResponse>, Status> {
+        write(&self.0, request, reset::reset_spend).await
     }
 
     async fn calculate_cost(

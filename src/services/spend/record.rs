@@ -19,7 +19,16 @@ const FAULTS_MAX: usize = 100;
 
 /// Records usage.
 pub(super) async fn record_usage(ctx: Ctx, request: pb::RecordUsageRequest) -> Result<pb::RecordUsageResponse, Error> {
-    let reports = parse(&request)?;
+    let reports = parse(&request.events)?;
+    record(&ctx, reports).await
+}
+
+/// Records reports; answers when they are durable.
+///
+/// # Errors
+/// `UNAVAILABLE` if the database fails; then any of them may be recorded, and
+/// all are to be sent again.
+pub(super) async fn record(ctx: &Ctx, reports: Vec<Report>) -> Result<pb::RecordUsageResponse, Error> {
     let ids: Vec<String> = reports.iter().map(|report| report.usage.request_id.clone()).collect();
     let outcomes = ctx.app.gate.record(reports, &ctx.reporter(), ctx.now).await;
     let mut response = pb::RecordUsageResponse::default();
@@ -35,14 +44,18 @@ pub(super) async fn record_usage(ctx: Ctx, request: pb::RecordUsageRequest) -> R
     Ok(response)
 }
 
-fn parse(request: &pb::RecordUsageRequest) -> Result<Vec<Report>, Error> {
+/// Takes the events of a message.
+///
+/// # Errors
+/// Every fault of every event.
+pub(super) fn parse(events: &[pb::UsageEvent]) -> Result<Vec<Report>, Error> {
     let mut faults = Faults::default();
-    if request.events.is_empty() || request.events.len() > EVENTS_MAX {
+    if events.is_empty() || events.len() > EVENTS_MAX {
         faults.add("events", format!("must have 1-{EVENTS_MAX} entries"));
         return faults.finish().map(|()| Vec::new());
     }
-    let mut reports = Vec::with_capacity(request.events.len());
-    for (index, event) in request.events.iter().enumerate() {
+    let mut reports = Vec::with_capacity(events.len());
+    for (index, event) in events.iter().enumerate() {
         let prefix = format!("events[{index}].");
         usage::take_request_id(event, &prefix, &mut faults);
         let Taken { usage, key, reservation_id } = usage::take(event, &prefix, &mut faults);

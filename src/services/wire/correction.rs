@@ -2,10 +2,12 @@
 
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::clock::Timestamp;
+use crate::domain::fault::Refusal;
 use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId, new_uuid};
 use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
-use crate::domain::usage::{CostSource, Costing, Event, Posting, Usage};
+use crate::domain::reason::Reason;
+use crate::domain::usage::{CostSource, Costing, Event, Posting, REASON, Usage};
 use crate::domain::window::Window;
 use crate::error::Error;
 use crate::services::Ctx;
@@ -36,7 +38,8 @@ impl Owner<'_> {
     }
 }
 
-/// Sets what an object spent in its current window. Its usage events stay.
+/// Sets what an object spent in its current window; says whether that is a
+/// change. Its usage events stay.
 ///
 /// # Errors
 /// [`Error`] if the database fails.
@@ -46,9 +49,38 @@ pub(crate) async fn set_spend(
     owner: &Owner<'_>,
     budget: &Budget,
     wanted: Usd,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let window = budget.window(&ctx.app.rules.calendar, ctx.now);
     correct(ctx, tx, owner, owner.accounts(), window, wanted).await
+}
+
+/// Adds to what an object spent in its current window, or takes from it;
+/// returns what it is then.
+///
+/// # Errors
+/// `FAILED_PRECONDITION` for a credit that is larger than what was spent.
+pub(crate) async fn adjust_spend(
+    ctx: &Ctx,
+    tx: &mut Tx,
+    owner: &Owner<'_>,
+    budget: &Budget,
+    amount: Usd,
+    reason: &str,
+) -> Result<Usd, Error> {
+    let window = budget.window(&ctx.app.rules.calendar, ctx.now);
+    let mut first = None;
+    for account in owner.accounts() {
+        let spent = tx.lock_balance(&account, window).await?;
+        let after = spent.checked_add(amount).filter(|after| *after >= Usd::ZERO).ok_or_else(|| {
+            let message = format!("{account} spent {spent} USD in its current window: {amount} is more than that");
+            Refusal::precondition(Reason::CreditExceedsSpend, message).with("spend", spent).with("amount", amount)
+        })?;
+        let mut event = correction(ctx, owner, &account, window.start, amount);
+        event.usage.metadata.insert(REASON.to_owned(), reason.into());
+        tx.correct_balance(event, window, spent).await?;
+        first.get_or_insert(after);
+    }
+    Ok(first.unwrap_or_default())
 }
 
 /// Keeps the spend of a window that is open for ever from now on, because its
@@ -98,7 +130,8 @@ async fn correct(
     accounts: Vec<AccountId>,
     window: Window,
     wanted: Usd,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
+    let mut changes = false;
     for account in accounts {
         let spent = tx.lock_balance(&account, window).await?;
         let Some(difference) = wanted.checked_sub(spent).filter(|difference| *difference != Usd::ZERO) else {
@@ -106,8 +139,9 @@ async fn correct(
         };
         let event = correction(ctx, owner, &account, window.start, difference);
         tx.correct_balance(event, window, spent).await?;
+        changes = true;
     }
-    Ok(())
+    Ok(changes)
 }
 
 fn correction(ctx: &Ctx, owner: &Owner<'_>, account: &AccountId, window_start: Timestamp, difference: Usd) -> Event {

@@ -55,11 +55,11 @@ pub(crate) fn tags(field: &str, tags: &[String], faults: &mut Faults) -> Vec<Str
 }
 
 /// Reports text that must be there, and may not be long.
-pub(crate) fn required(field: &str, text: &str, faults: &mut Faults) {
+pub(crate) fn required(field: &str, text: &str, max_bytes: usize, faults: &mut Faults) {
     if text.is_empty() {
         faults.add(field, "is required");
     }
-    check(field, text, LABEL_MAX_BYTES, faults);
+    check(field, text, max_bytes, faults);
 }
 
 /// Takes an id that must be there.

@@ -278,17 +278,15 @@ const TODAY: (&str, &str) = ("2025-06-01", "2025-06-02");
 
 fn of_spend(rpc: &str, place: Place) -> Option<Vec<u8>> {
     let Place { key, .. } = place.clone();
-    let new = || uuid::Uuid::now_v7().to_string();
+    let event = || pb::UsageEvent {
+        request_id: uuid::Uuid::now_v7().to_string(),
+        key_hash: key.clone(),
+        model: MODEL.into(),
+        ..Default::default()
+    };
     let bytes = match rpc {
-        "RecordUsage" => pb::RecordUsageRequest {
-            events: vec![pb::UsageEvent {
-                request_id: new(),
-                key_hash: key,
-                model: MODEL.into(),
-                ..Default::default()
-            }],
-        }
-        .encode_to_vec(),
+        "RecordUsage" => pb::RecordUsageRequest { events: vec![event()] }.encode_to_vec(),
+        "StreamUsage" => pb::StreamUsageRequest { sequence: 1, events: vec![event()] }.encode_to_vec(),
         "ListUsage" => pb::ListUsageRequest { key, ..Default::default() }.encode_to_vec(),
         "GetUsage" => pb::GetUsageRequest { request_id: place.event }.encode_to_vec(),
         "GetDailySpend" => pb::GetDailySpendRequest { key, ..Default::default() }.encode_to_vec(),
@@ -318,6 +316,18 @@ fn of_spend(rpc: &str, place: Place) -> Option<Vec<u8>> {
         "GetSpendReport" => {
             let (start_date, end_date) = (TODAY.0.into(), TODAY.1.into());
             pb::GetSpendReportRequest { key, start_date, end_date, ..Default::default() }.encode_to_vec()
+        }
+        "AdjustSpend" => pb::AdjustSpendRequest {
+            scope: pb::BudgetScope::Team.into(),
+            id: place.team,
+            amount: "0.5".into(),
+            reason: "a test".into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "ResetSpend" => {
+            let scope = pb::BudgetScope::Team.into();
+            pb::ResetSpendRequest { scope, ids: vec![place.team], ..Default::default() }.encode_to_vec()
         }
         "GetTotalSpend" => pb::GetTotalSpendRequest::default().encode_to_vec(),
         "CalculateCost" => {

@@ -2,11 +2,13 @@
 
 mod activity;
 mod calculate;
+mod corrections;
 mod daily;
 mod list;
 mod ranking;
 mod record;
 mod reports;
+mod stream;
 mod views;
 
 use bursar::pb;

@@ -14,7 +14,7 @@ pub(in crate::services::users) async fn delete_invitation(
     request: pb::DeleteInvitationRequest,
 ) -> Result<pb::DeleteInvitationResponse, Error> {
     let mut faults = Faults::default();
-    text::required("invitation_id", &request.invitation_id, &mut faults);
+    text::required("invitation_id", &request.invitation_id, text::LABEL_MAX_BYTES, &mut faults);
     faults.finish()?;
     let mut tx = ctx.begin().await?;
     // Who may delete is who may see, except viewers, who get no further than

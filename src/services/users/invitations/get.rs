@@ -14,7 +14,7 @@ pub(in crate::services::users) async fn get_invitation(
     request: pb::GetInvitationRequest,
 ) -> Result<pb::GetInvitationResponse, Error> {
     let mut faults = Faults::default();
-    text::required("invitation_id", &request.invitation_id, &mut faults);
+    text::required("invitation_id", &request.invitation_id, text::LABEL_MAX_BYTES, &mut faults);
     faults.finish()?;
     let found = visible(&ctx, ctx.app.store.view(), &request.invitation_id).await?;
     let (invitation, _) = found.ok_or_else(|| not_found(&request.invitation_id))?;

@@ -1,0 +1,115 @@
+//! Accounts by name: what a request that corrects spend is about.
+
+use crate::domain::fault::Refusal;
+use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
+use crate::domain::limit::Budget;
+use crate::domain::organization::member_budget;
+use crate::domain::reason::Reason;
+use crate::error::Error;
+use crate::pb;
+use crate::services::wire::correction::Owner;
+use crate::services::wire::faults::Faults;
+use crate::services::wire::team::effective;
+use crate::store::View;
+
+/// Whose account it is.
+#[derive(Clone, Debug)]
+pub(super) enum Holder {
+    Key(KeyId),
+    Team(TeamId),
+    User(UserId),
+    Member(TeamId, UserId),
+    Organization(OrganizationId),
+    OrganizationMember(OrganizationId, UserId),
+}
+
+impl Holder {
+    /// The same, as corrections name it.
+    pub(super) fn owner(&self) -> Owner<'_> {
+        match self {
+            Self::Key(id) => Owner::Key(*id),
+            Self::Team(id) => Owner::Team(id),
+            Self::User(id) => Owner::User(id),
+            Self::Member(team, user) => Owner::Member(team, user),
+            Self::Organization(id) => Owner::Organization(id),
+            Self::OrganizationMember(organization, user) => Owner::OrganizationMember(organization, user),
+        }
+    }
+}
+
+/// Takes a kind of account.
+pub(super) fn take_scope(field: &str, number: i32, faults: &mut Faults) -> Option<pb::BudgetScope> {
+    let scope = pb::BudgetScope::try_from(number).ok().filter(|scope| *scope != pb::BudgetScope::Unspecified);
+    if scope.is_none() {
+        faults.add(field, "must be a kind of account, such as BUDGET_SCOPE_KEY");
+    }
+    scope
+}
+
+/// The account with an id, and the budget whose window it is in.
+///
+/// # Errors
+/// `NOT_FOUND` if nothing of this kind has this id.
+pub(super) async fn named(view: View<'_>, scope: pb::BudgetScope, id: &str) -> Result<(Holder, Budget), Error> {
+    let found = find(view, scope, id).await?;
+    let kind = scope.as_str_name().trim_start_matches("BUDGET_SCOPE_");
+    let message = format!("no account {id:?} of kind {kind}; see BudgetScope for how each kind is named");
+    Ok(found.ok_or_else(|| Refusal::not_found(Reason::AccountNotFound, "account", [id]).saying(message))?)
+}
+
+async fn find(view: View<'_>, scope: pb::BudgetScope, id: &str) -> Result<Option<(Holder, Budget)>, Error> {
+    match scope {
+        pb::BudgetScope::Unspecified => Ok(None),
+        pb::BudgetScope::Key => {
+            let Ok(id) = id.parse().map(KeyId) else { return Ok(None) };
+            Ok(view.find_key_by_id(id).await?.map(|key| (Holder::Key(key.key_id), key.budget)))
+        }
+        pb::BudgetScope::Team => {
+            let Ok(id) = TeamId::parse(id) else { return Ok(None) };
+            Ok(view.find_team(&id).await?.map(|team| (Holder::Team(team.team_id), team.budget)))
+        }
+        pb::BudgetScope::User => {
+            let Ok(id) = UserId::parse(id) else { return Ok(None) };
+            Ok(view.find_user(&id).await?.map(|user| (Holder::User(user.user_id), user.budget)))
+        }
+        pb::BudgetScope::Organization => {
+            let Ok(id) = OrganizationId::parse(id) else { return Ok(None) };
+            let found = view.find_organization(&id).await?;
+            Ok(found.map(|organization| (Holder::Organization(organization.organization_id), organization.budget)))
+        }
+        pb::BudgetScope::TeamMember => team_member(view, id).await,
+        pb::BudgetScope::OrganizationMember => organization_member(view, id).await,
+    }
+}
+
+/// Both ids may hold the character that separates them: whichever pair is a
+/// member is meant.
+fn pairs(id: &str) -> impl Iterator<Item = (&str, &str)> {
+    id.match_indices('/').map(|(at, _)| (&id[..at], &id[at + 1..]))
+}
+
+async fn team_member(view: View<'_>, id: &str) -> Result<Option<(Holder, Budget)>, Error> {
+    for (team, user) in pairs(id) {
+        let (Ok(team), Ok(user)) = (TeamId::parse(team), UserId::parse(user)) else { continue };
+        if let Some(member) = view.find_member(&team, &user).await?
+            && let Some(of) = view.find_team(&team).await?
+        {
+            let (budget, _) = effective(&member, &of);
+            return Ok(Some((Holder::Member(team, user), budget)));
+        }
+    }
+    Ok(None)
+}
+
+async fn organization_member(view: View<'_>, id: &str) -> Result<Option<(Holder, Budget)>, Error> {
+    for (organization, user) in pairs(id) {
+        let (Ok(organization), Ok(user)) = (OrganizationId::parse(organization), UserId::parse(user)) else { continue };
+        if let Some(member) = view.find_organization_member(&organization, &user).await?
+            && let Some(of) = view.find_organization(&organization).await?
+        {
+            let budget = member_budget(member.max_budget_in_organization, &of.budget);
+            return Ok(Some((Holder::OrganizationMember(organization, user), budget)));
+        }
+    }
+    Ok(None)
+}
