@@ -80,6 +80,20 @@ impl Error {
         Self::Invalid(vec![violation])
     }
 
+    /// What the transport refuses before a handler sees it, by the code that it
+    /// gives; `None`: nothing that the client did.
+    pub fn of_transport(code: Code) -> Option<Self> {
+        let (reason, rule) = match code {
+            Code::Internal => (Reason::MessageMalformed, "the message can't be decoded"),
+            Code::OutOfRange => (
+                Reason::MessageTooLarge,
+                "the message is too large: at most 8 MiB of usage events, 1 MiB of anything else",
+            ),
+            _ => return None,
+        };
+        Some(Self::invalid(Violation::named("", reason, rule)))
+    }
+
     /// A fault that can't happen, and did.
     pub fn internal(cause: impl ToString) -> Self {
         Self::Internal { cause: cause.to_string() }

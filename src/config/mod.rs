@@ -4,11 +4,13 @@
 //! `--<name>`, the later winning. An unknown or impossible one stops the start
 //! with a message that names it. `bursar.example.toml` documents each.
 
+mod costs;
 mod mail;
 mod parse;
 mod rules;
 mod sources;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use chrono::NaiveTime;
 use chrono_tz::Tz;
 use serde::Deserialize;
 
+pub use self::costs::{MarginParams, Share};
 use self::parse::{database_url, optional, parsed};
 pub use self::rules::Rules;
 pub use self::sources::{Documented, EXAMPLE, documented, load, load_from};
@@ -146,6 +149,10 @@ pub struct Settings {
     pub require_price: bool,
     #[serde(deserialize_with = "parsed")]
     pub max_event_cost: Usd,
+    #[serde(default)]
+    pub cost_discount_config: BTreeMap<String, Share>,
+    #[serde(default)]
+    pub cost_margin_config: BTreeMap<String, MarginParams>,
     #[serde(deserialize_with = "parsed")]
     pub max_event_age: Period,
     #[serde(deserialize_with = "parsed")]

@@ -132,7 +132,11 @@ impl Settings {
                 deny_unknown_models: self.deny_unknown_models,
                 deny_unpriced_models: self.deny_unpriced_models,
             },
-            costs: CostRules { max_event_cost: self.max_event_cost, require_price: self.require_price },
+            costs: CostRules {
+                max_event_cost: self.max_event_cost,
+                require_price: self.require_price,
+                markups: self.markups()?,
+            },
             max_event_age_seconds: self.max_event_age.seconds(),
             user_budget_on_team_keys: self.user_budget_on_team_keys,
             directory_capacity: self.directory_capacity,

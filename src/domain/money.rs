@@ -119,6 +119,12 @@ pub enum ParseUsdError {
 }
 
 impl Usd {
+    /// The amount in dollars, exactly.
+    #[must_use]
+    pub fn to_decimal(self) -> Decimal {
+        Decimal::new(self.0, 9)
+    }
+
     /// Parses an amount that may have a minus sign.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use super::clock::Timestamp;
 use super::fault::Violation;
 use super::ids::{KeyId, OrganizationId, TeamId, UserId};
 use super::money::Usd;
-use super::pricing::{self, Counts, Price, PriceError, Terms};
+use super::pricing::{self, Billable, Counts, Lookup, Markups, Price, PriceBook, PriceError, Terms, Units};
 use super::reason::Reason;
 
 /// How a call ended.
@@ -62,12 +62,14 @@ pub struct Usage {
     pub first_token_at: Option<Timestamp>,
     /// What it used, the cache in the prompt.
     pub counts: Counts,
-    /// The provider's service tier.
-    pub service_tier: String,
-    /// A job of the batch interface.
-    pub batch: bool,
+    /// What it used beside tokens.
+    pub units: Units,
+    /// What chooses among prices.
+    pub terms: Terms,
     /// What it cost, if told.
     pub cost: Option<Usd>,
+    /// What the gateway adds to the computed cost.
+    pub additional_cost: Option<Usd>,
     /// How it ended.
     pub status: UsageStatus,
     /// The provider's status code.
@@ -82,6 +84,23 @@ pub struct Usage {
     pub session_id: String,
     /// Free data.
     pub metadata: Fields,
+}
+
+impl PriceBook {
+    /// The price of a usage that holds at an instant.
+    #[must_use]
+    pub fn find_for(&self, usage: &Usage, at: Timestamp) -> Option<&Price> {
+        let size = pricing::book::image_size(&usage.terms);
+        let wanted = Lookup {
+            model: &usage.model,
+            model_group: &usage.model_group,
+            provider: &usage.provider,
+            deployment: &usage.deployment,
+            region: &usage.terms.region,
+            image: size.as_deref().map(|size| (size, usage.terms.image_quality.as_str())),
+        };
+        self.find(&wanted, at)
+    }
 }
 
 /// How much older than now an event may be that is not an import, and how much
@@ -118,6 +137,22 @@ impl AgeRule {
 }
 
 impl Usage {
+    /// The usage as far as its cost depends on it, if the call began at an
+    /// instant.
+    #[must_use]
+    pub fn billable(&self, at: Timestamp) -> Billable<'_> {
+        let lasted = self.ended_at.map_or(0, |end| end.micros().saturating_sub(self.started_at.unwrap_or(at).micros()));
+        Billable {
+            counts: &self.counts,
+            units: &self.units,
+            terms: &self.terms,
+            call_type: &self.call_type,
+            at,
+            lasted_micros: lasted.max(0),
+            additional: self.additional_cost.unwrap_or_default().to_decimal(),
+        }
+    }
+
     /// A hash of everything that the reporter said: tells a repeat from a
     /// different event under the same id. A cost that is not believed does not
     /// count.
@@ -129,10 +164,16 @@ impl Usage {
             names: [&'a str; 10],
             tags: &'a [String],
             instants: [Option<i64>; 3],
-            counts: [(&'static str, i64); 16],
+            counts: [(&'static str, i64); 17],
             flags: [bool; 3],
             cost: Option<i64>,
             metadata: &'a Fields,
+            #[serde(skip_serializing_if = "Units::is_empty")]
+            units: &'a Units,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            terms: Option<&'a Terms>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            additional_cost: Option<i64>,
         }
         let said = Said {
             key_id,
@@ -142,7 +183,7 @@ impl Usage {
                 &self.provider,
                 &self.deployment,
                 &self.customer_id,
-                &self.service_tier,
+                &self.terms.service_tier,
                 &self.error_code,
                 &self.error_message,
                 &self.call_type,
@@ -151,9 +192,12 @@ impl Usage {
             tags: &self.tags,
             instants: [self.started_at, self.ended_at, self.first_token_at].map(|at| at.map(Timestamp::micros)),
             counts: self.counts.named(),
-            flags: [self.batch, self.cache_hit, self.status == UsageStatus::Success],
+            flags: [self.terms.batch, self.cache_hit, self.status == UsageStatus::Success],
             cost: self.cost.filter(|_| believes_cost).map(Usd::nanos),
             metadata: &self.metadata,
+            units: &self.units,
+            terms: (!self.terms.are_usual()).then_some(&self.terms),
+            additional_cost: self.additional_cost.map(Usd::nanos),
         };
         // Plain values: serializing cannot fail.
         let digest = Sha256::digest(serde_json::to_vec(&said).unwrap_or_default());
@@ -169,6 +213,9 @@ pub const REASON: &str = "reason";
 pub struct Costing {
     /// The rounded cost.
     pub cost: Usd,
+    /// What it is by the provider's list, if a discount or a margin makes a
+    /// difference.
+    pub list_cost: Option<Usd>,
     /// Where it comes from.
     pub source: CostSource,
     /// The price record that was used.
@@ -196,12 +243,14 @@ pub enum CostingError {
 }
 
 /// How events are costed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CostRules {
     /// Setting `max_event_cost`.
     pub max_event_cost: Usd,
     /// Setting `require_price`.
     pub require_price: bool,
+    /// Settings `cost_discount_config` and `cost_margin_config`.
+    pub markups: Markups,
 }
 
 /// Works out what an event is booked as: nothing for a hit of the gateway's
@@ -215,7 +264,7 @@ pub fn cost(
     record: Option<&Price>,
     believes_cost: bool,
     at: Timestamp,
-    rules: CostRules,
+    rules: &CostRules,
 ) -> Result<Costing, CostingError> {
     let parts = usage.counts.parts();
     let known = record.and_then(|record| record.provider.clone());
@@ -223,6 +272,7 @@ pub fn cost(
         if usage.provider.is_empty() { known.unwrap_or_else(|| "unknown".to_owned()) } else { usage.provider.clone() };
     let costing = |cost, source| Costing {
         cost,
+        list_cost: None,
         source,
         price_id: String::new(),
         provider: provider.clone(),
@@ -238,15 +288,28 @@ pub fn cost(
     if let Some(told) = usage.cost.filter(|_| believes_cost) {
         return Ok(costing(in_range(told)?, CostSource::Reported));
     }
-    let Some(record) = record.filter(|record| record.is_priced()) else {
-        let unpriced = costing(Usd::ZERO, CostSource::Unpriced);
-        return if rules.require_price { Err(CostingError::Unpriced(usage.model.clone())) } else { Ok(unpriced) };
+    let unpriced = |error: CostingError, parts: Vec<&'static str>| {
+        if rules.require_price {
+            return Err(error);
+        }
+        Ok(Costing { unpriced_parts: parts, ..costing(Usd::ZERO, CostSource::Unpriced) })
     };
-    let terms = Terms { call_type: &usage.call_type, service_tier: &usage.service_tier, batch: usage.batch, at };
-    let computed = pricing::price(record, &usage.counts, &terms)?;
-    let rounded = computed.booked().ok_or(CostingError::OutOfRange(rules.max_event_cost))?;
+    let no_price = || CostingError::Unpriced(usage.model.clone());
+    let Some(record) = record.filter(|record| record.is_priced()) else { return unpriced(no_price(), Vec::new()) };
+    let computed = match pricing::price(record, &usage.billable(at), &rules.markups.of(&provider)) {
+        Ok(computed) => computed,
+        Err(PriceError::OutOfRange) => return Err(CostingError::OutOfRange(rules.max_event_cost)),
+        Err(error) => return unpriced(error.into(), vec!["call_type"]),
+    };
+    if !computed.priced && !computed.unpriced_parts.is_empty() {
+        return unpriced(no_price(), computed.unpriced_parts);
+    }
+    let out_of_range = || CostingError::OutOfRange(rules.max_event_cost);
+    let rounded = computed.booked().ok_or_else(out_of_range)?;
+    let list_cost = computed.original().and_then(Usd::round_half_even).filter(|list| *list != rounded);
     let source = if record.is_zero { CostSource::ZeroPriced } else { CostSource::Computed };
     Ok(Costing {
+        list_cost,
         price_id: record.price_id.clone(),
         unpriced_parts: computed.unpriced_parts,
         ..costing(in_range(rounded)?, source)
@@ -293,14 +356,21 @@ pub struct Event {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use super::super::pricing::{PriceRecord, Unit};
     use super::*;
     use serde_json::json;
 
-    const RULES: CostRules = CostRules { max_event_cost: Usd::from_nanos(10_000_000_000_000), require_price: false };
+    fn rules() -> CostRules {
+        let max_event_cost = Usd::from_nanos(10_000_000_000_000);
+        CostRules { max_event_cost, require_price: false, markups: Markups::default() }
+    }
 
     fn record(fields: &serde_json::Value) -> Price {
-        let fields = fields.as_object().expect("an object");
-        Price::from_fields("p".to_owned(), "m".to_owned(), Timestamp::EPOCH, fields)
+        let fields = fields.as_object().expect("an object").clone();
+        let (price_id, model) = ("p".to_owned(), "m".to_owned());
+        Price::of(&PriceRecord { price_id, model, valid_from: Timestamp::EPOCH, fields })
     }
 
     fn usage() -> Usage {
@@ -315,7 +385,7 @@ mod tests {
         let told = Usage { cost: Some(Usd::from_nanos(7)), ..usage() };
         let hit = Usage { cache_hit: true, ..told.clone() };
         let booked = |usage: &Usage, record: Option<&Price>, believed| {
-            let costing = cost(usage, record, believed, Timestamp::EPOCH, RULES).expect("a cost");
+            let costing = cost(usage, record, believed, Timestamp::EPOCH, &rules()).expect("a cost");
             (costing.cost.nanos(), costing.source)
         };
         assert_eq!(booked(&hit, Some(&priced), true), (0, CostSource::CacheHit));
@@ -324,20 +394,47 @@ mod tests {
         assert_eq!(booked(&usage(), Some(&zero), true), (0, CostSource::ZeroPriced));
         assert_eq!(booked(&usage(), Some(&bare), true), (0, CostSource::Unpriced));
         assert_eq!(booked(&usage(), None, true), (0, CostSource::Unpriced));
+        let strange = Usage { call_type: "telepathy".to_owned(), ..usage() };
+        assert_eq!(booked(&strange, Some(&priced), true), (0, CostSource::Unpriced));
+        let image = record(&json!({"output_cost_per_image": "0.04"}));
+        let chat = Usage { call_type: "chat".to_owned(), ..usage() };
+        assert_eq!(booked(&chat, Some(&image), true), (0, CostSource::Unpriced));
+        assert_eq!(booked(&Usage::default(), Some(&priced), true), (0, CostSource::Computed), "nothing was used");
+    }
+
+    #[test]
+    fn a_margin_is_booked_and_the_list_cost_is_told() {
+        let priced = record(&json!({"input_cost_per_token": "0.0000025", "output_cost_per_token": "0.00001"}));
+        let tenth = rust_decimal::Decimal::new(1, 1);
+        let markups =
+            Markups::new(HashMap::new(), [("openai".to_owned(), (tenth, rust_decimal::Decimal::ZERO))].into());
+        let with_margin = CostRules { markups, ..rules() };
+        let booked = |provider: &str| {
+            let usage = Usage { provider: provider.to_owned(), ..usage() };
+            let costing = cost(&usage, Some(&priced), true, Timestamp::EPOCH, &with_margin).expect("a cost");
+            (costing.cost.nanos(), costing.list_cost.map(Usd::nanos))
+        };
+        assert_eq!(booked("openai"), (8_250_000, Some(7_500_000)));
+        assert_eq!(booked("azure"), (7_500_000, None));
     }
 
     #[test]
     fn what_is_out_of_reason_is_not_booked() {
         let dear = record(&json!({"input_cost_per_token": "100"}));
-        let refused =
-            |usage: &Usage, record: Option<&Price>, rules| cost(usage, record, true, Timestamp::EPOCH, rules).err();
+        let refused = |usage: &Usage, record: Option<&Price>, rules: CostRules| {
+            cost(usage, record, true, Timestamp::EPOCH, &rules).err()
+        };
         let told = Usage { cost: Some(Usd::MAX), ..usage() };
-        assert_eq!(refused(&told, None, RULES), Some(CostingError::OutOfRange(RULES.max_event_cost)));
-        assert_eq!(refused(&usage(), Some(&dear), RULES), Some(CostingError::OutOfRange(RULES.max_event_cost)));
-        let strict = CostRules { require_price: true, ..RULES };
-        assert_eq!(refused(&usage(), None, strict), Some(CostingError::Unpriced("m".to_owned())));
-        let image = Usage { call_type: "image_generation".to_owned(), ..usage() };
-        assert!(matches!(refused(&image, Some(&dear), RULES), Some(CostingError::NotPriced(_))));
+        let out_of_range = Some(CostingError::OutOfRange(rules().max_event_cost));
+        assert_eq!(refused(&told, None, rules()), out_of_range);
+        assert_eq!(refused(&usage(), Some(&dear), rules()), out_of_range);
+        let strict = CostRules { require_price: true, ..rules() };
+        assert_eq!(refused(&usage(), None, strict.clone()), Some(CostingError::Unpriced("m".to_owned())));
+        let strange = Usage { call_type: "telepathy".to_owned(), ..usage() };
+        assert!(matches!(refused(&strange, Some(&dear), strict.clone()), Some(CostingError::NotPriced(_))));
+        let image = record(&json!({"output_cost_per_image": "0.04"}));
+        let chat = Usage { call_type: "chat".to_owned(), ..usage() };
+        assert_eq!(refused(&chat, Some(&image), strict), Some(CostingError::Unpriced("m".to_owned())));
     }
 
     #[test]
@@ -352,6 +449,9 @@ mod tests {
             Usage { tags: vec!["t".to_owned()], ..base.clone() },
             Usage { counts: Counts::text(1_000, 501), ..base.clone() },
             Usage { cost: Some(Usd::ZERO), ..base.clone() },
+            Usage { units: Units::default().with(Unit::Images, 1), ..base.clone() },
+            Usage { terms: Terms { region: "eu".to_owned(), ..Terms::default() }, ..base.clone() },
+            Usage { additional_cost: Some(Usd::from_nanos(1)), ..base.clone() },
             Usage { started_at: Some(Timestamp::EPOCH), ..base.clone() },
         ] {
             assert_ne!(other.fingerprint(key, true), same, "{other:?}");

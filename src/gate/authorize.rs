@@ -11,7 +11,7 @@ use crate::domain::decision::{self, Denial, PriceState};
 use crate::domain::identity::Identity;
 use crate::domain::ids::new_uuid;
 use crate::domain::money::Usd;
-use crate::domain::pricing::{Price, cost};
+use crate::domain::pricing::{Lookup, Price, cost};
 use crate::domain::secret::KeyHash;
 use crate::domain::ticket::{Ticket, account_tag};
 use crate::store::StoreError;
@@ -117,7 +117,8 @@ impl Gate {
         }
         let resolved = decision::resolve_model(&identity, call.model).to_owned();
         let prices = self.prices();
-        let price = prices.find(&[&resolved, call.model], "", now);
+        let wanted = Lookup { model: &resolved, model_group: call.model, ..Lookup::default() };
+        let price = prices.find(&wanted, now);
         let state = price_state(price);
         if let Err(denial) = decision::check_model(&identity, &resolved, state, self.rules().prices) {
             return Ok(Decision::denied(denial, &resolved, Some(identity)));
@@ -136,9 +137,11 @@ impl Gate {
         }
         let Some(price) = price.filter(|price| price.is_priced()) else { return self.rules().unpriced_reserve };
         let default = self.rules().default_output_tokens;
-        // What can't be priced in tokens is told by its caller, or unpriced.
-        cost::estimate(price, input_tokens.unwrap_or(0), max_output_tokens, default, now)
-            .unwrap_or(self.rules().unpriced_reserve)
+        // What nobody can tell in advance is told by its caller, or unpriced.
+        let markup = self.rules().costs.markups.of(price.provider.as_deref().unwrap_or_default());
+        let estimate =
+            cost::estimate(price, input_tokens.unwrap_or(0), max_output_tokens, default, now, &markup).ok().flatten();
+        estimate.unwrap_or(self.rules().unpriced_reserve)
     }
 
     async fn check_limits(

@@ -91,7 +91,7 @@ impl Gate {
         let (batcher, task) = Batcher::start(store.clone(), Arc::clone(&ledger), holder, rules.ledger.calendar, clock);
         let gate = Self {
             directory: Directory::new(store.clone(), rules.directory_capacity),
-            prices: ArcSwap::from_pointee(PriceBook::new(store.view().prices().await?)),
+            prices: ArcSwap::from_pointee(store.view().price_book().await?),
             rules,
             store,
             ledger,
@@ -135,7 +135,7 @@ impl Gate {
     async fn evict(&self, evictions: &[Eviction]) -> Result<(), StoreError> {
         self.directory.evict(evictions);
         if evictions.contains(&Eviction::Prices) {
-            self.prices.store(Arc::new(PriceBook::new(self.store.view().prices().await?)));
+            self.prices.store(Arc::new(self.store.view().price_book().await?));
         }
         Ok(())
     }

@@ -247,8 +247,8 @@ impl Gate {
 
     fn cost(&self, usage: &Usage, reporter: &Reporter, at: Timestamp) -> Result<Costing, RecordError> {
         let prices = self.prices();
-        let price = prices.find(&[&usage.model, &usage.model_group], &usage.provider, at);
-        usage::cost(usage, price, reporter.believes_cost, at, self.rules().costs).map_err(RecordError::NotCosted)
+        let price = prices.find_for(usage, at);
+        usage::cost(usage, price, reporter.believes_cost, at, &self.rules().costs).map_err(RecordError::NotCosted)
     }
 
     /// Where the cost of a reserved call goes: to the windows in which it was

@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::sync::Semaphore;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use crate::auth::{REQUEST_ID, RequestId};
 use crate::config::Settings;
-use crate::domain::fault::Violation;
 use crate::domain::reason::Reason;
 use crate::error::{Error, RETRY};
 
@@ -150,17 +149,11 @@ fn explain(response: Response<Body>, id: &RequestId) -> Response<Body> {
     if !headers.contains_key(GRPC_STATUS) || headers.contains_key(GRPC_DETAILS) {
         return response;
     }
-    let violation = match Status::from_header_map(response.headers()).map(|status| status.code()) {
-        // The code of a message that can't be decoded.
-        Some(Code::Internal) => Violation::named("", Reason::MessageMalformed, "the message can't be decoded"),
-        Some(Code::OutOfRange) => Violation::named(
-            "",
-            Reason::MessageTooLarge,
-            "the message is too large: at most 8 MiB of usage events, 1 MiB of anything else",
-        ),
-        _ => return response,
-    };
-    refuse(&Error::invalid(violation), id)
+    let code = Status::from_header_map(response.headers()).map(|status| status.code());
+    match code.and_then(Error::of_transport) {
+        Some(error) => refuse(&error, id),
+        None => response,
+    }
 }
 
 fn refuse(error: &Error, id: &RequestId) -> Response<Body> {
@@ -228,7 +221,7 @@ mod tests {
         let response = guarded::<std::convert::Infallible>(call, Duration::from_secs(1), &RequestId::default()).await;
         let status = response.map(|response| Status::from_header_map(response.headers()));
         let status = status.expect("infallible").expect("a status");
-        assert_eq!(status.code(), Code::Internal);
+        assert_eq!(status.code(), tonic::Code::Internal);
         assert!(!format!("{status:?}").contains("secret"));
     }
 }

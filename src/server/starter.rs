@@ -30,7 +30,7 @@ pub(super) async fn import(store: &Store, now: Timestamp) -> Result<(), StoreErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::pricing::Price;
+    use crate::domain::pricing::{Price, PriceRecord};
 
     #[test]
     fn the_starter_list_is_valid_and_prices_tokens() {
@@ -38,8 +38,10 @@ mod tests {
         assert!(list.rejected.is_empty(), "{:?}", list.rejected);
         assert!((20..=40).contains(&list.models.len()));
         for (model, fields) in &list.models {
-            let price = Price::from_fields(String::new(), model.clone(), Timestamp::EPOCH, fields);
-            assert!(price.prices_tokens() && !price.is_zero && price.provider.is_some(), "{model}");
+            let (model, fields) = (model.clone(), fields.clone());
+            let record = PriceRecord { price_id: String::new(), model, valid_from: Timestamp::EPOCH, fields };
+            let price = Price::of(&record);
+            assert!(price.bills_tokens() && !price.is_zero && price.provider.is_some(), "{}", price.model);
         }
     }
 }

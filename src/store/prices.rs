@@ -13,8 +13,8 @@ use super::view::View;
 use crate::domain::audit::{Action, Change, Fields, ObjectType};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::new_uuid;
-use crate::domain::pricing::Price;
 use crate::domain::pricing::catalogue::Catalogue;
+use crate::domain::pricing::{PriceBook, PriceRecord};
 
 /// What an import did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,18 +28,19 @@ pub struct ImportReport {
 }
 
 impl View<'_> {
-    /// Every price record there is.
+    /// The price book: every price record there is.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub async fn prices(&self) -> Result<Vec<Price>, StoreError> {
+    pub async fn price_book(&self) -> Result<PriceBook, StoreError> {
         let rows = prices::Entity::find().all(&self.executor()).await?;
-        rows.into_iter()
-            .map(|row| {
-                let fields: Fields = from_text(&row.fields)?;
-                Ok(Price::from_fields(row.price_id, row.model, Timestamp::from_micros(row.valid_from_at), &fields))
-            })
-            .collect()
+        let records = rows.into_iter().map(|row| {
+            let fields: Fields = from_text(&row.fields)?;
+            let valid_from = Timestamp::from_micros(row.valid_from_at);
+            Ok(PriceRecord { price_id: row.price_id, model: row.model, valid_from, fields })
+        });
+        let records = records.collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(PriceBook::new(records, []))
     }
 
     /// The latest record of each model, as its fields.

@@ -18,7 +18,7 @@ use crate::domain::account::{AccountId, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::money::Usd;
-use crate::domain::pricing::Counts;
+use crate::domain::pricing::{Counts, Terms, Units};
 use crate::domain::role::{MemberPermission, TeamRole};
 use crate::domain::rollup::Dimension;
 use crate::domain::usage::{Costing, Event, Posting, Usage, UsageStatus};
@@ -214,16 +214,20 @@ fn condition(filter: &EventFilter) -> Condition {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Detail {
-    #[serde(skip_serializing_if = "String::is_empty")]
-    service_tier: String,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    batch: bool,
+    #[serde(flatten)]
+    terms: Terms,
+    #[serde(skip_serializing_if = "Units::is_empty")]
+    units: Units,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    additional_nanos: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list_nanos: Option<i64>,
     #[serde(flatten)]
     counts: std::collections::BTreeMap<String, i64>,
 }
 
 /// The counts that have no column of their own.
-fn rare_counts(counts: &mut Counts) -> [(&'static str, &mut i64); 11] {
+fn rare_counts(counts: &mut Counts) -> [(&'static str, &mut i64); 12] {
     [
         ("cache_write_1h", &mut counts.cache_write_1h),
         ("cache_write_12h", &mut counts.cache_write_12h),
@@ -236,6 +240,7 @@ fn rare_counts(counts: &mut Counts) -> [(&'static str, &mut i64); 11] {
         ("output_image", &mut counts.output_image),
         ("output_video", &mut counts.output_video),
         ("citation", &mut counts.citation),
+        ("cache_write_audio", &mut counts.cache_write_audio),
     ]
 }
 
@@ -272,6 +277,7 @@ fn to_event(row: usage_events::Model) -> Result<StoredEvent, StoreError> {
         organization_id: some(row.organization_id).map(OrganizationId::stored),
         costing: Costing {
             cost: Usd::from_nanos(row.cost_nanos),
+            list_cost: detail.list_nanos.map(Usd::from_nanos),
             source: word(&row.cost_source)?,
             price_id: row.price_id,
             provider: row.provider.clone(),
@@ -295,8 +301,9 @@ fn to_event(row: usage_events::Model) -> Result<StoredEvent, StoreError> {
             ended_at: Some(ended_at),
             first_token_at: instant(row.first_token_at),
             counts,
-            service_tier: detail.service_tier,
-            batch: detail.batch,
+            units: detail.units,
+            terms: detail.terms,
+            additional_cost: detail.additional_nanos.map(Usd::from_nanos),
             cost: Some(Usd::from_nanos(row.cost_nanos)),
             status: word(&row.status)?,
             error_code: row.error_code,
@@ -362,8 +369,10 @@ fn detail(event: &Event) -> Result<String, StoreError> {
     let mut counts = event.usage.counts;
     let rare = rare_counts(&mut counts).into_iter().filter(|(_, count)| **count != 0);
     to_text(&Detail {
-        service_tier: event.usage.service_tier.clone(),
-        batch: event.usage.batch,
+        terms: event.usage.terms.clone(),
+        units: event.usage.units.clone(),
+        additional_nanos: event.usage.additional_cost.map(Usd::nanos),
+        list_nanos: event.costing.list_cost.map(Usd::nanos),
         counts: rare.map(|(name, count)| (name.to_owned(), *count)).collect(),
     })
 }

@@ -1,198 +1,136 @@
-//! The price book: every price record by model, through time.
+//! The price book: every price by model, and by deployment, through time.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 
-use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 
 use super::super::clock::Timestamp;
-use super::off_peak::OffPeak;
-use super::rates::Rates;
+use super::price::{OwnPrices, Price, PriceRecord};
+use super::terms::Terms;
 
-/// A stretch of prompt lengths with rates of its own.
+/// A registered model, as far as its price depends on it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Band {
-    /// For prompts of more than this many tokens.
-    pub above: i64,
-    /// And at most this many.
-    pub up_to: i64,
-    /// Its rates.
-    pub rates: Rates,
+pub struct ModelPricing {
+    /// The public name.
+    pub model_name: String,
+    /// The gateway's deployment; empty for all that have no entry.
+    pub deployment: String,
+    /// Such as `openai`; may be empty.
+    pub provider: String,
+    /// The names under which the price list has the model, the first one first.
+    pub names: Vec<String>,
+    /// Its access groups.
+    pub access_groups: Vec<String>,
+    /// Whether jobs of the batch interface pay half of its own prices.
+    pub batch_discount: bool,
+    /// Its own prices through time: from when on, the name of the version, its
+    /// fields.
+    pub versions: Vec<(Timestamp, String, Map<String, Value>)>,
 }
 
-/// One price record: what a model costs from an instant on.
+/// A deployment of a registered model.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Price {
-    /// Names the record in usage events.
-    pub price_id: String,
-    /// The model's name in the price list.
-    pub model: String,
-    /// Such as `openai`.
-    pub provider: Option<String>,
-    /// What the model does, such as `chat` or `embedding`.
-    pub mode: Option<String>,
-    /// The most tokens that the model answers.
-    pub max_output_tokens: Option<i64>,
-    /// The first instant at which it holds.
-    pub valid_from: Timestamp,
-    /// The prices that Bursar bills by.
-    pub rates: Rates,
-    /// Rates by prompt length, instead of the plain ones.
-    pub bands: Vec<Band>,
-    /// Rates at certain hours, instead of the others.
-    pub off_peak: Option<(OffPeak, Rates)>,
-    /// Prices in units that Bursar can't bill by yet, such as images.
-    pub other_units: Vec<String>,
-    /// Whether there is a price, and each one is 0.
-    pub is_zero: bool,
+struct Deployment {
+    deployment: Box<str>,
+    /// Its prices through time; empty where only the price list knows one.
+    history: Vec<Price>,
 }
 
-impl Price {
-    /// Reads the fields of a record as they are stored: each price a decimal
-    /// string.
-    #[must_use]
-    pub fn from_fields(price_id: String, model: String, valid_from: Timestamp, fields: &Map<String, Value>) -> Self {
-        let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
-        let mut price = Self {
-            price_id,
-            model,
-            provider: text("litellm_provider"),
-            mode: text("mode"),
-            max_output_tokens: fields.get("max_output_tokens").and_then(Value::as_i64).filter(|max| *max > 0),
-            valid_from,
-            rates: Rates::default(),
-            bands: Vec::new(),
-            off_peak: None,
-            other_units: Vec::new(),
-            is_zero: false,
-        };
-        let mut seen = Seen::default();
-        for (name, value) in fields {
-            match name.as_str() {
-                "tiered_pricing" => price.bands = bands(value, &mut seen),
-                "off_peak_pricing" => {
-                    price.off_peak = OffPeak::parse(value).map(|schedule| (schedule, rates_of(value, &mut seen)));
-                }
-                _ => price.take(name, value, &mut seen),
-            }
-        }
-        price.is_zero = seen.any && !seen.positive;
-        price
-    }
-
-    fn take(&mut self, name: &str, value: &Value, seen: &mut Seen) {
-        if let Some(usd) = seen.decimal(value) {
-            if !self.rates.insert(name, usd) {
-                self.other_units.push(name.to_owned());
-            }
-        } else if let Value::Object(nested) = value {
-            nested.values().for_each(|value| {
-                seen.decimal(value);
-            });
-        }
-    }
-
-    /// Whether anything has a price.
-    #[must_use]
-    pub fn is_priced(&self) -> bool {
-        !self.rates.is_empty() || !self.bands.is_empty() || !self.other_units.is_empty()
-    }
-
-    /// Whether tokens have a price.
-    #[must_use]
-    pub fn prices_tokens(&self) -> bool {
-        self.rates.prices_tokens() || self.bands.iter().any(|band| band.rates.prices_tokens())
-    }
+/// What is looked for in the price book.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lookup<'a> {
+    /// The provider's model, or whatever else names it.
+    pub model: &'a str,
+    /// The public name.
+    pub model_group: &'a str,
+    /// The provider; may be empty.
+    pub provider: &'a str,
+    /// The gateway's deployment; may be empty.
+    pub deployment: &'a str,
+    /// The provider's region; may be empty.
+    pub region: &'a str,
+    /// The size of an image in the words of price lists, such as
+    /// `1024-x-1024`, and its quality; may be empty.
+    pub image: Option<(&'a str, &'a str)>,
 }
 
-/// Whether any price was seen, and any that is not 0.
-#[derive(Default)]
-struct Seen {
-    any: bool,
-    positive: bool,
+/// The size of the images of a call in the words of price lists.
+#[must_use]
+pub fn image_size(terms: &Terms) -> Option<String> {
+    (terms.image_width > 0 && terms.image_height > 0).then(|| format!("{}-x-{}", terms.image_width, terms.image_height))
 }
 
-impl Seen {
-    fn decimal(&mut self, value: &Value) -> Option<Decimal> {
-        let usd: Decimal = value.as_str()?.parse().ok()?;
-        self.any = true;
-        self.positive |= !usd.is_zero();
-        Some(usd)
-    }
-}
-
-fn rates_of(value: &Value, seen: &mut Seen) -> Rates {
-    let mut rates = Rates::default();
-    for (name, value) in value.as_object().into_iter().flatten() {
-        if let Some(usd) = seen.decimal(value) {
-            rates.insert(name, usd);
-        }
-    }
-    rates
-}
-
-/// The bands by prompt length, shortest first. Bands by other measures are not
-/// billed.
-fn bands(value: &Value, seen: &mut Seen) -> Vec<Band> {
-    let mut bands: Vec<Band> = value
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|band| {
-            let rates = rates_of(band, seen);
-            let range = band.get("range")?.as_array()?;
-            Some(Band { above: range.first()?.as_i64()?, up_to: range.get(1)?.as_i64()?, rates })
-        })
-        .collect();
-    bands.sort_by_key(|band| band.above);
-    bands
-}
-
-/// Every price record by model, each model's by time.
+/// Every price by model and by deployment, each one's by time.
 #[derive(Clone, Debug, Default)]
 pub struct PriceBook {
     by_model: HashMap<Box<str>, Vec<Price>>,
+    registered: HashMap<Box<str>, Vec<Deployment>>,
+    groups: HashMap<Box<str>, Box<[Box<str>]>>,
 }
 
 impl PriceBook {
-    /// A book of these records, in any order.
+    /// A book of these records and models, in any order.
     #[must_use]
-    pub fn new(prices: impl IntoIterator<Item = Price>) -> Self {
-        let mut by_model: HashMap<Box<str>, Vec<Price>> = HashMap::new();
-        for price in prices {
-            by_model.entry(price.model.as_str().into()).or_default().push(price);
+    pub fn new(records: impl IntoIterator<Item = PriceRecord>, models: impl IntoIterator<Item = ModelPricing>) -> Self {
+        let mut listed: HashMap<Box<str>, Vec<PriceRecord>> = HashMap::new();
+        for record in records {
+            listed.entry(record.model.as_str().into()).or_default().push(record);
         }
-        for history in by_model.values_mut() {
-            history.sort_by_key(|price| price.valid_from);
+        let mut book = Self::default();
+        for (name, history) in &mut listed {
+            history.sort_by_key(|record| record.valid_from);
+            book.by_model.insert(name.clone(), history.iter().map(Price::of).collect());
         }
-        Self { by_model }
+        let mut groups: HashMap<Box<str>, BTreeSet<Box<str>>> = HashMap::new();
+        for model in models {
+            let of_model = groups.entry(model.model_name.as_str().into()).or_default();
+            of_model.extend(model.access_groups.iter().map(|group| group.as_str().into()));
+            let deployment =
+                Deployment { deployment: model.deployment.as_str().into(), history: history(&model, &listed) };
+            book.registered.entry(model.model_name.as_str().into()).or_default().push(deployment);
+        }
+        book.groups = groups.into_iter().map(|(name, groups)| (name, groups.into_iter().collect())).collect();
+        book
     }
 
-    /// How many models have a record.
+    /// How many models the price list has.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_model.len()
     }
 
-    /// Whether there is no record.
+    /// Whether there is no price and no model.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_model.is_empty()
+        self.by_model.is_empty() && self.registered.is_empty()
     }
 
-    /// The record of a model that holds at an instant: the first name with a
-    /// price wins, else the first that is known at all. Names are tried as
-    /// `provider/name`, `name`, and `name` without its first path segment;
-    /// each exactly, then in lower case.
+    /// The access groups of a public model.
     #[must_use]
-    pub fn find(&self, names: &[&str], provider: &str, at: Timestamp) -> Option<&Price> {
+    pub fn groups_of(&self, model: &str) -> &[Box<str>] {
+        self.groups.get(model).map_or(&[], |groups| groups)
+    }
+
+    /// The price that holds at an instant: the deployment's own, else that of
+    /// the first name with a price, else of the first that is known at all.
+    /// Names are tried as `provider/region/name`, `provider/name`, `name`, and
+    /// `name` without its first path segment, of images first with their size
+    /// and quality in front; each exactly, then in lower case.
+    #[must_use]
+    pub fn find(&self, wanted: &Lookup<'_>, at: Timestamp) -> Option<&Price> {
+        if !self.registered.is_empty()
+            && let Some(price) = self.of_deployment(wanted, at)
+        {
+            return Some(price);
+        }
         let mut known = None;
-        for name in names {
-            let with_provider = (!provider.is_empty()).then(|| format!("{provider}/{name}"));
-            let tail = name.split_once('/').map(|(_, tail)| tail);
-            for candidate in [with_provider.as_deref(), Some(*name), tail].into_iter().flatten() {
-                let price = self.exact(candidate, at).or_else(|| self.exact(&candidate.to_lowercase(), at));
-                match price {
+        for name in [wanted.model, wanted.model_group] {
+            if name.is_empty() {
+                continue;
+            }
+            for candidate in candidates(name, wanted) {
+                match self.listed(&candidate, at) {
                     Some(price) if price.is_priced() => return Some(price),
                     other => known = known.or(other),
                 }
@@ -201,11 +139,113 @@ impl PriceBook {
         known
     }
 
-    /// The record under exactly this name that holds at an instant.
+    /// The prices of all deployments of a public model at an instant; those
+    /// that only the price list knows are left out.
+    pub fn of_model<'a>(&'a self, model_name: &str, at: Timestamp) -> impl Iterator<Item = &'a Price> {
+        let deployments = self.registered.get(model_name).into_iter().flatten();
+        deployments.filter_map(move |deployment| valid(&deployment.history, at))
+    }
+
+    /// Whether a public model is registered.
+    #[must_use]
+    pub fn is_registered(&self, model_name: &str) -> bool {
+        self.registered.contains_key(model_name)
+    }
+
+    fn of_deployment(&self, wanted: &Lookup<'_>, at: Timestamp) -> Option<&Price> {
+        let models = [wanted.model_group, wanted.model].into_iter().filter_map(|name| self.registered.get(name));
+        let named = |name: &'static str| models.clone().flatten().find(|it| *it.deployment == *name);
+        let exact = models.clone().flatten().find(|it| *it.deployment == *wanted.deployment);
+        valid(&exact.or_else(|| named(""))?.history, at).filter(|price| price.is_priced())
+    }
+
+    fn listed(&self, name: &str, at: Timestamp) -> Option<&Price> {
+        self.exact(name, at).or_else(|| self.exact(&name.to_lowercase(), at))
+    }
+
+    /// The price under exactly this name of the price list.
     #[must_use]
     pub fn exact(&self, model: &str, at: Timestamp) -> Option<&Price> {
-        self.by_model.get(model)?.iter().rev().find(|price| price.valid_from <= at)
+        valid(self.by_model.get(model)?, at)
     }
+}
+
+/// The last one that holds at an instant.
+fn valid(history: &[Price], at: Timestamp) -> Option<&Price> {
+    history.iter().rev().find(|price| price.valid_from <= at)
+}
+
+/// The names under which a price list may have a model.
+fn candidates<'a>(name: &'a str, wanted: &Lookup<'_>) -> Vec<Cow<'a, str>> {
+    let mut plain: Vec<Cow<'a, str>> = Vec::with_capacity(4);
+    if !wanted.provider.is_empty() {
+        if !wanted.region.is_empty() {
+            plain.push(format!("{}/{}/{name}", wanted.provider, wanted.region).into());
+        }
+        plain.push(format!("{}/{name}", wanted.provider).into());
+    }
+    plain.push(name.into());
+    if let Some((_, tail)) = name.split_once('/') {
+        plain.push(tail.into());
+    }
+    let Some((size, quality)) = wanted.image else { return plain };
+    let mut all = Vec::with_capacity(3 * plain.len());
+    for prefix in
+        [(!quality.is_empty()).then(|| format!("{quality}/{size}")), Some(size.to_owned())].into_iter().flatten()
+    {
+        for name in &plain {
+            // Some lists have the provider before the size.
+            if let Some((provider, model)) = name.split_once('/') {
+                all.push(format!("{provider}/{prefix}/{model}").into());
+            }
+            all.push(format!("{prefix}/{name}").into());
+        }
+    }
+    all.extend(plain);
+    all
+}
+
+/// The prices of a deployment through time: its own over those of the price
+/// list, a piece for each time that either changes.
+fn history(model: &ModelPricing, listed: &HashMap<Box<str>, Vec<PriceRecord>>) -> Vec<Price> {
+    let wanted = Lookup { provider: &model.provider, ..Lookup::default() };
+    let names = model.names.iter().flat_map(|name| candidates(name, &wanted));
+    let found = names.into_iter().find_map(|name| listed.get(&*name).or_else(|| listed.get(&*name.to_lowercase())));
+    let records: &[PriceRecord] = found.map_or(&[], |records| records);
+    let borders: BTreeSet<Timestamp> =
+        model.versions.iter().map(|(from, ..)| *from).chain(records.iter().map(|record| record.valid_from)).collect();
+    let pieces = borders.into_iter().map(|from| {
+        let own = model.versions.iter().filter(|(at, ..)| *at <= from).max_by_key(|(at, ..)| *at);
+        let record = records.iter().rev().find(|record| record.valid_from <= from);
+        piece(model, from, own, record)
+    });
+    pieces.collect()
+}
+
+fn piece(
+    model: &ModelPricing,
+    from: Timestamp,
+    own: Option<&(Timestamp, String, Map<String, Value>)>,
+    record: Option<&PriceRecord>,
+) -> Price {
+    let ids: Vec<&str> = own
+        .filter(|(_, _, fields)| !fields.is_empty())
+        .map(|(_, id, _)| id.as_str())
+        .into_iter()
+        .chain(record.map(|record| record.price_id.as_str()))
+        .collect();
+    let base = PriceRecord {
+        price_id: ids.join("+"),
+        model: record.map_or_else(|| model.model_name.clone(), |record| record.model.clone()),
+        valid_from: from,
+        fields: record.map(|record| record.fields.clone()).unwrap_or_default(),
+    };
+    let own = own.map(|(_, _, fields)| OwnPrices { fields, batch_discount: model.batch_discount });
+    let mut price = Price::with_own(&base, own.as_ref());
+    if !model.provider.is_empty() {
+        price.provider = Some(model.provider.clone());
+    }
+    price
 }
 
 #[cfg(test)]
@@ -213,56 +253,102 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn price(model: &str, valid_from: i64, fields: &Value) -> Price {
-        let fields = fields.as_object().expect("an object");
-        Price::from_fields(
-            format!("{model}@{valid_from}"),
-            model.to_owned(),
-            Timestamp::from_micros(valid_from),
-            fields,
-        )
+    fn record(model: &str, valid_from: i64, fields: &Value) -> PriceRecord {
+        PriceRecord {
+            price_id: format!("{model}@{valid_from}"),
+            model: model.to_owned(),
+            valid_from: Timestamp::from_micros(valid_from),
+            fields: fields.as_object().expect("an object").clone(),
+        }
+    }
+
+    fn priced(model: &str, usd: &str) -> PriceRecord {
+        record(model, 0, &json!({"input_cost_per_token": usd}))
+    }
+
+    fn deployment(deployment: &str, versions: &[(i64, Value)]) -> ModelPricing {
+        let version = |(at, fields): &(i64, Value)| {
+            (Timestamp::from_micros(*at), format!("own@{at}"), fields.as_object().expect("an object").clone())
+        };
+        ModelPricing {
+            model_name: "fast".to_owned(),
+            deployment: deployment.to_owned(),
+            provider: "azure".to_owned(),
+            names: vec!["gpt-x".to_owned()],
+            access_groups: vec!["beta".to_owned()],
+            batch_discount: false,
+            versions: versions.iter().map(version).collect(),
+        }
     }
 
     #[test]
     fn the_first_name_with_a_price_wins() {
-        let book = PriceBook::new([
-            price("gpt-x", 0, &json!({"input_cost_per_token": "1"})),
-            price("azure/gpt-x", 0, &json!({"input_cost_per_token": "2"})),
-            price("azure/bare", 0, &json!({"mode": "chat"})),
-            price("bare", 0, &json!({"input_cost_per_token": "3"})),
-            price("known", 0, &json!({"mode": "chat"})),
-        ]);
-        let found = |name: &str, provider: &str| {
-            book.find(&[name], provider, Timestamp::EPOCH).map(|price| price.model.as_str())
-        };
-        assert_eq!(found("gpt-x", ""), Some("gpt-x"));
-        assert_eq!(found("gpt-x", "azure"), Some("azure/gpt-x"));
-        assert_eq!(found("openai/gpt-x", ""), Some("gpt-x"));
-        assert_eq!(found("GPT-X", ""), Some("gpt-x"));
-        assert_eq!(found("bare", "azure"), Some("bare"));
-        assert_eq!(found("known", ""), Some("known"));
-        assert_eq!(found("gpt", ""), None);
+        let book = PriceBook::new(
+            [
+                priced("gpt-x", "1"),
+                priced("azure/gpt-x", "2"),
+                priced("azure/eu/gpt-x", "4"),
+                record("azure/bare", 0, &json!({"mode": "chat"})),
+                priced("bare", "3"),
+                record("known", 0, &json!({"mode": "chat"})),
+                priced("hd/1024-x-1024/dall-e", "5"),
+                priced("1024-x-1024/dall-e", "6"),
+                priced("azure/hd/1024-x-1024/dall-e", "7"),
+            ],
+            [],
+        );
+        let found = |wanted: Lookup<'_>| book.find(&wanted, Timestamp::EPOCH).map(|price| price.model.as_str());
+        let named = |model, provider| Lookup { model, provider, ..Lookup::default() };
+        assert_eq!(found(named("gpt-x", "")), Some("gpt-x"));
+        assert_eq!(found(named("gpt-x", "azure")), Some("azure/gpt-x"));
+        assert_eq!(found(Lookup { region: "eu", ..named("gpt-x", "azure") }), Some("azure/eu/gpt-x"));
+        assert_eq!(found(Lookup { region: "us", ..named("gpt-x", "azure") }), Some("azure/gpt-x"));
+        assert_eq!(found(named("openai/gpt-x", "")), Some("gpt-x"));
+        assert_eq!(found(named("GPT-X", "")), Some("gpt-x"));
+        assert_eq!(found(named("bare", "azure")), Some("bare"));
+        assert_eq!(found(named("known", "")), Some("known"));
+        assert_eq!(found(named("gpt", "")), None);
+        let image = |quality, provider| Lookup { image: Some(("1024-x-1024", quality)), ..named("dall-e", provider) };
+        assert_eq!(found(image("hd", "")), Some("hd/1024-x-1024/dall-e"));
+        assert_eq!(found(image("", "")), Some("1024-x-1024/dall-e"));
+        assert_eq!(found(image("hd", "azure")), Some("azure/hd/1024-x-1024/dall-e"));
     }
 
     #[test]
     fn an_event_takes_the_price_of_its_time() {
-        let book = PriceBook::new([
-            price("m", 100, &json!({"input_cost_per_token": "2"})),
-            price("m", 0, &json!({"input_cost_per_token": "1"})),
-        ]);
-        let id = |at| book.find(&["m"], "", Timestamp::from_micros(at)).map(|price| price.price_id.as_str());
+        let book = PriceBook::new(
+            [
+                record("m", 100, &json!({"input_cost_per_token": "2"})),
+                record("m", 0, &json!({"input_cost_per_token": "1"})),
+            ],
+            [],
+        );
+        let wanted = Lookup { model: "m", ..Lookup::default() };
+        let id = |at| book.find(&wanted, Timestamp::from_micros(at)).map(|price| price.price_id.as_str());
         assert_eq!((id(0), id(99), id(100)), (Some("m@0"), Some("m@0"), Some("m@100")));
     }
 
     #[test]
-    fn zero_means_that_every_price_is_zero() {
-        for (fields, zero) in [
-            (json!({"input_cost_per_token": "0", "output_cost_per_token": "0.0"}), true),
-            (json!({"input_cost_per_token": "0", "input_cost_per_query": "0.002"}), false),
-            (json!({"input_cost_per_token": "0", "search_context_cost_per_query": {"low": "0.01"}}), false),
-            (json!({"mode": "chat"}), false),
-        ] {
-            assert_eq!(price("m", 0, &fields).is_zero, zero, "{fields}");
-        }
+    fn a_deployment_has_its_own_prices_over_those_of_the_list_through_time() {
+        let records = [
+            record("azure/gpt-x", 0, &json!({"input_cost_per_token": "1", "mode": "chat"})),
+            record("azure/gpt-x", 200, &json!({"input_cost_per_token": "2", "mode": "chat"})),
+        ];
+        let models = [
+            deployment("eu-1", &[(100, json!({"output_cost_per_token": "9"})), (300, json!({}))]),
+            deployment("", &[]),
+        ];
+        let book = PriceBook::new(records, models);
+        let id = |deployment, at| {
+            let wanted = Lookup { model: "whatever", model_group: "fast", deployment, ..Lookup::default() };
+            book.find(&wanted, Timestamp::from_micros(at)).map(|price| price.price_id.as_str())
+        };
+        assert_eq!(id("eu-1", 0), Some("azure/gpt-x@0"));
+        assert_eq!(id("eu-1", 100), Some("own@100+azure/gpt-x@0"));
+        assert_eq!(id("eu-1", 200), Some("own@100+azure/gpt-x@200"));
+        assert_eq!(id("eu-1", 300), Some("azure/gpt-x@200"));
+        assert_eq!(id("elsewhere", 300), Some("azure/gpt-x@200"), "the entry without a deployment");
+        assert_eq!(book.groups_of("fast").iter().map(AsRef::as_ref).collect::<Vec<_>>(), ["beta"]);
+        assert_eq!(book.of_model("fast", Timestamp::from_micros(100)).count(), 2);
     }
 }

@@ -6,6 +6,8 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::price::EXCLUDES_CACHE;
+
 /// Significant digits of a price; more are noise of a float that somebody
 /// wrote out.
 const PRICE_DIGITS: u32 = 15;
@@ -17,6 +19,9 @@ const SAMPLE: &str = "sample_spec";
 const TOKEN_PRICE_MAX: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
 /// The dearest price in any other unit that is believed.
 const OTHER_PRICE_MAX: Decimal = Decimal::from_parts(100, 0, 0, false, 0);
+
+/// The most that a price is multiplied by.
+const FACTOR_MAX: Decimal = Decimal::from_parts(1_000, 0, 0, false, 0);
 
 /// What was read of a price list.
 #[derive(Debug, Default)]
@@ -100,6 +105,14 @@ fn parse_entry(entry: &RawValue, allow_implausible: bool) -> Result<Map<String, 
     Ok(stored)
 }
 
+/// Whether a field holds what prices are multiplied by, or such fields.
+fn is_factor(name: &str) -> bool {
+    name.contains("multiplier") && name != EXCLUDES_CACHE
+}
+
+/// An object of words for places and speeds, and what prices are multiplied by.
+const FACTORS: &str = "provider_specific_entry";
+
 /// Whether a field holds a price, by its name.
 fn is_price(name: &str) -> bool {
     // "Cost" alone is in names of features too, such as `supports_cost_…`.
@@ -117,6 +130,9 @@ fn parse_field(name: &str, raw: &RawValue, allow_implausible: bool) -> Result<Va
             let bands = items.into_iter().map(|item| parse_nested(name, item, allow_implausible).map(Value::Object));
             bands.collect::<Result<_, _>>().map(Value::Array)
         }
+        Some(b'{') if name == FACTORS => parse_factors(raw).map(Value::Object),
+        Some(b'-' | b'0'..=b'9') if is_factor(name) => parse_factor(name, text),
+        Some(b'"') if is_factor(name) => Err(format!("{name} is not a number")),
         Some(b'-' | b'0'..=b'9') if is_price(name) => {
             let price = parse_price(text).map_err(|why| format!("{name} {why}"))?;
             let limit =
@@ -148,6 +164,27 @@ fn parse_nested(outer: &str, raw: &RawValue, allow_implausible: bool) -> Result<
         stored.insert(name, value);
     }
     Ok(stored)
+}
+
+/// Numbers are factors; whatever else is there is kept as it is.
+fn parse_factors(raw: &RawValue) -> Result<Map<String, Value>, String> {
+    let fields: BTreeMap<String, &RawValue> =
+        serde_json::from_str(raw.get()).map_err(|_| format!("{FACTORS} is not an object"))?;
+    let parsed = fields.into_iter().map(|(name, raw)| {
+        let text = raw.get().trim();
+        let numeric = text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+        let other = || serde_json::from_str(text).map_err(|error| error.to_string());
+        Ok((name.clone(), if numeric { parse_factor(&name, text)? } else { other()? }))
+    });
+    parsed.collect()
+}
+
+fn parse_factor(name: &str, text: &str) -> Result<Value, String> {
+    let factor = parse_price(text).map_err(|why| format!("{name} {why}"))?;
+    if factor > FACTOR_MAX {
+        return Err(format!("{name} {factor} is larger than {FACTOR_MAX}"));
+    }
+    Ok(Value::String(factor.to_string()))
 }
 
 /// The ends of a range, which some lists write as `256000.0`.

@@ -27,6 +27,7 @@ pub struct Counts {
     pub output_image: i64,
     pub output_video: i64,
     pub citation: i64,
+    pub cache_write_audio: i64,
 }
 
 impl Counts {
@@ -42,9 +43,15 @@ impl Counts {
         self.prompt.saturating_add(self.completion)
     }
 
+    /// Whether there are no tokens.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Each count under its name on the wire.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, i64); 16] {
+    pub const fn named(&self) -> [(&'static str, i64); 17] {
         [
             ("prompt_tokens", self.prompt),
             ("completion_tokens", self.completion),
@@ -62,6 +69,7 @@ impl Counts {
             ("output_image_tokens", self.output_image),
             ("output_video_tokens", self.output_video),
             ("citation_tokens", self.citation),
+            ("cache_write_audio_tokens", self.cache_write_audio),
         ]
     }
 
@@ -109,6 +117,8 @@ impl Counts {
         let mut cache_read = self.cache_read;
         let cache_read_audio = cut(self.cache_read_audio, &mut cache_read);
         let cache_read_image = cut(self.cache_read_image, &mut cache_read);
+        let mut cache_write = self.cache_write - self.cache_write_1h - self.cache_write_12h;
+        let cache_write_audio = cut(self.cache_write_audio, &mut cache_write);
         Parts {
             input_text: input,
             input_audio,
@@ -117,7 +127,8 @@ impl Counts {
             cache_read,
             cache_read_audio,
             cache_read_image,
-            cache_write_5m: self.cache_write - self.cache_write_1h - self.cache_write_12h,
+            cache_write_5m: cache_write,
+            cache_write_audio,
             cache_write_1h: self.cache_write_1h,
             cache_write_12h: self.cache_write_12h,
             output_text: output,
@@ -143,6 +154,7 @@ pub struct Parts {
     pub cache_read_audio: i64,
     pub cache_read_image: i64,
     pub cache_write_5m: i64,
+    pub cache_write_audio: i64,
     pub cache_write_1h: i64,
     pub cache_write_12h: i64,
     pub output_text: i64,

@@ -6,8 +6,7 @@
 use rust_decimal::Decimal;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-/// What a price is for, without threshold and tier. Only prices of tokens and
-/// of a whole request; other units are kept but not billed.
+/// What a price is for, without threshold and tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
 #[expect(missing_docs, reason = "the serialized names are those of the price list")]
 pub enum Base {
@@ -31,6 +30,8 @@ pub enum Base {
     CacheWrite1h,
     #[strum(serialize = "cache_creation_input_token_cost_above_12hr")]
     CacheWrite12h,
+    #[strum(serialize = "cache_creation_input_audio_token_cost")]
+    CacheWriteAudio,
     #[strum(serialize = "input_cost_per_audio_token")]
     InputAudio,
     #[strum(serialize = "input_cost_per_image_token")]
@@ -45,6 +46,56 @@ pub enum Base {
     OutputVideo,
     #[strum(serialize = "input_cost_per_request")]
     Request,
+    #[strum(serialize = "input_cost_per_text_message")]
+    Message,
+    #[strum(serialize = "input_cost_per_query")]
+    Query,
+    #[strum(serialize = "input_cost_per_image")]
+    InputImageUnit,
+    #[strum(serialize = "output_cost_per_image")]
+    OutputImageUnit,
+    #[strum(serialize = "input_cost_per_pixel")]
+    InputPixel,
+    #[strum(serialize = "output_cost_per_pixel")]
+    OutputPixel,
+    #[strum(serialize = "input_cost_per_character")]
+    InputCharacter,
+    #[strum(serialize = "output_cost_per_character")]
+    OutputCharacter,
+    #[strum(serialize = "ocr_cost_per_page")]
+    Page,
+    #[strum(serialize = "annotation_cost_per_page")]
+    AnnotationPage,
+    #[strum(serialize = "ocr_cost_per_credit")]
+    Credit,
+    #[strum(serialize = "cost_per_second")]
+    Second,
+    #[strum(serialize = "input_cost_per_second")]
+    InputSecond,
+    #[strum(serialize = "output_cost_per_second")]
+    OutputSecond,
+    #[strum(serialize = "input_cost_per_audio_per_second")]
+    InputAudioSecond,
+    #[strum(serialize = "input_cost_per_video_per_second")]
+    InputVideoSecond,
+    #[strum(serialize = "output_cost_per_video_per_second")]
+    OutputVideoSecond,
+    #[strum(serialize = "search_context_cost_per_query")]
+    WebSearch,
+    #[strum(serialize = "google_maps_grounding_cost_per_query")]
+    MapsQuery,
+    #[strum(serialize = "code_interpreter_cost_per_session")]
+    CodeSession,
+    #[strum(serialize = "computer_use_input_cost_per_1k_tokens")]
+    ComputerUseInput,
+    #[strum(serialize = "computer_use_output_cost_per_1k_tokens")]
+    ComputerUseOutput,
+    #[strum(serialize = "file_search_cost_per_1k_calls")]
+    FileSearchCall,
+    #[strum(serialize = "file_search_cost_per_gb_per_day")]
+    FileSearchGbDay,
+    #[strum(serialize = "vector_store_cost_per_gb_per_day")]
+    VectorGbDay,
 }
 
 impl Base {
@@ -54,7 +105,37 @@ impl Base {
     /// Whether it is the price of a token.
     #[must_use]
     pub const fn is_per_token(self) -> bool {
-        !matches!(self, Self::Request)
+        use Base::{
+            CacheRead, CacheReadAudio, CacheReadImage, CacheWrite, CacheWrite1h, CacheWrite12h, CacheWriteAudio,
+            Citation, Input, InputAudio, InputImage, InputVideo, Output, OutputAudio, OutputImage, OutputVideo,
+            Reasoning,
+        };
+        matches!(
+            self,
+            Input
+                | Output
+                | Reasoning
+                | Citation
+                | CacheRead
+                | CacheReadAudio
+                | CacheReadImage
+                | CacheWrite
+                | CacheWrite1h
+                | CacheWrite12h
+                | CacheWriteAudio
+                | InputAudio
+                | InputImage
+                | InputVideo
+                | OutputAudio
+                | OutputImage
+                | OutputVideo
+        )
+    }
+
+    /// The billed price that a field of a list is, if it is one.
+    #[must_use]
+    pub fn of_field(name: &str) -> Option<Self> {
+        parse_name(name).map(|(base, ..)| base)
     }
 }
 
@@ -72,6 +153,8 @@ struct Rate {
     above_k: Option<i64>,
     tier: Option<Tier>,
     usd: Decimal,
+    /// Whether a job of the batch interface pays half of it.
+    halves: bool,
 }
 
 /// The billed prices of one record.
@@ -98,22 +181,31 @@ fn parse_name(name: &str) -> Option<(Base, Option<i64>, Option<Tier>)> {
 }
 
 impl Rates {
-    /// Takes one field of a price record. Says whether it is a billed price.
-    pub fn insert(&mut self, name: &str, usd: Decimal) -> bool {
+    /// Takes one field of a price record; `halves` if jobs of the batch
+    /// interface pay half of it. Says whether it is a billed price.
+    pub fn insert(&mut self, name: &str, usd: Decimal, halves: bool) -> bool {
         let Some((base, above_k, tier)) = parse_name(name) else { return false };
-        let rate = Rate { base, above_k, tier, usd };
+        self.push(Rate { base, above_k, tier, usd, halves: halves && base.is_per_token() });
+        true
+    }
+
+    /// Takes a price for one of several choices, such as the size of a search.
+    pub fn insert_choice(&mut self, base: Base, choice: &str, usd: Decimal) {
+        self.push(Rate { base, above_k: None, tier: Some(choice.into()), usd, halves: false });
+    }
+
+    fn push(&mut self, rate: Rate) {
         let same = |other: &Rate| (other.base, other.above_k, &other.tier) == (rate.base, rate.above_k, &rate.tier);
         // An alias does not replace the price that it stands for.
         if !self.0.iter().any(same) {
             self.0.push(rate);
         }
-        true
     }
 
-    /// Whether tokens have a price.
+    /// Whether tokens have a price that is not 0.
     #[must_use]
-    pub fn prices_tokens(&self) -> bool {
-        self.0.iter().any(|rate| rate.base.is_per_token())
+    pub fn bills_tokens(&self) -> bool {
+        self.0.iter().any(|rate| rate.base.is_per_token() && !rate.usd.is_zero())
     }
 
     /// Whether there is no price at all.
@@ -133,9 +225,9 @@ impl Rates {
         self.0.iter().filter_map(|rate| rate.above_k).filter(passes).max()
     }
 
-    fn find(&self, base: Base, above_k: Option<i64>, tier: Option<&str>) -> Option<Decimal> {
+    fn find(&self, base: Base, above_k: Option<i64>, tier: Option<&str>) -> Option<&Rate> {
         let is_it = |rate: &&Rate| rate.base == base && rate.above_k == above_k && rate.tier.as_deref() == tier;
-        self.0.iter().find(is_it).map(|rate| rate.usd)
+        self.0.iter().find(is_it)
     }
 
     /// The price that applies: for the threshold and tier, the threshold, the
@@ -144,16 +236,21 @@ impl Rates {
     #[must_use]
     pub fn select(&self, base: Base, selector: &Selector<'_>) -> Option<Decimal> {
         let tier = if selector.batch { Some(BATCHES) } else { selector.tier };
-        let plain_part = |usd: Decimal| if selector.batch && base.is_per_token() { usd / Decimal::TWO } else { usd };
         for above_k in [selector.above_k, None] {
-            if let Some(usd) = tier.and_then(|tier| self.find(base, above_k, Some(tier))) {
-                return Some(usd);
+            if let Some(rate) = tier.and_then(|tier| self.find(base, above_k, Some(tier))) {
+                return Some(rate.usd);
             }
-            if let Some(usd) = self.find(base, above_k, None) {
-                return Some(plain_part(usd));
+            if let Some(rate) = self.find(base, above_k, None) {
+                return Some(if selector.batch && rate.halves { rate.usd / Decimal::TWO } else { rate.usd });
             }
         }
         None
+    }
+
+    /// The price of one of several choices.
+    #[must_use]
+    pub fn choice(&self, base: Base, choice: &str) -> Option<Decimal> {
+        self.find(base, None, Some(choice)).map(|rate| rate.usd)
     }
 }
 
@@ -170,12 +267,12 @@ pub struct Selector<'a> {
 
 /// The tier that a provider's name for it means; `None` is the standard one.
 #[must_use]
-pub fn tier_of(service_tier: &str) -> Option<String> {
+pub fn tier_of(service_tier: &str) -> Option<Tier> {
     match service_tier.to_lowercase().as_str() {
         "" | "default" | "standard" | "auto" | "on_demand" => None,
-        "fast" | "on_demand_priority" => Some("priority".to_owned()),
-        "batch" => Some("flex".to_owned()),
-        tier => Some(tier.to_owned()),
+        "fast" | "on_demand_priority" => Some("priority".into()),
+        "batch" => Some("flex".into()),
+        tier => Some(tier.into()),
     }
 }
 
@@ -197,8 +294,13 @@ mod tests {
                 Some((Base::CacheWrite1h, Some(200), None)),
             ),
             ("cache_creation_input_token_cost_above_12hr_flex", Some((Base::CacheWrite12h, None, Some("flex".into())))),
-            ("output_cost_per_image", None),
-            ("input_cost_per_second", None),
+            ("output_cost_per_image", Some((Base::OutputImageUnit, None, None))),
+            ("output_cost_per_image_token", Some((Base::OutputImage, None, None))),
+            ("output_cost_per_image_2K", Some((Base::OutputImageUnit, None, Some("2K".into())))),
+            ("output_cost_per_second_1080p", Some((Base::OutputSecond, None, Some("1080p".into())))),
+            ("input_cost_per_image_above_128k_tokens", Some((Base::InputImageUnit, Some(128), None))),
+            ("input_cost_per_video_per_second_above_15s_interval", None),
+            ("input_dbu_cost_per_token", None),
             ("max_tokens", None),
             ("input_cost_per_token_above_xk_tokens", None),
         ] {
@@ -209,7 +311,7 @@ mod tests {
     #[test]
     fn the_threshold_itself_is_the_lower_level() {
         let mut rates = Rates::default();
-        rates.insert("input_cost_per_token_above_200k_tokens", Decimal::ONE);
+        rates.insert("input_cost_per_token_above_200k_tokens", Decimal::ONE, true);
         assert_eq!(rates.passed_threshold(200_000, false), None);
         assert_eq!(rates.passed_threshold(200_001, false), Some(200));
         assert_eq!(rates.passed_threshold(200_000, true), Some(200));

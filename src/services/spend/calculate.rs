@@ -2,12 +2,14 @@
 
 use prost_types::Struct;
 use prost_types::value::Kind;
+use rust_decimal::Decimal;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::models::MODEL_NAME_MAX_BYTES;
-use crate::domain::pricing::{self, Cost, Counts, Price, Terms};
+use crate::domain::pricing::{self, Cost, Counts, Price, PriceError};
 use crate::domain::reason::Reason;
+use crate::domain::usage::Usage;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
@@ -18,12 +20,9 @@ use super::tokens;
 
 /// A valid request.
 struct Command {
-    model: String,
-    provider: String,
-    counts: Counts,
-    call_type: String,
-    service_tier: String,
-    batch: bool,
+    /// What is to be priced: model, provider and deployment, and all that a
+    /// cost depends on.
+    usage: Usage,
     at: Option<Timestamp>,
     token_count: Option<pb::TokenCount>,
 }
@@ -38,18 +37,16 @@ pub(super) async fn calculate_cost(
     let command = parsed?;
     let prices = ctx.app.gate.prices();
     let at = command.at.unwrap_or(ctx.now);
-    let price = prices.find(&[&command.model], &command.provider, at).filter(|price| price.is_priced());
-    let price = price.ok_or_else(|| not_priced(&command))?;
-    let cost = cost_of(price, &command, at)?;
+    let price = prices.find_for(&command.usage, at).filter(|price| price.is_priced());
+    let price = price.ok_or_else(|| not_priced(&command.usage))?;
+    let cost = cost_of(&ctx, price, &command.usage, at)?;
+    if !cost.priced && !cost.unpriced_parts.is_empty() {
+        return Err(not_priced(&command.usage).into());
+    }
     let booked = cost.booked().ok_or_else(out_of_range)?;
     Ok(pb::CalculateCostResponse {
         cost: booked.to_string(),
-        breakdown: Some(pb::CostBreakdown {
-            input: cost.input.normalize().to_string(),
-            output: cost.output.normalize().to_string(),
-            cache_read: cost.cache_read.normalize().to_string(),
-            cache_write: cost.cache_write.normalize().to_string(),
-        }),
+        breakdown: Some(breakdown(&cost)),
         unpriced_parts: cost.unpriced_parts.iter().map(ToString::to_string).collect(),
         price_id: price.price_id.clone(),
         usage_inconsistent: cost.inconsistent,
@@ -57,27 +54,49 @@ pub(super) async fn calculate_cost(
     })
 }
 
-fn not_priced(command: &Command) -> Refusal {
-    let message = format!("the price table has no price for model {:?}", command.model);
+fn breakdown(cost: &Cost) -> pb::CostBreakdown {
+    let shown = |usd: Decimal| usd.normalize().to_string();
+    pb::CostBreakdown {
+        input: shown(cost.input),
+        output: shown(cost.output),
+        cache_read: shown(cost.cache_read),
+        cache_write: shown(cost.cache_write),
+        units: shown(cost.units),
+        tools: shown(cost.tools),
+        additional: shown(cost.additional),
+        original: shown(cost.original().unwrap_or_default()),
+        discount: shown(cost.discount),
+        margin: shown(cost.margin),
+    }
+}
+
+fn not_priced(usage: &Usage) -> Refusal {
+    let message = format!("the price table has no price for such a call of model {:?}", usage.model);
     let refusal = Refusal::precondition(Reason::ModelNotPriced, message);
-    refusal.with("model", &command.model).with("provider", &command.provider)
+    refusal.with("model", &usage.model).with("provider", &usage.provider)
 }
 
 fn out_of_range() -> Error {
     Error::invalid(Violation::named("usage", Reason::CostOutOfRange, "costs more than can be counted"))
 }
 
-fn cost_of(price: &Price, command: &Command, at: Timestamp) -> Result<Cost, Refusal> {
-    let terms = Terms { call_type: &command.call_type, service_tier: &command.service_tier, batch: command.batch, at };
-    pricing::price(price, &command.counts, &terms).map_err(|error| {
-        let refusal = Refusal::precondition(Reason::CallTypeNotPriced, error.to_string());
-        refusal.with("model", &command.model).with("call_type", &command.call_type)
+fn cost_of(ctx: &Ctx, price: &Price, usage: &Usage, at: Timestamp) -> Result<Cost, Error> {
+    let provider =
+        if usage.provider.is_empty() { price.provider.as_deref().unwrap_or_default() } else { &usage.provider };
+    let markup = ctx.app.gate.rules().costs.markups.of(provider);
+    pricing::price(price, &usage.billable(at), &markup).map_err(|error| match error {
+        PriceError::OutOfRange => out_of_range(),
+        PriceError::CallType(_) => {
+            let refusal = Refusal::precondition(Reason::CallTypeNotPriced, error.to_string());
+            refusal.with("model", &usage.model).with("call_type", &usage.call_type).into()
+        }
     })
 }
 
 fn parse(request: &pb::CalculateCostRequest) -> Result<Command, Error> {
     let mut faults = Faults::default();
     text::check("provider", &request.provider, text::LABEL_MAX_BYTES, &mut faults);
+    text::check("deployment", &request.deployment, MODEL_NAME_MAX_BYTES, &mut faults);
     let at = instant::from_wire("at", request.at.as_ref(), &mut faults);
     let ways = usize::from(request.usage.is_some())
         + usize::from(!request.messages.is_empty())
@@ -88,39 +107,31 @@ fn parse(request: &pb::CalculateCostRequest) -> Result<Command, Error> {
     if ways > 1 {
         faults.add("usage", "messages and completion_response exclude each other");
     }
-    let mut command = Command {
-        model: request.model.clone(),
-        provider: request.provider.clone(),
-        counts: Counts::default(),
-        call_type: String::new(),
-        service_tier: String::new(),
-        batch: false,
-        at,
-        token_count: None,
+    let mut taken = match &request.usage {
+        Some(event) => usage::take(event, "usage.", &mut faults).usage,
+        None => Usage::default(),
     };
-    if let Some(event) = &request.usage {
-        let taken = usage::take(event, "usage.", &mut faults).usage;
-        if command.model.is_empty() {
-            command.model.clone_from(&event.model);
+    for (told, field) in [
+        (&request.model, &mut taken.model),
+        (&request.provider, &mut taken.provider),
+        (&request.deployment, &mut taken.deployment),
+    ] {
+        if !told.is_empty() {
+            field.clone_from(told);
         }
-        if command.provider.is_empty() {
-            command.provider.clone_from(&event.provider);
-        }
-        command.counts = taken.counts;
-        command.call_type = taken.call_type;
-        command.service_tier = taken.service_tier;
-        command.batch = taken.batch;
     }
+    let mut command = Command { usage: taken, at, token_count: None };
     if let Some(body) = &request.completion_response {
-        take_body(body, &mut command, &mut faults);
+        take_body(body, &mut command.usage, &mut faults);
     }
-    if command.model.is_empty() || command.model.len() > MODEL_NAME_MAX_BYTES {
+    let model = &command.usage.model;
+    if model.is_empty() || model.len() > MODEL_NAME_MAX_BYTES {
         faults.add("model", format!("must have 1-{MODEL_NAME_MAX_BYTES} bytes"));
     }
     faults.finish()?;
     if !request.messages.is_empty() {
-        let (prompt_tokens, encoding) = tokens::count(&command.model, &request.messages);
-        command.counts = Counts::text(prompt_tokens, 0);
+        let (prompt_tokens, encoding) = tokens::count(&command.usage.model, &request.messages);
+        command.usage.counts = Counts::text(prompt_tokens, 0);
         command.token_count = Some(pb::TokenCount { encoding: encoding.to_owned(), prompt_tokens });
     }
     Ok(command)
@@ -128,12 +139,12 @@ fn parse(request: &pb::CalculateCostRequest) -> Result<Command, Error> {
 
 /// Takes model and counts from a provider's response body: the style of OpenAI,
 /// or that of Anthropic, which counts the cache apart.
-fn take_body(body: &Struct, command: &mut Command, faults: &mut Faults) {
+fn take_body(body: &Struct, taken: &mut Usage, faults: &mut Faults) {
     const FIELD: &str = "completion_response";
-    if command.model.is_empty() {
-        command.model = string(body, "model").unwrap_or_default();
+    if taken.model.is_empty() {
+        taken.model = string(body, "model").unwrap_or_default();
     }
-    command.service_tier = string(body, "service_tier").unwrap_or_default();
+    taken.terms.service_tier = string(body, "service_tier").unwrap_or_default();
     let Some(used) = object(body, "usage") else {
         faults.add(format!("{FIELD}.usage"), "is required");
         return;
@@ -172,7 +183,7 @@ fn take_body(body: &Struct, command: &mut Command, faults: &mut Faults) {
         counts = counts.with_cache_in_prompt();
     }
     counts.check(&format!("{FIELD}.usage."), &mut faults.0);
-    command.counts = counts;
+    taken.counts = counts;
 }
 
 fn string(object: &Struct, name: &str) -> Option<String> {

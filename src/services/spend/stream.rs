@@ -55,8 +55,7 @@ async fn take(ctx: Ctx, mut inbound: Streaming<pb::StreamUsageRequest>, pending:
     let mut last = None;
     loop {
         let message = tokio::select! {
-            // A client that goes away has no more.
-            message = inbound.message() => message.ok().flatten(),
+            message = inbound.message() => message,
             _ = stopping.changed() => {
                 let cause = "the server stops".to_owned();
                 let _ = pending.send(Err(Error::Unavailable { reason: Reason::ShuttingDown, cause })).await;
@@ -65,7 +64,18 @@ async fn take(ctx: Ctx, mut inbound: Streaming<pb::StreamUsageRequest>, pending:
             // Nobody acknowledges any more.
             () = pending.closed() => return,
         };
-        let Some(message) = message else { return };
+        let message = match message {
+            Ok(Some(message)) => message,
+            // The client has no more.
+            Ok(None) => return,
+            Err(status) => {
+                // Of a client that went away there is nothing to tell.
+                if let Some(error) = Error::of_transport(status.code()) {
+                    let _ = pending.send(Err(error)).await;
+                }
+                return;
+            }
+        };
         let begun = begin(&ctx, &mut last, &message).await;
         let ends = begun.is_err();
         if pending.send(begun).await.is_err() || ends {

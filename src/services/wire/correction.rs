@@ -148,6 +148,7 @@ fn correction(ctx: &Ctx, owner: &Owner<'_>, account: &AccountId, window_start: T
     let request_id = format!("adjustment:{}", new_uuid());
     let costing = Costing {
         cost: difference,
+        list_cost: None,
         source: CostSource::Adjustment,
         price_id: String::new(),
         provider: String::new(),

@@ -1,10 +1,14 @@
 //! Usage events on the wire.
 
+use rust_decimal::Decimal;
+
 use super::faults::Faults;
 use super::{instant, key_ref, metadata, text};
 use crate::domain::models::MODEL_NAME_MAX_BYTES;
 use crate::domain::money::Usd;
-use crate::domain::pricing::Counts;
+use crate::domain::pricing::terms::SIDE_MAX;
+use crate::domain::pricing::units::UNITS_MAX;
+use crate::domain::pricing::{Counts, Terms, Unit, Units};
 use crate::domain::secret::KeyHash;
 use crate::domain::ticket::TICKET_MAX_CHARS;
 use crate::domain::usage::{CostSource, Usage, UsageStatus};
@@ -37,6 +41,12 @@ pub(crate) fn take(event: &pb::UsageEvent, prefix: &str, faults: &mut Faults) ->
         ("error_code", &event.error_code, 64),
         ("call_type", &event.call_type, 64),
         ("session_id", &event.session_id, text::LABEL_MAX_BYTES),
+        ("image_quality", &event.image_quality, 64),
+        ("resolution", &event.resolution, 64),
+        ("search_context_size", &event.search_context_size, 64),
+        ("region", &event.region, 64),
+        ("geo", &event.geo, 64),
+        ("speed", &event.speed, 64),
     ] {
         text::check(&field(name), value, max, faults);
     }
@@ -45,6 +55,17 @@ pub(crate) fn take(event: &pb::UsageEvent, prefix: &str, faults: &mut Faults) ->
     }
     let counts = counts(event);
     counts.check(prefix, &mut faults.0);
+    let units = units(event, prefix, faults);
+    units.check(prefix, &mut faults.0);
+    for (name, number, max) in [
+        ("image_width", event.image_width, SIDE_MAX),
+        ("image_height", event.image_height, SIDE_MAX),
+        ("max_results", event.max_results, UNITS_MAX),
+    ] {
+        if !(0..=max).contains(&number) {
+            faults.add(field(name), format!("must be 0-{max}"));
+        }
+    }
     let started_at = instant::from_wire(&field("start_time"), event.start_time.as_ref(), faults);
     let ended_at = instant::from_wire(&field("end_time"), event.end_time.as_ref(), faults);
     if let (Some(start), Some(end)) = (started_at, ended_at)
@@ -88,9 +109,10 @@ pub(crate) fn take(event: &pb::UsageEvent, prefix: &str, faults: &mut Faults) ->
                 counts
             }
         },
-        service_tier: event.service_tier.clone(),
-        batch: event.batch,
+        units,
+        terms: terms(event),
         cost: faults.money(field("cost"), event.cost.as_ref()),
+        additional_cost: faults.money(field("additional_cost"), event.additional_cost.as_ref()),
         status,
         error_code: event.error_code.clone(),
         error_message: cut(&event.error_message),
@@ -140,7 +162,65 @@ pub(crate) fn counts(event: &pb::UsageEvent) -> Counts {
         output_image: event.output_image_tokens,
         output_video: event.output_video_tokens,
         citation: event.citation_tokens,
+        cache_write_audio: event.cache_write_audio_tokens,
     }
+}
+
+/// What an event says that chooses among prices.
+fn terms(event: &pb::UsageEvent) -> Terms {
+    Terms {
+        service_tier: event.service_tier.clone(),
+        batch: event.batch,
+        region: event.region.clone(),
+        geo: event.geo.clone(),
+        speed: event.speed.clone(),
+        resolution: event.resolution.clone(),
+        image_quality: event.image_quality.clone(),
+        image_width: event.image_width,
+        image_height: event.image_height,
+        search_context_size: event.search_context_size.clone(),
+        max_results: event.max_results,
+    }
+}
+
+/// What an event used beside tokens.
+fn units(event: &pb::UsageEvent, prefix: &str, faults: &mut Faults) -> Units {
+    let mut units = Units::default();
+    for (unit, count) in [
+        (Unit::Images, event.images),
+        (Unit::InputImages, event.input_images),
+        (Unit::InputCharacters, event.input_characters),
+        (Unit::OutputCharacters, event.output_characters),
+        (Unit::Queries, event.queries),
+        (Unit::Pages, event.pages),
+        (Unit::AnnotationPages, event.annotation_pages),
+        (Unit::Credits, event.credits),
+        (Unit::Messages, event.messages),
+        (Unit::WebSearches, event.web_searches),
+        (Unit::MapsQueries, event.maps_queries),
+        (Unit::CodeSessions, event.code_sessions),
+        (Unit::FileSearchCalls, event.file_search_calls),
+        (Unit::ComputerUseInputTokens, event.computer_use_input_tokens),
+        (Unit::ComputerUseOutputTokens, event.computer_use_output_tokens),
+    ] {
+        units.set(unit, Decimal::from(count));
+    }
+    for (unit, text) in [
+        (Unit::InputSeconds, &event.input_seconds),
+        (Unit::OutputSeconds, &event.output_seconds),
+        (Unit::FileSearchGbDays, &event.file_search_gb_days),
+        (Unit::VectorGbDays, &event.vector_gb_days),
+    ] {
+        if text.is_empty() {
+            continue;
+        }
+        let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.') && text.len() <= 32;
+        match Decimal::from_str_exact(text) {
+            Ok(quantity) if plain => units.set(unit, quantity),
+            _ => faults.add(format!("{prefix}{}", unit.as_str()), "must be a decimal such as \"1.5\""),
+        }
+    }
+    units
 }
 
 /// An event on the wire.
@@ -148,6 +228,10 @@ pub(crate) fn to_wire(stored: StoredEvent, key: Name) -> pb::UsageEvent {
     let StoredEvent { event, unpriced_parts } = stored;
     let usage = event.usage;
     let counts = usage.counts;
+    let (terms, units) = (usage.terms, usage.units);
+    // Quantities are small whole numbers where they are not decimals.
+    let whole = |unit| i64::try_from(units.of(unit)).unwrap_or_default();
+    let part = |unit| Some(units.of(unit)).filter(|it| !it.is_zero()).map_or(String::new(), |it| it.to_string());
     let is_adjustment = event.costing.source == CostSource::Adjustment;
     pb::UsageEvent {
         request_id: usage.request_id,
@@ -179,8 +263,39 @@ pub(crate) fn to_wire(stored: StoredEvent, key: Name) -> pb::UsageEvent {
         output_image_tokens: counts.output_image,
         output_video_tokens: counts.output_video,
         citation_tokens: counts.citation,
-        service_tier: usage.service_tier,
-        batch: usage.batch,
+        cache_write_audio_tokens: counts.cache_write_audio,
+        service_tier: terms.service_tier,
+        batch: terms.batch,
+        images: whole(Unit::Images),
+        image_width: terms.image_width,
+        image_height: terms.image_height,
+        image_quality: terms.image_quality,
+        input_images: whole(Unit::InputImages),
+        input_seconds: part(Unit::InputSeconds),
+        output_seconds: part(Unit::OutputSeconds),
+        resolution: terms.resolution,
+        input_characters: whole(Unit::InputCharacters),
+        output_characters: whole(Unit::OutputCharacters),
+        queries: whole(Unit::Queries),
+        max_results: terms.max_results,
+        pages: whole(Unit::Pages),
+        annotation_pages: whole(Unit::AnnotationPages),
+        credits: whole(Unit::Credits),
+        messages: whole(Unit::Messages),
+        web_searches: whole(Unit::WebSearches),
+        search_context_size: terms.search_context_size,
+        maps_queries: whole(Unit::MapsQueries),
+        code_sessions: whole(Unit::CodeSessions),
+        file_search_calls: whole(Unit::FileSearchCalls),
+        file_search_gb_days: part(Unit::FileSearchGbDays),
+        vector_gb_days: part(Unit::VectorGbDays),
+        computer_use_input_tokens: whole(Unit::ComputerUseInputTokens),
+        computer_use_output_tokens: whole(Unit::ComputerUseOutputTokens),
+        region: terms.region,
+        geo: terms.geo,
+        speed: terms.speed,
+        additional_cost: usage.additional_cost.map(|usd| usd.to_string()),
+        list_cost: event.costing.list_cost.map(|usd| usd.to_string()),
         usage_style: pb::UsageStyle::Inclusive.into(),
         cost: Some(event.costing.cost.to_string()),
         status: if is_adjustment { 0 } else { status_to_wire(usage.status).into() },

@@ -72,8 +72,10 @@ on_both! {
         let unknown = pb::CalculateCostRequest { model: "dream-1".into(), ..usage(pb::UsageEvent::default()) };
         let status = calculate(unknown).await.refused(Code::FailedPrecondition, ErrorReason::ModelNotPriced);
         assert!(status.message().contains("dream-1"), "{}", status.message());
-        let speech = usage(pb::UsageEvent { call_type: "speech".into(), ..Default::default() });
-        calculate(speech).await.refused(Code::FailedPrecondition, ErrorReason::CallTypeNotPriced);
+        let strange = usage(pb::UsageEvent { call_type: "telepathy".into(), ..Default::default() });
+        calculate(strange).await.refused(Code::FailedPrecondition, ErrorReason::CallTypeNotPriced);
+        let speech = usage(pb::UsageEvent { call_type: "speech".into(), input_characters: 5, ..Default::default() });
+        calculate(speech).await.refused(Code::FailedPrecondition, ErrorReason::ModelNotPriced);
         assert_eq!(calculate(usage(pb::UsageEvent { prompt_tokens: -1, ..Default::default() })).await.bad()[0].0, "usage.prompt_tokens");
         let broken = body(serde_json::json!({"model": MODEL, "usage": {"prompt_tokens": 1.5}}));
         assert_eq!(calculate(broken).await.bad()[0].0, "completion_response.usage.prompt_tokens");

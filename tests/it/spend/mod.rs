@@ -5,6 +5,7 @@ mod calculate;
 mod corrections;
 mod daily;
 mod list;
+mod pricing;
 mod ranking;
 mod record;
 mod reports;

@@ -54,7 +54,7 @@ on_both! {
             pb::UsageEvent { start_time: at("2025-06-03T12:00:00Z"), ..event("future", &secret, 400) },
             pb::UsageEvent { start_time: at("2025-01-01T00:00:00Z"), ..event("ancient", &secret, 400) },
             pb::UsageEvent { model: "no-such-model".into(), ..event("unpriced", &secret, 400) },
-            pb::UsageEvent { call_type: "speech".into(), ..event("by-characters", &secret, 400) },
+            pb::UsageEvent { call_type: "telepathy".into(), ..event("by-thought", &secret, 400) },
             pb::UsageEvent { cost: Some("5.000000001".into()), ..event("dear", &secret, 400) },
             pb::UsageEvent { reservation_id: "made-up".into(), ..event("unreserved", "", 400) },
             pb::UsageEvent { cost: Some("5".into()), model: "no-such-model".into(), ..event("told", &secret, 400) },
