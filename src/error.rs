@@ -87,7 +87,7 @@ impl Error {
             Code::Internal => (Reason::MessageMalformed, "the message can't be decoded"),
             Code::OutOfRange => (
                 Reason::MessageTooLarge,
-                "the message is too large: at most 8 MiB of usage events, 1 MiB of anything else",
+                "the message is too large: at most 8 MiB of usage events or prices, 1 MiB of anything else",
             ),
             _ => return None,
         };

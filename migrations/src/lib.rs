@@ -22,6 +22,7 @@ mod m20261121_000009_place_audit_entries;
 mod m20261121_000010_index_orders;
 mod m20261121_000011_create_outbox;
 mod m20261121_000012_split_rollups;
+mod m20261129_000013_create_models;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000010_index_orders::Migration),
             Box::new(m20261121_000011_create_outbox::Migration),
             Box::new(m20261121_000012_split_rollups::Migration),
+            Box::new(m20261129_000013_create_models::Migration),
         ]
     }
 }

@@ -109,7 +109,7 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub const POLICY: [Rule; 76] = [
+pub static POLICY: [Rule; 82] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -167,6 +167,13 @@ pub const POLICY: [Rule; 76] = [
     row("bursar.v1.GatewayService/WatchChanges",                  Read,  [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      ALL]),
 
     row("bursar.v1.BudgetService/GetBudgetStatus",                Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    OWN,     OWN,     TM_SELF, SELF,    ALL]),
+
+    row("bursar.v1.ModelService/CreateModel",                     Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.ModelService/GetModel",                        Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      OWN,     OWN,     SELF,    SELF,    ALL]),
+    row("bursar.v1.ModelService/UpdateModel",                     Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.ModelService/DeleteModels",                    Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.ModelService/ListModels",                      Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      OWN,     OWN,     SELF,    SELF,    ALL]),
+    row("bursar.v1.ModelService/ImportPrices",                    Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
 
     row("bursar.v1.SpendService/RecordUsage",                     Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      ALL]),
     row("bursar.v1.SpendService/StreamUsage",                     Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      ALL]),

@@ -9,9 +9,9 @@ use super::flags::with_settings;
 use super::{Outcome, complain, say};
 use crate::config::Settings;
 use crate::domain::audit::Author;
-use crate::domain::clock::Clock;
-use crate::domain::pricing::catalogue::{self, Catalogue};
-use crate::store::{ImportReport, Store};
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::pricing::catalogue::{self, Catalogue, Difference};
+use crate::store::{Store, StoreError};
 use crate::telemetry;
 
 /// How many rejected models are named.
@@ -60,42 +60,34 @@ pub(super) async fn run(settings: &Settings, arguments: &ArgMatches) -> Outcome 
     let list = catalogue::parse(&text, arguments.get_flag("allow-implausible"))?;
     let store = Store::connect(&settings.connect_options()).await?;
     store.migrate().await?;
-    let report = if arguments.get_flag("dry-run") {
-        let difference = list.difference(&store.view().latest_price_fields().await?);
-        ImportReport {
-            added: difference.added.len(),
-            changed: difference.changed.len(),
-            unchanged: difference.unchanged,
-        }
+    let now = Clock::system().now();
+    let difference = if arguments.get_flag("dry-run") {
+        store.view().price_difference(&list, now).await?
     } else {
-        import(&store, &list).await?
+        import(&store, &list, now).await?
     };
     store.close().await?;
-    tell(&report, &list);
+    tell(&difference);
     Ok(ExitCode::SUCCESS)
 }
 
-async fn import(store: &Store, list: &Catalogue) -> Result<ImportReport, crate::store::StoreError> {
+async fn import(store: &Store, list: &Catalogue, now: Timestamp) -> Result<Difference, StoreError> {
     let author = Author::cli("prices import");
-    let mut tx = store.begin(author, Clock::system().now()).await?;
-    let report = tx.import_prices(list).await?;
+    let mut tx = store.begin(author, now).await?;
+    let difference = tx.import_prices(list, now).await?;
     // No cache of this process is stale: it serves nobody.
     let _ = tx.commit().await?;
-    Ok(report)
+    Ok(difference)
 }
 
-fn tell(report: &ImportReport, list: &Catalogue) {
-    for (model, why) in list.rejected.iter().take(NAMED) {
+fn tell(difference: &Difference) {
+    let Difference { added, changed, unchanged, rejected } = difference;
+    for (model, why) in rejected.iter().take(NAMED) {
         complain(&format!("rejected {model}: {why}"));
     }
-    if list.rejected.len() > NAMED {
-        complain(&format!("… and {} more", list.rejected.len() - NAMED));
+    if rejected.len() > NAMED {
+        complain(&format!("… and {} more", rejected.len() - NAMED));
     }
-    say(format_args!(
-        "{} added, {} changed, {} unchanged, {} rejected",
-        report.added,
-        report.changed,
-        report.unchanged,
-        list.rejected.len()
-    ));
+    let (added, changed, rejected) = (added.len(), changed.len(), rejected.len());
+    say(format_args!("{added} added, {changed} changed, {unchanged} unchanged, {rejected} rejected"));
 }

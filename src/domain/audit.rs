@@ -55,6 +55,7 @@ pub enum ObjectType {
     SessionKey,
     Key,
     Prices,
+    Model,
 }
 
 impl ObjectType {

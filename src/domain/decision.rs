@@ -4,6 +4,7 @@ use super::account::Scope;
 use super::clock::Timestamp;
 use super::identity::Identity;
 use super::key::is_expired;
+use super::models::ModelList;
 
 /// Why a call is denied, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,7 +99,7 @@ pub fn resolve_model<'a>(identity: &'a Identity, asked: &'a str) -> &'a str {
 }
 
 /// What the price table says about a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PriceState {
     /// It is not in the table.
     Unknown,
@@ -119,24 +120,40 @@ pub struct PriceRules {
     pub deny_unpriced_models: bool,
 }
 
+/// A model that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct AskedModel<'a> {
+    /// Its name, aliases resolved.
+    pub name: &'a str,
+    /// Its access groups.
+    pub groups: &'a [Box<str>],
+    /// What the price table says about it.
+    pub price: PriceState,
+}
+
+/// The lists that all must let a key call a model.
+pub fn model_lists(identity: &Identity) -> impl Iterator<Item = (Scope, &ModelList)> {
+    let personal = identity.key.team_id.is_none();
+    let team = identity.team.as_ref().map(|team| (Scope::Team, &team.models));
+    let user = identity.user.as_ref().filter(|_| personal).map(|user| (Scope::User, &user.models));
+    let organization = identity.affiliation.as_ref();
+    let organization = organization.map(|affiliation| (Scope::Organization, &affiliation.organization.models));
+    [Some((Scope::Key, &identity.key.models)), team, user, organization].into_iter().flatten()
+}
+
 /// Checks the resolved model against the price table and every list.
 ///
 /// # Errors
 /// The first check that fails.
-pub fn check_model(identity: &Identity, model: &str, price: PriceState, rules: PriceRules) -> Result<(), Denial> {
+pub fn check_model(identity: &Identity, model: &AskedModel<'_>, rules: PriceRules) -> Result<(), Denial> {
+    let AskedModel { name: model, groups, price } = *model;
     if rules.deny_unknown_models && price == PriceState::Unknown {
         return Err(Denial::new(DenyReason::ModelUnknown, format!("model {model:?} is not in the price table")));
     }
     if rules.deny_unpriced_models && matches!(price, PriceState::Unknown | PriceState::Unpriced) {
         return Err(Denial::new(DenyReason::PriceUnknown, format!("model {model:?} has no price")));
     }
-    let personal = identity.key.team_id.is_none();
-    let team = identity.team.as_ref().map(|team| (Scope::Team, &team.models));
-    let user = identity.user.as_ref().filter(|_| personal).map(|user| (Scope::User, &user.models));
-    let organization = identity.affiliation.as_ref();
-    let organization = organization.map(|affiliation| (Scope::Organization, &affiliation.organization.models));
-    let lists = [Some((Scope::Key, &identity.key.models)), team, user, organization];
-    match lists.into_iter().flatten().find(|(_, list)| !list.allows(model)) {
+    match model_lists(identity).find(|(_, list)| !list.allows_in(model, groups)) {
         None => Ok(()),
         Some((scope, _)) => {
             let message = format!("model {model:?} is not among the models of the {}", scope.in_words());
@@ -166,6 +183,10 @@ mod tests {
     use crate::domain::user::SessionEpoch;
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
+
+    fn asked(price: PriceState) -> AskedModel<'static> {
+        AskedModel { name: "m", groups: &[], price }
+    }
 
     fn list(names: &[&str]) -> ModelList {
         ModelList::stored(names.iter().map(ToString::to_string).collect())
@@ -325,7 +346,7 @@ mod tests {
             user.models = list(user_models);
             key.team_id = key.team_id.filter(|_| in_team);
             let identity = identity(key, user, team, true);
-            check_model(&identity, "m", PriceState::Priced, PriceRules::default()).map_err(|denial| denial.scope)
+            check_model(&identity, &asked(PriceState::Priced), PriceRules::default()).map_err(|denial| denial.scope)
         };
         assert_eq!(scope(&[], &[], &[], true), Ok(()));
         assert_eq!(scope(&["x"], &["x"], &["x"], true), Err(Some(Scope::Key)));
@@ -342,7 +363,7 @@ mod tests {
         let denial = check_identity(&blocked, NOW).expect_err("denied");
         assert_eq!((denial.reason, denial.scope), (DenyReason::TeamBlocked, Some(Scope::Organization)));
         let narrow = affiliated(calls(), OrganizationFacts { models: list(&["x"]), ..organization() }, None);
-        let denial = check_model(&narrow, "m", PriceState::Priced, PriceRules::default()).expect_err("denied");
+        let denial = check_model(&narrow, &asked(PriceState::Priced), PriceRules::default()).expect_err("denied");
         assert_eq!((denial.reason, denial.scope), (DenyReason::ModelNotAllowed, Some(Scope::Organization)));
         let limited = affiliated(calls(), organization(), Some(7));
         let lines = limited.lines(false);
@@ -357,7 +378,7 @@ mod tests {
         let identity = identity(key(), user(), team(), true);
         let check = |price, deny_unknown_models, deny_unpriced_models| {
             let rules = PriceRules { deny_unknown_models, deny_unpriced_models };
-            check_model(&identity, "m", price, rules).map_err(|denial| denial.reason)
+            check_model(&identity, &asked(price), rules).map_err(|denial| denial.reason)
         };
         assert_eq!(check(PriceState::Unknown, false, false), Ok(()));
         assert_eq!(check(PriceState::Unknown, true, true), Err(DenyReason::ModelUnknown));

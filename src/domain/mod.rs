@@ -15,6 +15,7 @@ pub mod invitation;
 pub mod key;
 pub mod key_rules;
 pub mod limit;
+pub mod model;
 pub mod models;
 pub mod money;
 pub mod organization;

@@ -75,6 +75,12 @@ impl ModelList {
         self.is_empty() || self.iter().any(|entry| entry_allows(entry, model))
     }
 
+    /// Whether it lets a model be called that is in these access groups.
+    #[must_use]
+    pub fn allows_in(&self, model: &str, groups: &[Box<str>]) -> bool {
+        self.allows(model) || self.iter().any(|entry| groups.iter().any(|group| **group == *entry))
+    }
+
     /// Whether it lets every model be called.
     #[must_use]
     pub fn allows_all(&self) -> bool {
@@ -200,6 +206,9 @@ mod tests {
         ] {
             assert_eq!(list(names).allows(model), allowed, "{names:?} {model}");
         }
+        let groups = ["beta".into()];
+        assert!(list(&["beta"]).allows_in("gpt-4o", &groups) && list(&["gpt-4o"]).allows_in("gpt-4o", &groups));
+        assert!(!list(&["bet", "alpha"]).allows_in("gpt-4o", &groups));
     }
 
     #[test]

@@ -7,11 +7,11 @@ use super::rates::TokenNeed;
 use super::standing::{BudgetStanding, RateStanding};
 use super::{BookingError, Gate};
 use crate::domain::clock::Timestamp;
-use crate::domain::decision::{self, Denial, PriceState};
+use crate::domain::decision::{self, AskedModel, Denial, PriceState};
 use crate::domain::identity::Identity;
 use crate::domain::ids::new_uuid;
 use crate::domain::money::Usd;
-use crate::domain::pricing::{Lookup, Price, cost};
+use crate::domain::pricing::{Offers, Price, cost};
 use crate::domain::secret::KeyHash;
 use crate::domain::ticket::{Ticket, account_tag};
 use crate::store::StoreError;
@@ -117,17 +117,18 @@ impl Gate {
         }
         let resolved = decision::resolve_model(&identity, call.model).to_owned();
         let prices = self.prices();
-        let wanted = Lookup { model: &resolved, model_group: call.model, ..Lookup::default() };
-        let price = prices.find(&wanted, now);
-        let state = price_state(price);
-        if let Err(denial) = decision::check_model(&identity, &resolved, state, self.rules().prices) {
+        let offers = prices.offers(&resolved, call.model, now);
+        let state = price_state(&offers);
+        let asked = AskedModel { name: &resolved, groups: prices.groups_of(&resolved), price: state };
+        if let Err(denial) = decision::check_model(&identity, &asked, self.rules().prices) {
             return Ok(Decision::denied(denial, &resolved, Some(identity)));
         }
-        let cost = self.estimated_cost(price, call, now);
+        let cost = self.estimated_cost(&offers, call, now);
         self.check_limits(call, identity, resolved, state, cost, now).await
     }
 
-    fn estimated_cost(&self, price: Option<&Price>, call: &Call<'_>, now: Timestamp) -> Usd {
+    /// What a call may cost, wherever it is made.
+    fn estimated_cost(&self, offers: &Offers<'_>, call: &Call<'_>, now: Timestamp) -> Usd {
         let Estimate { cost: told, input_tokens, max_output_tokens } = call.estimate;
         if let Some(told) = told {
             return told;
@@ -135,13 +136,13 @@ impl Gate {
         if call.reserve.is_none() && input_tokens.is_none() && max_output_tokens.is_none() {
             return Usd::ZERO;
         }
-        let Some(price) = price.filter(|price| price.is_priced()) else { return self.rules().unpriced_reserve };
-        let default = self.rules().default_output_tokens;
-        // What nobody can tell in advance is told by its caller, or unpriced.
-        let markup = self.rules().costs.markups.of(price.provider.as_deref().unwrap_or_default());
-        let estimate =
-            cost::estimate(price, input_tokens.unwrap_or(0), max_output_tokens, default, now, &markup).ok().flatten();
-        estimate.unwrap_or(self.rules().unpriced_reserve)
+        let estimates = offers.iter().map(|price| {
+            let markup = self.rules().costs.markups.of(price.provider.as_deref().unwrap_or_default());
+            let (input, default) = (input_tokens.unwrap_or(0), self.rules().default_output_tokens);
+            // What nobody can tell in advance is told by its caller, or unpriced.
+            cost::estimate(price, input, max_output_tokens, default, now, &markup).ok().flatten()
+        });
+        estimates.flatten().max().unwrap_or(self.rules().unpriced_reserve)
     }
 
     async fn check_limits(
@@ -226,13 +227,12 @@ impl Gate {
     }
 }
 
-fn price_state(price: Option<&Price>) -> PriceState {
-    match price {
-        None => PriceState::Unknown,
-        Some(price) if !price.is_priced() => PriceState::Unpriced,
-        Some(price) if price.is_zero => PriceState::Zero,
-        Some(_) => PriceState::Priced,
+fn price_state(offers: &Offers<'_>) -> PriceState {
+    if !offers.is_known() {
+        return PriceState::Unknown;
     }
+    let state = |price: &Price| if price.is_zero { PriceState::Zero } else { PriceState::Priced };
+    offers.iter().map(state).max().unwrap_or(PriceState::Unpriced)
 }
 
 fn new_reservation(call: &Call<'_>, request_id: &str, identity: &Identity, resolved: &str) -> NewReservation {

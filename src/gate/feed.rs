@@ -43,8 +43,8 @@ pub enum Subject {
     Organization(OrganizationId),
     /// A user in an organization.
     OrganizationMember(OrganizationId, UserId),
-    /// The prices of models.
-    Prices,
+    /// The prices of models, or of one; or its access groups.
+    Prices(Option<String>),
     /// Nothing that anybody keeps in memory.
     Other,
 }
@@ -135,7 +135,8 @@ async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, Stor
             Subject::OrganizationMember(OrganizationId::stored(group), UserId::stored(user))
         }),
         ObjectType::Key => key(store, id).await?,
-        ObjectType::Prices => Subject::Prices,
+        ObjectType::Prices => Subject::Prices(None),
+        ObjectType::Model => Subject::Prices(field(entry, "model_name").map(str::to_owned)),
         ObjectType::Invitation | ObjectType::SessionKey => Subject::Other,
     };
     let revoked = matches!(entry.action, Action::Delete | Action::Block | Action::RemoveMember);
@@ -145,8 +146,12 @@ async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, Stor
 /// A member's ids are in the fields of the change: in the object's id they
 /// could not be told apart.
 fn pair<'a>(entry: &'a FeedEntry, group: &str) -> Option<(&'a str, &'a str)> {
+    Some((field(entry, group)?, field(entry, "user_id")?))
+}
+
+fn field<'a>(entry: &'a FeedEntry, name: &str) -> Option<&'a str> {
     let fields: &Fields = entry.after.as_ref().or(entry.before.as_ref())?;
-    Some((fields.get(group)?.as_str()?, fields.get("user_id")?.as_str()?))
+    fields.get(name)?.as_str()
 }
 
 async fn key(store: &Store, id: &str) -> Result<Subject, StoreError> {
@@ -169,7 +174,7 @@ fn evictions_of(change: &Announcement) -> Vec<Eviction> {
         Subject::OrganizationMember(organization, user) => {
             vec![Eviction::OrganizationMember(organization.clone(), user.clone()), Eviction::User(user.clone())]
         }
-        Subject::Prices => vec![Eviction::Prices],
+        Subject::Prices(_) => vec![Eviction::Prices],
         Subject::Other => Vec::new(),
     }
 }

@@ -10,20 +10,20 @@ const STARTER: &str = include_str!("starter_prices.json");
 
 /// Imports the starter list into a price table that is empty.
 pub(super) async fn import(store: &Store, now: Timestamp) -> Result<(), StoreError> {
-    if !store.view().latest_price_fields().await?.is_empty() {
+    if !store.view().has_no_prices().await? {
         return Ok(());
     }
     let list = catalogue::parse(STARTER, false).map_err(|error| StoreError::Broken(error.to_string()))?;
     let author = Author::bursar("start");
     let mut tx = store.begin(author, now).await?;
-    let report = match tx.import_prices(&list).await {
+    let report = match tx.import_prices(&list, now).await {
         // Another instance, started at the same moment, was faster.
         Err(StoreError::Taken(_)) => return Ok(()),
         report => report?,
     };
     // Nothing is in memory yet that could be stale.
     let _ = tx.commit().await?;
-    tracing::info!(models = report.added, "imported the starter price list; see `bursar prices import`");
+    tracing::info!(models = report.added.len(), "imported the starter price list; see `bursar prices import`");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod audit;
 mod budgets;
 mod gateway;
 mod keys;
+mod models;
 mod organizations;
 mod reports;
 mod spend;
@@ -169,7 +170,7 @@ where
 /// The most bytes of a management message.
 const MESSAGE_MAX_BYTES: usize = 1024 * 1024;
 
-/// The most bytes of a batch of usage.
+/// The most bytes of a batch of usage, or of a price list.
 const USAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// Every service, ready to be served.
@@ -177,8 +178,9 @@ pub fn routes(app: &Arc<App>) -> RoutesBuilder {
     use pb::{
         audit_service_server::AuditServiceServer, budget_service_server::BudgetServiceServer,
         gateway_service_server::GatewayServiceServer, key_service_server::KeyServiceServer,
-        organization_service_server::OrganizationServiceServer, spend_service_server::SpendServiceServer,
-        team_service_server::TeamServiceServer, user_service_server::UserServiceServer,
+        model_service_server::ModelServiceServer, organization_service_server::OrganizationServiceServer,
+        spend_service_server::SpendServiceServer, team_service_server::TeamServiceServer,
+        user_service_server::UserServiceServer,
     };
     let mut routes = RoutesBuilder::default();
     routes
@@ -194,6 +196,9 @@ pub fn routes(app: &Arc<App>) -> RoutesBuilder {
         )
         .add_service(
             BudgetServiceServer::new(budgets::Budgets(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES),
+        )
+        .add_service(
+            ModelServiceServer::new(models::Models(Arc::clone(app))).max_decoding_message_size(USAGE_MAX_BYTES),
         )
         .add_service(SpendServiceServer::new(spend::Spend(Arc::clone(app))).max_decoding_message_size(USAGE_MAX_BYTES))
         .add_service(

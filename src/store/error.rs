@@ -17,10 +17,11 @@ pub enum Constraint {
     DeletedKeyHash,
     RequestId,
     PriceFrom,
+    Model,
 }
 
 /// Each constraint as PostgreSQL names it, and as SQLite names its columns.
-const CONSTRAINTS: [(&str, &str, Constraint); 11] = [
+const CONSTRAINTS: [(&str, &str, Constraint); 12] = [
     ("users_pkey", "users.user_id", Constraint::UserId),
     ("users_email_folded_key", "users.email_folded", Constraint::UserEmail),
     ("teams_pkey", "teams.team_id", Constraint::TeamId),
@@ -36,6 +37,7 @@ const CONSTRAINTS: [(&str, &str, Constraint); 11] = [
         Constraint::RequestId,
     ),
     ("prices_model_valid_from_at_key", "prices.model, prices.valid_from_at", Constraint::PriceFrom),
+    ("models_pkey", "models.model_name, models.deployment", Constraint::Model),
 ];
 
 /// A change of one row touched it, unless somebody else was faster.

@@ -1,8 +1,6 @@
 //! Price records: read at the start, added by imports, never changed.
 
-use std::collections::BTreeMap;
-
-use sea_orm::{ActiveValue::Set, EntityTrait, QueryOrder};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::entity::prices;
 use super::error::StoreError;
@@ -13,19 +11,8 @@ use super::view::View;
 use crate::domain::audit::{Action, Change, Fields, ObjectType};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::new_uuid;
-use crate::domain::pricing::catalogue::Catalogue;
+use crate::domain::pricing::catalogue::{Catalogue, Difference, StoredPrices};
 use crate::domain::pricing::{PriceBook, PriceRecord};
-
-/// What an import did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ImportReport {
-    /// Models that are new.
-    pub added: usize,
-    /// Models whose prices changed.
-    pub changed: usize,
-    /// Models that are as they were.
-    pub unchanged: usize,
-}
 
 impl View<'_> {
     /// The price book: every price record there is.
@@ -40,40 +27,52 @@ impl View<'_> {
             Ok(PriceRecord { price_id: row.price_id, model: row.model, valid_from, fields })
         });
         let records = records.collect::<Result<Vec<_>, StoreError>>()?;
-        Ok(PriceBook::new(records, []))
+        Ok(PriceBook::new(records, self.model_pricings().await?))
     }
 
-    /// The latest record of each model, as its fields.
+    /// What a price list would change, if changed prices held from an instant
+    /// on.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub async fn latest_price_fields(&self) -> Result<BTreeMap<String, Fields>, StoreError> {
-        let rows = prices::Entity::find().order_by_asc(prices::Column::ValidFromAt).all(&self.executor()).await?;
-        rows.into_iter().map(|row| Ok((row.model, from_text(&row.fields)?))).collect()
+    pub async fn price_difference(&self, list: &Catalogue, from: Timestamp) -> Result<Difference, StoreError> {
+        let rows = prices::Entity::find()
+            .filter(prices::Column::ValidFromAt.lte(from.micros()))
+            .order_by_asc(prices::Column::ValidFromAt)
+            .all(&self.executor())
+            .await?;
+        let stored = rows.into_iter().map(|row| {
+            let valid_from = Timestamp::from_micros(row.valid_from_at);
+            Ok((row.model, StoredPrices { valid_from, fields: from_text(&row.fields)? }))
+        });
+        // Of each model the latest stays.
+        Ok(list.difference(&stored.collect::<Result<_, StoreError>>()?, from))
+    }
+
+    /// Whether the price list is empty.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn has_no_prices(&self) -> Result<bool, StoreError> {
+        Ok(prices::Entity::find().limit(1).one(&self.executor()).await?.is_none())
     }
 }
 
 impl Tx {
     /// Imports a price list, as one change: what is new holds since ever, what
-    /// differs from now on, and what the list lacks stays.
+    /// differs from an instant on, and what the list lacks stays.
     ///
     /// # Errors
-    /// [`StoreError`] if the database fails.
-    pub async fn import_prices(&mut self, catalogue: &Catalogue) -> Result<ImportReport, StoreError> {
-        let stored = self.view().latest_price_fields().await?;
-        let difference = catalogue.difference(&stored);
-        let report = ImportReport {
-            added: difference.added.len(),
-            changed: difference.changed.len(),
-            unchanged: difference.unchanged,
-        };
-        if report.added + report.changed == 0 {
-            return Ok(report);
+    /// [`StoreError::Taken`] if another import was faster.
+    pub async fn import_prices(&mut self, list: &Catalogue, from: Timestamp) -> Result<Difference, StoreError> {
+        let difference = self.view().price_difference(list, from).await?;
+        if difference.added.is_empty() && difference.changed.is_empty() {
+            return Ok(difference);
         }
         let now = self.now();
-        let added = difference.added.iter().map(|record| (record, Timestamp::EPOCH));
-        let changed = difference.changed.iter().map(|record| (record, now));
-        let rows = added.chain(changed).map(|((model, fields), valid_from)| {
+        let added = difference.added.iter().map(|(model, fields)| (model, fields, Timestamp::EPOCH));
+        let changed = difference.changed.iter().map(|(model, (_, after))| (model, after, from));
+        let rows = added.chain(changed).map(|(model, fields, valid_from)| {
             Ok(prices::ActiveModel {
                 price_id: Set(new_uuid().to_string()),
                 model: Set(model.clone()),
@@ -86,7 +85,11 @@ impl Tx {
         for chunk in rows.chunks(1_000) {
             prices::Entity::insert_many(chunk.to_vec()).exec_without_returning(&self.inner).await?;
         }
-        let summary = [("added", report.added), ("changed", report.changed), ("unchanged", report.unchanged)];
+        let summary = [
+            ("added", difference.added.len()),
+            ("changed", difference.changed.len()),
+            ("unchanged", difference.unchanged),
+        ];
         self.record(Change {
             action: Action::Import,
             object_type: ObjectType::Prices,
@@ -97,6 +100,6 @@ impl Tx {
             after: Some(summary.into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect::<Fields>()),
         });
         self.evict(Eviction::Prices);
-        Ok(report)
+        Ok(difference)
     }
 }

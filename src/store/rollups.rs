@@ -3,12 +3,13 @@
 //! statement reads all three, so that each call is in exactly one of them.
 
 use sea_orm::sea_query::{
-    Alias, CaseStatement, Condition, Expr, ExprTrait, Func, JoinType, LikeExpr, Order, Query, SelectStatement,
-    SimpleExpr, UnionType,
+    Alias, CaseStatement, Condition, Expr, ExprTrait, Func, JoinType, Order, Query, SelectStatement, SimpleExpr,
+    UnionType,
 };
 use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, StatementBuilder};
 
 use super::error::StoreError;
+use super::like;
 use super::rollup_rows::{SUMS, column_of};
 use super::usage::EventScope;
 use super::view::View;
@@ -180,7 +181,7 @@ impl View<'_> {
         let wanted = Condition::all()
             .add(name().ne(""))
             .add_option(after.map(|after| name().gt(after)))
-            .add_option((!prefix.is_empty()).then(|| name().like(LikeExpr::new(like_prefix(prefix)).escape('\\'))))
+            .add_option((!prefix.is_empty()).then(|| name().like(like::prefix(prefix))))
             .add_option(filter.visible_to.condition());
         let mut names = Query::select();
         names.expr_as(name(), Alias::new("name")).from(Alias::new("usage_rollups")).distinct();
@@ -195,12 +196,6 @@ impl View<'_> {
         let rows = self.executor().query_all_raw(statement).await?;
         rows.iter().map(|row| Ok(row.try_get("", "name")?)).collect()
     }
-}
-
-/// A pattern of what begins with this text.
-fn like_prefix(prefix: &str) -> String {
-    let escaped = prefix.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    format!("{escaped}%")
 }
 
 /// Up to so many intervals are told apart in the query; more are told apart by

@@ -10,6 +10,7 @@ use super::entity::{organization_members, team_members, users};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text, word};
+use super::like;
 use super::limits::budget;
 use super::page::{Cursor, Order, Page, PageRequest, SortKey, count, rows};
 use super::reach;
@@ -321,9 +322,7 @@ pub(super) fn contains<C: ColumnTrait>(column: C, part: &str) -> Option<SimpleEx
     if part.is_empty() {
         return None;
     }
-    let escaped = part.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    let pattern = sea_orm::sea_query::LikeExpr::new(format!("%{escaped}%")).escape('\\');
-    Some(Expr::expr(Func::lower(column.into_expr())).like(pattern))
+    Some(Expr::expr(Func::lower(column.into_expr())).like(like::part(&part.to_lowercase())))
 }
 
 fn with_spend(query: Select<users::Entity>, now: Timestamp) -> Select<users::Entity> {

@@ -59,7 +59,7 @@ async fn bytes_that_are_no_message_are_refused_by_every_rpc() {
         }
         let status = call(&world.admin, &rpc, vec![0xff]).await.unwrap_err();
         assert_eq!((status.code(), reason_of(&status).as_str()), (Code::InvalidArgument, "MESSAGE_MALFORMED"), "{rpc}");
-        let limit = if rpc.contains("SpendService") { 8 << 20 } else { 1 << 20 };
+        let limit = if rpc.contains("SpendService") || rpc.contains("ModelService") { 8 << 20 } else { 1 << 20 };
         let status = call(&world.admin, &rpc, vec![0; limit + 1]).await.unwrap_err();
         assert_eq!((status.code(), reason_of(&status).as_str()), (Code::InvalidArgument, "MESSAGE_TOO_LARGE"), "{rpc}");
     }

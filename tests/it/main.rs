@@ -25,6 +25,7 @@ mod crash;
 mod errors;
 mod gateway;
 mod keys;
+mod models;
 mod organizations;
 mod prices;
 mod races;

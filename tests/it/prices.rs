@@ -19,7 +19,8 @@ pub async fn import(world: &World, prices: &str) {
         rpc: "test",
     };
     let mut tx = world.store().begin(author, world.app().clock.now()).await.unwrap();
-    tx.import_prices(&list).await.unwrap();
+    let now = tx.now();
+    tx.import_prices(&list, now).await.unwrap();
     world.app().gate.absorb(&tx.commit().await.unwrap()).await.unwrap();
 }
 

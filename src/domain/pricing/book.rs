@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
-use serde_json::{Map, Value};
-
 use super::super::clock::Timestamp;
-use super::price::{OwnPrices, Price, PriceRecord};
+use super::price::{Fields, OwnPrices, Price, PriceRecord};
 use super::terms::Terms;
 
 /// A registered model, as far as its price depends on it.
@@ -24,17 +22,33 @@ pub struct ModelPricing {
     pub access_groups: Vec<String>,
     /// Whether jobs of the batch interface pay half of its own prices.
     pub batch_discount: bool,
-    /// Its own prices through time: from when on, the name of the version, its
-    /// fields.
-    pub versions: Vec<(Timestamp, String, Map<String, Value>)>,
+    /// Its own prices through time.
+    pub versions: Vec<OwnVersion>,
+}
+
+/// What a model's own prices are from an instant on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnVersion {
+    /// From when on.
+    pub valid_from: Timestamp,
+    /// Names the version in usage events.
+    pub price_id: String,
+    /// The prices, as a record has them.
+    pub fields: Fields,
 }
 
 /// A deployment of a registered model.
 #[derive(Clone, Debug, PartialEq)]
 struct Deployment {
     deployment: Box<str>,
-    /// Its prices through time; empty where only the price list knows one.
-    history: Vec<Price>,
+    /// Its prices through time, each with the fields that it is made of.
+    history: Vec<(Price, Fields)>,
+}
+
+impl Deployment {
+    fn at(&self, at: Timestamp) -> Option<&(Price, Fields)> {
+        self.history.iter().rev().find(|(price, _)| price.valid_from <= at)
+    }
 }
 
 /// What is looked for in the price book.
@@ -59,6 +73,32 @@ pub struct Lookup<'a> {
 #[must_use]
 pub fn image_size(terms: &Terms) -> Option<String> {
     (terms.image_width > 0 && terms.image_height > 0).then(|| format!("{}-x-{}", terms.image_width, terms.image_height))
+}
+
+/// The prices at which a model may be called.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Offers<'a> {
+    /// Of each deployment that has one.
+    Registered(Vec<&'a Price>),
+    /// The one of the price list, if that knows the model.
+    Listed(Option<&'a Price>),
+}
+
+impl<'a> Offers<'a> {
+    /// Whether the model is known at all.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        !matches!(self, Self::Listed(None))
+    }
+
+    /// The prices.
+    pub fn iter(&self) -> impl Iterator<Item = &'a Price> {
+        let (registered, listed) = match self {
+            Self::Registered(prices) => (prices.as_slice(), None),
+            Self::Listed(price) => (&[][..], price.filter(|price| price.is_priced())),
+        };
+        registered.iter().copied().chain(listed)
+    }
 }
 
 /// Every price by model and by deployment, each one's by time.
@@ -139,24 +179,32 @@ impl PriceBook {
         known
     }
 
-    /// The prices of all deployments of a public model at an instant; those
-    /// that only the price list knows are left out.
-    pub fn of_model<'a>(&'a self, model_name: &str, at: Timestamp) -> impl Iterator<Item = &'a Price> {
-        let deployments = self.registered.get(model_name).into_iter().flatten();
-        deployments.filter_map(move |deployment| valid(&deployment.history, at))
-    }
-
-    /// Whether a public model is registered.
+    /// The prices at which a public model may be called: those of all its
+    /// deployments if it is registered, else the one of the price list.
     #[must_use]
-    pub fn is_registered(&self, model_name: &str) -> bool {
-        self.registered.contains_key(model_name)
+    pub fn offers(&self, model: &str, model_group: &str, at: Timestamp) -> Offers<'_> {
+        if let Some(deployments) = self.registered.get(model) {
+            let prices = deployments.iter().filter_map(|deployment| deployment.at(at)).map(|(price, _)| price);
+            return Offers::Registered(prices.filter(|price| price.is_priced()).collect());
+        }
+        Offers::Listed(self.find(&Lookup { model, model_group, ..Lookup::default() }, at))
     }
 
     fn of_deployment(&self, wanted: &Lookup<'_>, at: Timestamp) -> Option<&Price> {
         let models = [wanted.model_group, wanted.model].into_iter().filter_map(|name| self.registered.get(name));
         let named = |name: &'static str| models.clone().flatten().find(|it| *it.deployment == *name);
         let exact = models.clone().flatten().find(|it| *it.deployment == *wanted.deployment);
-        valid(&exact.or_else(|| named(""))?.history, at).filter(|price| price.is_priced())
+        let (price, _) = exact.or_else(|| named(""))?.at(at)?;
+        Some(price).filter(|price| price.is_priced())
+    }
+
+    /// The price of a registered deployment at an instant, and the fields that it
+    /// is made of.
+    #[must_use]
+    pub fn registered(&self, model: &str, deployment: &str, at: Timestamp) -> Option<(&Price, &Fields)> {
+        let deployments = self.registered.get(model)?;
+        let found = deployments.iter().find(|it| *it.deployment == *deployment)?;
+        found.at(at).map(|(price, fields)| (price, fields))
     }
 
     fn listed(&self, name: &str, at: Timestamp) -> Option<&Price> {
@@ -207,15 +255,19 @@ fn candidates<'a>(name: &'a str, wanted: &Lookup<'_>) -> Vec<Cow<'a, str>> {
 
 /// The prices of a deployment through time: its own over those of the price
 /// list, a piece for each time that either changes.
-fn history(model: &ModelPricing, listed: &HashMap<Box<str>, Vec<PriceRecord>>) -> Vec<Price> {
+fn history(model: &ModelPricing, listed: &HashMap<Box<str>, Vec<PriceRecord>>) -> Vec<(Price, Fields)> {
     let wanted = Lookup { provider: &model.provider, ..Lookup::default() };
     let names = model.names.iter().flat_map(|name| candidates(name, &wanted));
     let found = names.into_iter().find_map(|name| listed.get(&*name).or_else(|| listed.get(&*name.to_lowercase())));
     let records: &[PriceRecord] = found.map_or(&[], |records| records);
-    let borders: BTreeSet<Timestamp> =
-        model.versions.iter().map(|(from, ..)| *from).chain(records.iter().map(|record| record.valid_from)).collect();
+    let borders: BTreeSet<Timestamp> = model
+        .versions
+        .iter()
+        .map(|version| version.valid_from)
+        .chain(records.iter().map(|record| record.valid_from))
+        .collect();
     let pieces = borders.into_iter().map(|from| {
-        let own = model.versions.iter().filter(|(at, ..)| *at <= from).max_by_key(|(at, ..)| *at);
+        let own = model.versions.iter().filter(|own| own.valid_from <= from).max_by_key(|own| own.valid_from);
         let record = records.iter().rev().find(|record| record.valid_from <= from);
         piece(model, from, own, record)
     });
@@ -225,12 +277,12 @@ fn history(model: &ModelPricing, listed: &HashMap<Box<str>, Vec<PriceRecord>>) -
 fn piece(
     model: &ModelPricing,
     from: Timestamp,
-    own: Option<&(Timestamp, String, Map<String, Value>)>,
+    own: Option<&OwnVersion>,
     record: Option<&PriceRecord>,
-) -> Price {
+) -> (Price, Fields) {
     let ids: Vec<&str> = own
-        .filter(|(_, _, fields)| !fields.is_empty())
-        .map(|(_, id, _)| id.as_str())
+        .filter(|own| !own.fields.is_empty())
+        .map(|own| own.price_id.as_str())
         .into_iter()
         .chain(record.map(|record| record.price_id.as_str()))
         .collect();
@@ -240,18 +292,20 @@ fn piece(
         valid_from: from,
         fields: record.map(|record| record.fields.clone()).unwrap_or_default(),
     };
-    let own = own.map(|(_, _, fields)| OwnPrices { fields, batch_discount: model.batch_discount });
+    let own = own.map(|own| OwnPrices { fields: &own.fields, batch_discount: model.batch_discount });
     let mut price = Price::with_own(&base, own.as_ref());
     if !model.provider.is_empty() {
         price.provider = Some(model.provider.clone());
     }
-    price
+    let mut fields = base.fields;
+    fields.extend(own.into_iter().flat_map(|own| own.fields.clone()));
+    (price, fields)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn record(model: &str, valid_from: i64, fields: &Value) -> PriceRecord {
         PriceRecord {
@@ -267,8 +321,10 @@ mod tests {
     }
 
     fn deployment(deployment: &str, versions: &[(i64, Value)]) -> ModelPricing {
-        let version = |(at, fields): &(i64, Value)| {
-            (Timestamp::from_micros(*at), format!("own@{at}"), fields.as_object().expect("an object").clone())
+        let version = |(at, fields): &(i64, Value)| OwnVersion {
+            valid_from: Timestamp::from_micros(*at),
+            price_id: format!("own@{at}"),
+            fields: fields.as_object().expect("an object").clone(),
         };
         ModelPricing {
             model_name: "fast".to_owned(),
@@ -349,6 +405,8 @@ mod tests {
         assert_eq!(id("eu-1", 300), Some("azure/gpt-x@200"));
         assert_eq!(id("elsewhere", 300), Some("azure/gpt-x@200"), "the entry without a deployment");
         assert_eq!(book.groups_of("fast").iter().map(AsRef::as_ref).collect::<Vec<_>>(), ["beta"]);
-        assert_eq!(book.of_model("fast", Timestamp::from_micros(100)).count(), 2);
+        assert_eq!(book.offers("fast", "fast", Timestamp::from_micros(100)).iter().count(), 2);
+        assert_eq!(book.offers("azure/gpt-x", "", Timestamp::EPOCH).iter().count(), 1);
+        assert!(!book.offers("nobody", "", Timestamp::EPOCH).is_known());
     }
 }

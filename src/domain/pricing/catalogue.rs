@@ -1,16 +1,18 @@
 //! The catalogue: reading a price list without ever passing through a float.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::price::EXCLUDES_CACHE;
+use super::super::clock::Timestamp;
+use super::price::{EXCLUDES_CACHE, Fields, Price, PriceRecord};
+use super::rates::Base;
 
 /// Significant digits of a price; more are noise of a float that somebody
 /// wrote out.
-const PRICE_DIGITS: u32 = 15;
+pub const PRICE_DIGITS: u32 = 15;
 
 /// The entry that documents the format.
 const SAMPLE: &str = "sample_spec";
@@ -28,7 +30,7 @@ const FACTOR_MAX: Decimal = Decimal::from_parts(1_000, 0, 0, false, 0);
 pub struct Catalogue {
     /// The models, each with its fields as they are stored: prices as decimal
     /// strings, everything else as it came.
-    pub models: BTreeMap<String, Map<String, Value>>,
+    pub models: BTreeMap<String, Fields>,
     /// Models that were refused, and why.
     pub rejected: BTreeMap<String, String>,
 }
@@ -66,27 +68,62 @@ pub fn parse(text: &str, allow_implausible: bool) -> Result<Catalogue, ParseCata
 #[derive(Debug, Default, PartialEq)]
 pub struct Difference {
     /// Models that are new.
-    pub added: BTreeMap<String, Map<String, Value>>,
-    /// Models whose fields differ from what is stored.
-    pub changed: BTreeMap<String, Map<String, Value>>,
+    pub added: BTreeMap<String, Fields>,
+    /// Models whose fields differ from what is stored: before and after.
+    pub changed: BTreeMap<String, (Fields, Fields)>,
     /// How many models are as they are stored.
     pub unchanged: usize,
+    /// Models that can't be changed, and why.
+    pub rejected: BTreeMap<String, String>,
+}
+
+/// Prices as they are stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredPrices {
+    /// From when on they hold.
+    pub valid_from: Timestamp,
+    /// Their fields.
+    pub fields: Fields,
 }
 
 impl Catalogue {
-    /// What is new against what is stored. Models that the list lacks stay.
+    /// Fields that look like prices and are not billed, with the number of
+    /// models that have them.
     #[must_use]
-    pub fn difference(&self, stored: &BTreeMap<String, Map<String, Value>>) -> Difference {
-        let mut difference = Difference::default();
+    pub fn not_billed(&self) -> BTreeMap<String, usize> {
+        let mut found = BTreeMap::new();
+        for (model, fields) in &self.models {
+            let (price_id, model) = (String::new(), model.clone());
+            let record = PriceRecord { price_id, model, valid_from: Timestamp::EPOCH, fields: fields.clone() };
+            let names: BTreeSet<String> = Price::of(&record)
+                .not_billed
+                .iter()
+                .map(|path| path.split('.').next().unwrap_or_default().to_owned())
+                .collect();
+            for name in names {
+                *found.entry(name).or_default() += 1;
+            }
+        }
+        found
+    }
+
+    /// What is new against what holds at an instant, from which on changes are
+    /// to hold. Models that the list lacks stay.
+    #[must_use]
+    pub fn difference(&self, stored: &BTreeMap<String, StoredPrices>, from: Timestamp) -> Difference {
+        let mut difference = Difference { rejected: self.rejected.clone(), ..Difference::default() };
         for (model, fields) in &self.models {
             match stored.get(model) {
-                None => difference.added.insert(model.clone(), fields.clone()),
-                Some(known) if known != fields => difference.changed.insert(model.clone(), fields.clone()),
-                Some(_) => {
-                    difference.unchanged += 1;
-                    None
+                None => drop(difference.added.insert(model.clone(), fields.clone())),
+                Some(known) if known.fields == *fields => difference.unchanged += 1,
+                Some(known) if known.valid_from == from => {
+                    let rule = format!("other prices hold from {from} on; choose another instant");
+                    difference.rejected.insert(model.clone(), rule);
                 }
-            };
+                Some(known) => {
+                    difference.changed.insert(model.clone(), (known.fields.clone(), fields.clone()));
+                }
+            }
         }
         difference
     }
@@ -108,6 +145,24 @@ fn parse_entry(entry: &RawValue, allow_implausible: bool) -> Result<Map<String, 
 /// Whether a field holds what prices are multiplied by, or such fields.
 fn is_factor(name: &str) -> bool {
     name.contains("multiplier") && name != EXCLUDES_CACHE
+}
+
+/// Whether a field is a price that is billed, or what prices are multiplied by.
+#[must_use]
+pub fn is_billed(name: &str) -> bool {
+    is_factor(name) || Base::of_field(name).is_some()
+}
+
+/// The dearest price of a field that is believed.
+#[must_use]
+pub fn most_plausible(name: &str) -> Decimal {
+    if is_factor(name) {
+        FACTOR_MAX
+    } else if name.contains("token") && !name.contains("_1k_") {
+        TOKEN_PRICE_MAX
+    } else {
+        OTHER_PRICE_MAX
+    }
 }
 
 /// An object of words for places and speeds, and what prices are multiplied by.
@@ -135,8 +190,7 @@ fn parse_field(name: &str, raw: &RawValue, allow_implausible: bool) -> Result<Va
         Some(b'"') if is_factor(name) => Err(format!("{name} is not a number")),
         Some(b'-' | b'0'..=b'9') if is_price(name) => {
             let price = parse_price(text).map_err(|why| format!("{name} {why}"))?;
-            let limit =
-                if name.contains("token") && !name.contains("_1k_") { TOKEN_PRICE_MAX } else { OTHER_PRICE_MAX };
+            let limit = most_plausible(name);
             if price > limit && !allow_implausible {
                 return Err(format!("{name} {price} is larger than {limit}, which no model costs"));
             }
@@ -255,13 +309,21 @@ mod tests {
 
     #[test]
     fn a_second_import_changes_nothing() {
+        let (first, later) = (Timestamp::EPOCH, Timestamp::from_micros(1));
         let list = parse(r#"{"a": {"input_cost_per_token": 1e-6}, "b": {"mode": "chat"}}"#, false).expect("a list");
-        let first = list.difference(&BTreeMap::new());
-        assert_eq!((first.added.len(), first.changed.len(), first.unchanged), (2, 0, 0));
-        let second = list.difference(&list.models);
-        assert_eq!((second.added.len(), second.changed.len(), second.unchanged), (0, 0, 2));
+        let stored = |list: &Catalogue| {
+            let of = |fields: &Map<String, Value>| StoredPrices { valid_from: first, fields: fields.clone() };
+            list.models.iter().map(|(model, fields)| (model.clone(), of(fields))).collect::<BTreeMap<_, _>>()
+        };
+        let found = list.difference(&BTreeMap::new(), later);
+        assert_eq!((found.added.len(), found.changed.len(), found.unchanged), (2, 0, 0));
+        let found = list.difference(&stored(&list), later);
+        assert_eq!((found.added.len(), found.changed.len(), found.unchanged), (0, 0, 2));
         let dearer = parse(r#"{"a": {"input_cost_per_token": 2e-6}}"#, false).expect("a list");
-        assert_eq!(dearer.difference(&list.models).changed.keys().collect::<Vec<_>>(), ["a"]);
+        let found = dearer.difference(&stored(&list), later);
+        assert_eq!(found.changed.keys().collect::<Vec<_>>(), ["a"]);
+        let found = dearer.difference(&stored(&list), first);
+        assert!(found.changed.is_empty() && found.rejected.contains_key("a"), "at one instant");
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod tariff;
 pub mod terms;
 pub mod units;
 
-pub use book::{Lookup, ModelPricing, PriceBook};
+pub use book::{Lookup, ModelPricing, Offers, OwnVersion, PriceBook};
 pub use cost::{Cost, PriceError, price};
 pub use counts::Counts;
 pub use markup::{Markup, Markups};

@@ -9,6 +9,9 @@ use super::super::clock::Timestamp;
 use super::off_peak::OffPeak;
 use super::rates::{Base, Rates};
 
+/// The fields of a price record, as in a price list.
+pub type Fields = Map<String, Value>;
+
 /// A price record as it is kept: its fields as in a price list, each price a
 /// decimal string.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,14 +23,14 @@ pub struct PriceRecord {
     /// The first instant at which it holds.
     pub valid_from: Timestamp,
     /// Its fields.
-    pub fields: Map<String, Value>,
+    pub fields: Fields,
 }
 
 /// Prices of one's own, which go before those of a record, field by field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OwnPrices<'a> {
     /// The prices, as a record has them.
-    pub fields: &'a Map<String, Value>,
+    pub fields: &'a Fields,
     /// Whether jobs of the batch interface pay half of them.
     pub batch_discount: bool,
 }

@@ -153,7 +153,9 @@ fn to_wire(change: &Announcement) -> Option<pb::Change> {
             user_id: user.to_string(),
             ..of_kind(pb::ChangeKind::OrganizationMember)
         },
-        Subject::Prices => of_kind(pb::ChangeKind::Prices),
+        Subject::Prices(model) => {
+            pb::Change { model_name: model.clone().unwrap_or_default(), ..of_kind(pb::ChangeKind::Prices) }
+        }
         Subject::Other => return None,
     })
 }

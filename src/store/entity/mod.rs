@@ -14,6 +14,8 @@ pub mod idempotency_records;
 pub mod invitations;
 pub mod keys;
 pub mod leases;
+pub mod model_prices;
+pub mod models;
 pub mod open_reservations;
 pub mod organization_members;
 pub mod organizations;

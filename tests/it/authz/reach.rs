@@ -57,10 +57,12 @@ async fn furnish(world: &World, organization: &str, team: &str, user: &str) -> P
         ..Default::default()
     };
     world.admin.teams().add_team_members(request).await.answer();
+    let model = format!("model of {organization}");
+    crate::models::create(world, pb::Model { model_name: model.clone(), ..pb::Model::default() }).await;
     let made = key_of(world, user, Some(team)).await;
     let place =
         Place { organization: organization.into(), team: team.into(), key_team: Some(team.into()), ..Place::default() };
-    Place { leaver, ..about(world, place, user, made).await }
+    Place { leaver, model, ..about(world, place, user, made).await }
 }
 
 /// The same place, about another user and its key.

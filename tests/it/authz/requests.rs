@@ -28,11 +28,14 @@ pub struct Place {
     pub reservation: String,
     /// An entry of the audit log about the team.
     pub audit: String,
+    /// A registered model.
+    pub model: String,
 }
 
 /// What the RPCs do to a place, so that they are called in an order in which
 /// none spoils the next.
-const LAST: [&str; 12] = [
+const LAST: [&str; 13] = [
+    "DeleteModels",
     "BlockKey",
     "UnblockKey",
     "BlockTeam",
@@ -72,6 +75,7 @@ pub fn request(rpc: &str, place: &Place) -> Vec<u8> {
         "Key" => of_keys(rpc, place),
         "Gateway" | "Budget" => of_gateway(rpc, place),
         "Spend" => of_spend(rpc, place),
+        "Model" => of_models(rpc, place),
         "Audit" => of_audit(rpc, place),
         _ => None,
     };
@@ -334,6 +338,23 @@ fn of_spend(rpc: &str, place: Place) -> Option<Vec<u8>> {
             let usage = Some(pb::UsageEvent { prompt_tokens: 1, ..Default::default() });
             pb::CalculateCostRequest { model: MODEL.into(), usage, ..Default::default() }.encode_to_vec()
         }
+        _ => return None,
+    };
+    Some(bytes)
+}
+
+fn of_models(rpc: &str, place: Place) -> Option<Vec<u8>> {
+    let named = |model_name: String| Some(pb::Model { model_name, ..Default::default() });
+    let bytes = match rpc {
+        "CreateModel" => {
+            let model = named(uuid::Uuid::now_v7().to_string());
+            pb::CreateModelRequest { model, ..Default::default() }.encode_to_vec()
+        }
+        "GetModel" => pb::GetModelRequest { model_name: place.model, ..Default::default() }.encode_to_vec(),
+        "UpdateModel" => pb::UpdateModelRequest { model: named(place.model), ..Default::default() }.encode_to_vec(),
+        "DeleteModels" => pb::DeleteModelsRequest { model_names: vec![place.model] }.encode_to_vec(),
+        "ListModels" => pb::ListModelsRequest::default().encode_to_vec(),
+        "ImportPrices" => pb::ImportPricesRequest { catalogue: "{}".into(), ..Default::default() }.encode_to_vec(),
         _ => return None,
     };
     Some(bytes)

@@ -5,6 +5,7 @@ use pb::audit_service_client::AuditServiceClient;
 use pb::budget_service_client::BudgetServiceClient;
 use pb::gateway_service_client::GatewayServiceClient;
 use pb::key_service_client::KeyServiceClient;
+use pb::model_service_client::ModelServiceClient;
 use pb::organization_service_client::OrganizationServiceClient;
 use pb::spend_service_client::SpendServiceClient;
 use pb::team_service_client::TeamServiceClient;
@@ -88,6 +89,10 @@ impl Client {
 
     pub fn spend(&self) -> SpendServiceClient<Transport> {
         SpendServiceClient::new(self.transport())
+    }
+
+    pub fn models(&self) -> ModelServiceClient<Transport> {
+        ModelServiceClient::new(self.transport())
     }
 
     pub fn audit(&self) -> AuditServiceClient<Transport> {
