@@ -109,7 +109,7 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub static POLICY: [Rule; 82] = [
+pub static POLICY: [Rule; 83] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -196,6 +196,7 @@ pub static POLICY: [Rule; 82] = [
     row("bursar.v1.SpendService/GetTotalSpend",                   Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.SpendService/AdjustSpend",                     Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.SpendService/ResetSpend",                      Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.SpendService/RebuildRollups",                  Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.SpendService/CalculateCost",                   Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      ALL,     ALL,     ALL,     ALL,     ALL]),
 
     row("bursar.v1.AuditService/ListAuditEntries",                Read,  [ALL,     ALL,     ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),

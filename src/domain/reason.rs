@@ -74,6 +74,7 @@ pub enum Reason {
     AuditEntryNotFound,
     AccountNotFound,
     ModelNotFound,
+    JobNotFound,
     OrganizationNotFound,
     // ALREADY_EXISTS
     UserIdExists,

@@ -137,7 +137,7 @@ async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, Stor
         ObjectType::Key => key(store, id).await?,
         ObjectType::Prices => Subject::Prices(None),
         ObjectType::Model => Subject::Prices(field(entry, "model_name").map(str::to_owned)),
-        ObjectType::Invitation | ObjectType::SessionKey => Subject::Other,
+        ObjectType::Invitation | ObjectType::SessionKey | ObjectType::Rollups => Subject::Other,
     };
     let revoked = matches!(entry.action, Action::Delete | Action::Block | Action::RemoveMember);
     Ok(Announcement { position: entry.sequence, at: entry.at, subject, revoked })

@@ -2,6 +2,7 @@
 //! to be right; without them memory and tables would only grow.
 
 mod merge;
+mod rebuild;
 mod retain;
 mod send_mail;
 mod tend;
@@ -26,6 +27,7 @@ impl Jobs {
         tasks.spawn(tend::tend(Arc::clone(&gate), clock.clone()));
         tasks.spawn(follow_changes(gate, position));
         tasks.spawn(merge::merge(store.clone()));
+        tasks.spawn(rebuild::rebuild(store.clone(), clock.clone()));
         tasks.spawn(retain::retain(store, clock));
         Self(tasks)
     }

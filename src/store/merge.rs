@@ -13,6 +13,7 @@ use super::dialect::{Bulk, Column};
 use super::entity::usage_deltas::{self, Model as Delta};
 use super::error::StoreError;
 use super::json::word;
+use super::rebuild::{lock_rebuilds_out, mergeable};
 use super::rollup_rows::{self, Place, Sums, add};
 use crate::domain::clock::Timestamp;
 use crate::domain::rollup::{Cut, Dimension, Grain, Source};
@@ -38,6 +39,7 @@ impl Store {
             return Ok(0);
         }
         let transaction = self.begin_raw().await?;
+        lock_rebuilds_out(&transaction).await?;
         let deltas = take(&transaction, most).await?;
         write(&transaction, &merged(&deltas)?).await?;
         transaction.commit().await?;
@@ -51,7 +53,8 @@ async fn take(transaction: &DatabaseTransaction, most: u32) -> Result<Vec<Delta>
     let skip = if backend == DbBackend::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
     let sql = format!(
         "DELETE FROM usage_deltas WHERE delta_id IN \
-         (SELECT delta_id FROM usage_deltas ORDER BY delta_id LIMIT {most} {skip}) RETURNING *"
+         (SELECT delta_id FROM usage_deltas WHERE {} ORDER BY delta_id LIMIT {most} {skip}) RETURNING *",
+        mergeable()
     );
     Ok(Delta::find_by_statement(Statement::from_string(backend, sql)).all(transaction).await?)
 }
@@ -111,7 +114,7 @@ const ADD_TO_ROLLUP: &str = "ON CONFLICT (cut, grain, bucket_at, cell) DO UPDATE
      successful_requests = usage_rollups.successful_requests + excluded.successful_requests, \
      failed_requests = usage_rollups.failed_requests + excluded.failed_requests";
 
-fn sums_of(delta: &Delta) -> Sums {
+pub(super) fn sums_of(delta: &Delta) -> Sums {
     [
         delta.spent_nanos,
         delta.prompt_tokens,
@@ -125,7 +128,7 @@ fn sums_of(delta: &Delta) -> Sums {
 }
 
 /// A delta's place in a cut: what the cut does not keep apart is empty.
-fn kept_apart(cut: Cut, delta: &Delta) -> Place<&str> {
+pub(super) fn kept_apart(cut: Cut, delta: &Delta) -> Place<&str> {
     Dimension::ALL.map(|dimension| {
         let value = match dimension {
             Dimension::Key => &delta.key_id,
@@ -145,7 +148,7 @@ fn kept_apart(cut: Cut, delta: &Delta) -> Place<&str> {
 }
 
 /// The name of a place: a hash, because the place itself would be a large key.
-fn cell_of(place: &Place<&str>) -> String {
+pub(super) fn cell_of(place: &Place<&str>) -> String {
     let mut hash = Sha256::new();
     for value in place {
         hash.update((value.len() as u64).to_be_bytes());

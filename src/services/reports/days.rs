@@ -109,6 +109,17 @@ impl DayRange {
     }
 }
 
+/// The first instant of a day of UTC in the words of reports.
+pub(crate) fn day_of(field: &str, text: &str, faults: &mut Faults) -> Option<Timestamp> {
+    let day = date(field, text, faults)?;
+    Some(Calendar { zone: Tz::UTC, day_start: NaiveTime::MIN }.day_start_at(day))
+}
+
+/// The day of UTC of an instant in the words of reports.
+pub(crate) fn date_of(at: Timestamp) -> String {
+    at.to_utc().date_naive().to_string()
+}
+
 /// All time, as far as usage may be recorded.
 pub(crate) fn all_time(now: Timestamp) -> (Timestamp, Timestamp) {
     (Timestamp::EPOCH, now.plus_seconds(2 * MAX_FUTURE_SECONDS))

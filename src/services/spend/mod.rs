@@ -12,6 +12,7 @@ mod get;
 mod list;
 mod names;
 mod ranking;
+mod rebuild;
 mod record;
 mod report;
 mod reset;
@@ -176,6 +177,13 @@ impl pb::spend_service_server::SpendService for Spend {
         request: Request<pb::ResetSpendRequest>,
     ) -> Result<Response<pb::ResetSpendResponse>, Status> {
         write(&self.0, request, reset::reset_spend).await
+    }
+
+    async fn rebuild_rollups(
+        &self,
+        request: Request<pb::RebuildRollupsRequest>,
+    ) -> Result<Response<pb::RebuildRollupsResponse>, Status> {
+        write(&self.0, request, rebuild::rebuild_rollups).await
     }
 
     async fn calculate_cost(

@@ -21,6 +21,7 @@ pub mod organization_members;
 pub mod organizations;
 pub mod outbox;
 pub mod prices;
+pub mod rollup_rebuilds;
 pub mod server_secrets;
 pub mod session_keys;
 pub mod team_members;

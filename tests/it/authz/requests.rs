@@ -333,6 +333,10 @@ fn of_spend(rpc: &str, place: Place) -> Option<Vec<u8>> {
             let scope = pb::BudgetScope::Team.into();
             pb::ResetSpendRequest { scope, ids: vec![place.team], ..Default::default() }.encode_to_vec()
         }
+        "RebuildRollups" => {
+            let (start_date, end_date) = (TODAY.0.into(), TODAY.1.into());
+            pb::RebuildRollupsRequest { start_date, end_date, ..Default::default() }.encode_to_vec()
+        }
         "GetTotalSpend" => pb::GetTotalSpendRequest::default().encode_to_vec(),
         "CalculateCost" => {
             let usage = Some(pb::UsageEvent { prompt_tokens: 1, ..Default::default() });

@@ -7,6 +7,7 @@ mod daily;
 mod list;
 mod pricing;
 mod ranking;
+mod rebuild;
 mod record;
 mod reports;
 mod stream;
