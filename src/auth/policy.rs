@@ -109,7 +109,7 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub static POLICY: [Rule; 83] = [
+pub static POLICY: [Rule; 84] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -178,6 +178,7 @@ pub static POLICY: [Rule; 83] = [
     row("bursar.v1.SpendService/RecordUsage",                     Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      ALL]),
     row("bursar.v1.SpendService/StreamUsage",                     Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      ALL]),
     row("bursar.v1.SpendService/ListUsage",                       Read,  [ALL,     ALL,     ORG,     NO,      ADM,     PERM,    OWN,     OWN,     SELF,    SELF,    NO]),
+    row("bursar.v1.SpendService/ExportUsage",                     Read,  [ALL,     ALL,     ORG,     NO,      ADM,     PERM,    OWN,     OWN,     SELF,    SELF,    NO]),
     row("bursar.v1.SpendService/GetUsage",                        Read,  [ALL,     ALL,     ORG,     NO,      ADM,     PERM,    OWN,     OWN,     SELF,    SELF,    NO]),
     row("bursar.v1.SpendService/GetDailySpend",                   Read,  [ALL,     ALL,     ORG,     NO,      ADM,     PERM,    OWN,     OWN,     SELF,    SELF,    NO]),
     row("bursar.v1.SpendService/ListKeySpend",                    Read,  [ALL,     ALL,     ORG,     NO,      ADM,     PERM,    OWN,     OWN,     SELF,    SELF,    NO]),

@@ -1,9 +1,13 @@
 //! The command line: what `bursar` does when it is called.
 
+mod client;
+mod days;
+mod export;
 mod flags;
 mod migrate;
 mod prices;
 mod replay;
+mod report;
 mod serve;
 mod sessions;
 mod verify;
@@ -40,12 +44,16 @@ fn command() -> Command {
         .subcommand(prices::command())
         .subcommand(sessions::command())
         .subcommand(flags::with_settings(verify))
+        .subcommand(export::command())
+        .subcommand(report::command())
         .subcommand(replay::command())
 }
 
 async fn dispatch(arguments: &ArgMatches) -> Outcome {
     match arguments.subcommand() {
         Some(("replay", of_command)) => replay::run(of_command).await,
+        Some(("export", of_command)) => export::run(of_command).await,
+        Some(("report", of_command)) => report::run(of_command).await,
         Some(("prices", of_command)) => {
             // `import` is the one thing to do with prices, so far.
             let of_import = of_command.subcommand().map_or(of_command, |(_, import)| import);

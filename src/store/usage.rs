@@ -136,6 +136,9 @@ impl EventScope {
 /// Events are listed by when they began, the latest first.
 const LATEST_FIRST: Order = Order { key: SortKey::number("started_at"), descending: true };
 
+/// And streamed the earliest first.
+const EARLIEST_FIRST: Order = Order { descending: false, ..LATEST_FIRST };
+
 impl View<'_> {
     /// The event with an id, if the scope holds it.
     ///
@@ -153,16 +156,37 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn list_events(&self, filter: &EventFilter, page: &PageRequest) -> Result<Page<StoredEvent>, StoreError> {
+        self.events(filter, LATEST_FIRST, page).await
+    }
+
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        order: Order,
+        page: &PageRequest,
+    ) -> Result<Page<StoredEvent>, StoreError> {
         let query = usage_events::Entity::find().filter(condition(filter));
         let total = if page.count { Some(count(query.clone(), &self.executor()).await?) } else { None };
         let at = Expr::col((usage_events::Entity, usage_events::Column::StartedAt));
         let id = Expr::col((usage_events::Entity, usage_events::Column::RequestId));
-        let rows = paginate(query, &at, &id, LATEST_FIRST, page).all(&self.executor()).await?;
+        let rows = paginate(query, &at, &id, order, page).all(&self.executor()).await?;
         let page = Page::cut(rows, page.size, total, |row| Cursor {
             key: CursorKey::Int(row.started_at),
             id: row.request_id.clone(),
         });
         page.try_map(to_event)
+    }
+
+    /// Events in the order in which they began, behind a place in it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn events_in_order(
+        &self,
+        filter: &EventFilter,
+        page: &PageRequest,
+    ) -> Result<Page<StoredEvent>, StoreError> {
+        self.events(filter, EARLIEST_FIRST, page).await
     }
 
     /// Up to `limit` events behind an id, by id: for walking through all.

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use tokio::task::JoinSet;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::Status;
+use tonic::transport::Channel;
 
+use super::super::client::Server;
 use super::report::Report;
 use super::trace::TracedCall;
 use crate::domain::ids::new_uuid;
@@ -21,10 +21,8 @@ use crate::pb::gateway_service_client::GatewayServiceClient;
 /// Where the calls go, and how many at once.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// The server.
-    pub(super) address: String,
-    /// The calling key's secret.
-    pub(super) key: String,
+    /// The server, and the calling key's secret.
+    pub(super) server: Server,
     /// The model that is called.
     pub(super) model: String,
     /// Calls in flight.
@@ -35,21 +33,20 @@ pub(super) struct Plan {
 
 /// Makes every call of the trace once.
 pub(super) async fn drive(plan: &Plan, calls: Vec<TracedCall>) -> Result<Report, Box<dyn Error>> {
-    let bearer: MetadataValue<Ascii> =
-        format!("Bearer {}", plan.key).parse().map_err(|_| "--key has characters that no key has")?;
-    let endpoint = Endpoint::new(plan.address.clone())?.tcp_nodelay(true);
     let mut channels = Vec::new();
     for _ in 0..plan.connections {
-        let channel = endpoint.connect().await;
-        channels.push(channel.map_err(|error| format!("can't connect to {}: {error}", plan.address))?);
+        channels.push(plan.server.connect().await?);
     }
     let calls = Arc::new(calls);
     let next = Arc::new(AtomicUsize::new(0));
     let began = Instant::now();
     let mut workers = JoinSet::new();
     for channel in channels.into_iter().cycle().take(plan.concurrency) {
-        let caller =
-            Caller { client: GatewayServiceClient::new(channel), bearer: bearer.clone(), model: plan.model.clone() };
+        let caller = Caller {
+            client: GatewayServiceClient::new(channel),
+            server: plan.server.clone(),
+            model: plan.model.clone(),
+        };
         workers.spawn(caller.work(Arc::clone(&calls), Arc::clone(&next)));
     }
     let mut report = Report::default();
@@ -63,7 +60,7 @@ pub(super) async fn drive(plan: &Plan, calls: Vec<TracedCall>) -> Result<Report,
 /// One of the callers.
 struct Caller {
     client: GatewayServiceClient<Channel>,
-    bearer: MetadataValue<Ascii>,
+    server: Server,
     model: String,
 }
 
@@ -90,7 +87,7 @@ impl Caller {
             ..pb::AuthorizeRequest::default()
         };
         let began = Instant::now();
-        let answer = self.client.authorize(self.request(ask)).await?.into_inner();
+        let answer = self.client.authorize(self.server.request(ask)).await?.into_inner();
         report.authorize.push(began.elapsed());
         if answer.decision() != pb::Decision::Allow {
             report.denied(answer.deny_reason());
@@ -105,17 +102,11 @@ impl Caller {
             }),
         };
         let began = Instant::now();
-        let settled = self.client.settle(self.request(settle)).await?.into_inner();
+        let settled = self.client.settle(self.server.request(settle)).await?.into_inner();
         report.settle.push(began.elapsed());
         let cost: Usd =
             settled.cost.parse().map_err(|_| Status::internal("the server sent a cost that is no money"))?;
         report.spent(cost);
         Ok(())
-    }
-
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.metadata_mut().insert("authorization", self.bearer.clone());
-        request
     }
 }

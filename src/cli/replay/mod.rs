@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use self::drive::Plan;
+use super::client::{self, Server};
 use super::{Outcome, say};
 
 /// The command and its arguments.
@@ -32,15 +33,8 @@ pub(super) fn command() -> Command {
         .arg(Arg::new("file").required(true).value_name("FILE").value_parser(value_parser!(PathBuf)).help(
             "CSV with the header TIMESTAMP,ContextTokens,GeneratedTokens, such as the Azure LLM inference traces",
         ))
-        .arg(Arg::new("key").long("key").value_name("SECRET").required(true).help("The virtual key that calls"))
+        .args(client::arguments("The virtual key that calls"))
         .arg(Arg::new("model").long("model").value_name("MODEL").required(true).help("The model that it calls"))
-        .arg(
-            Arg::new("address")
-                .long("address")
-                .value_name("URL")
-                .default_value("http://127.0.0.1:50051")
-                .help("The server"),
-        )
         .arg(number("concurrency", "64", "Calls in flight"))
         .arg(number("connections", "4", "Connections that they share"))
         .arg(
@@ -61,15 +55,11 @@ pub(super) async fn run(arguments: &ArgMatches) -> Outcome {
     let mut calls = trace::parse(&csv)?;
     calls.truncate(arguments.get_one("limit").copied().unwrap_or(usize::MAX));
     let plan = Plan {
-        address: text("address"),
-        key: text("key"),
+        server: Server::new(arguments)?,
         model: text("model"),
         concurrency: number("concurrency"),
         connections: number("connections"),
     };
-    if !plan.address.starts_with("http://") {
-        return Err(format!("--address must begin with http://, for this speaks no TLS: {:?}", plan.address).into());
-    }
     let report = drive::drive(&plan, calls).await?;
     say(&report);
     Ok(if report.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })

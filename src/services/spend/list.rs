@@ -42,6 +42,14 @@ fn parse(ctx: &Ctx, request: pb::ListUsageRequest) -> Result<Command, Error> {
         pb::ListUsageRequest { page_size: 0, page_token: String::new(), include_total: false, ..request.clone() };
     let list = List::new(ctx, &filters);
     let page = page::take(asked, &list, &mut faults);
+    let (filter, named) = take_filter("", request, &mut faults);
+    faults.finish()?;
+    Ok(Command { filter, named, page, list })
+}
+
+/// Takes the filters of a request, whose fields have this prefix.
+pub(super) fn take_filter(prefix: &str, request: pb::ListUsageRequest, faults: &mut Faults) -> (EventFilter, Named) {
+    let path = |field: &str| format!("{prefix}{field}");
     for (field, value, max) in [
         ("customer_id", &request.customer_id, text::LABEL_MAX_BYTES),
         ("model", &request.model, MODEL_NAME_MAX_BYTES),
@@ -49,32 +57,32 @@ fn parse(ctx: &Ctx, request: pb::ListUsageRequest) -> Result<Command, Error> {
         ("session_id", &request.session_id, text::LABEL_MAX_BYTES),
         ("request_id", &request.request_id, TICKET_MAX_CHARS),
     ] {
-        text::check(field, value, max, &mut faults);
+        text::check(&path(field), value, max, faults);
     }
     let status = match pb::UsageStatus::try_from(request.status) {
         Ok(pb::UsageStatus::Unspecified) => None,
         Ok(pb::UsageStatus::Success) => Some(UsageStatus::Success),
         Ok(pb::UsageStatus::Failure) => Some(UsageStatus::Failure),
         Err(_) => {
-            faults.add("status", format!("has no value {}", request.status));
+            faults.add(path("status"), format!("has no value {}", request.status));
             None
         }
     };
     let named = Named {
-        key: key_ref::optional("key", &request.key, &mut faults),
-        user_id: text::user_id("user_id", &request.user_id, &mut faults),
-        team_id: text::team_id("team_id", &request.team_id, &mut faults),
-        organization_id: text::organization_id("organization_id", &request.organization_id, &mut faults),
+        key: key_ref::optional(&path("key"), &request.key, faults),
+        user_id: text::user_id(&path("user_id"), &request.user_id, faults),
+        team_id: text::team_id(&path("team_id"), &request.team_id, faults),
+        organization_id: text::organization_id(&path("organization_id"), &request.organization_id, faults),
     };
     let filter = EventFilter {
-        from: instant::from_wire("start_time", request.start_time.as_ref(), &mut faults),
-        until: instant::from_wire("end_time", request.end_time.as_ref(), &mut faults),
+        from: instant::from_wire(&path("start_time"), request.start_time.as_ref(), faults),
+        until: instant::from_wire(&path("end_time"), request.end_time.as_ref(), faults),
         key_id: None,
         user_id: named.user_id.clone(),
         team_id: named.team_id.clone(),
         organization_id: named.organization_id.clone(),
-        min_spend: faults.money("min_spend", request.min_spend.as_ref()),
-        max_spend: faults.money("max_spend", request.max_spend.as_ref()),
+        min_spend: faults.money(path("min_spend"), request.min_spend.as_ref()),
+        max_spend: faults.money(path("max_spend"), request.max_spend.as_ref()),
         customer_id: request.customer_id,
         model: request.model,
         tag: request.tag,
@@ -84,10 +92,9 @@ fn parse(ctx: &Ctx, request: pb::ListUsageRequest) -> Result<Command, Error> {
         ..EventFilter::default()
     };
     if filter.from.zip(filter.until).is_some_and(|(from, until)| until < from) {
-        faults.add_named("end_time", Reason::RangeReversed, "must not lie before start_time");
+        faults.add_named(path("end_time"), Reason::RangeReversed, "must not lie before start_time");
     }
-    faults.finish()?;
-    Ok(Command { filter, named, page, list })
+    (filter, named)
 }
 
 /// Events with what is shown of their keys, also of deleted ones.

@@ -7,6 +7,7 @@ mod adjust;
 mod calculate;
 mod daily;
 mod errors;
+mod export;
 mod filters;
 mod get;
 mod list;
@@ -40,7 +41,7 @@ impl pb::spend_service_server::SpendService for Spend {
         write(&self.0, request, record::record_usage).await
     }
 
-    type StreamUsageStream = stream::Acknowledgements;
+    type StreamUsageStream = stream::Messages<pb::StreamUsageResponse>;
 
     async fn stream_usage(
         &self,
@@ -54,6 +55,15 @@ impl pb::spend_service_server::SpendService for Spend {
         request: Request<pb::ListUsageRequest>,
     ) -> Result<Response<pb::ListUsageResponse>, Status> {
         read(&self.0, request, list::list_usage).await
+    }
+
+    type ExportUsageStream = stream::Messages<pb::ExportUsageResponse>;
+
+    async fn export_usage(
+        &self,
+        request: Request<pb::ExportUsageRequest>,
+    ) -> Result<Response<Self::ExportUsageStream>, Status> {
+        export::export_usage(&self.0, request).await
     }
 
     async fn get_usage(&self, request: Request<pb::GetUsageRequest>) -> Result<Response<pb::GetUsageResponse>, Status> {

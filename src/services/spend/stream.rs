@@ -16,8 +16,16 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::{App, Ctx, open};
 
-/// What the service answers with.
-pub(super) type Acknowledgements = Pin<Box<dyn Stream<Item = Result<pb::StreamUsageResponse, Status>> + Send>>;
+/// A stream of answers.
+pub(super) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// What a channel brings, as a stream of answers.
+pub(super) fn messages<T: Send + 'static>(receiver: mpsc::Receiver<Result<T, Status>>) -> Messages<T> {
+    Box::pin(stream::unfold(receiver, |mut receiver| async move {
+        let message = receiver.recv().await?;
+        Some((message, receiver))
+    }))
+}
 
 /// How many messages are on their way at once.
 const IN_FLIGHT: usize = 16;
@@ -35,17 +43,13 @@ struct Pending {
 pub(super) fn stream_usage(
     app: &Arc<App>,
     request: Request<Streaming<pb::StreamUsageRequest>>,
-) -> Result<Response<Acknowledgements>, Status> {
+) -> Result<Response<Messages<pb::StreamUsageResponse>>, Status> {
     let (ctx, inbound) = open(app, request).map_err(|error| error.to_status())?;
     let (pending, recorded) = mpsc::channel(IN_FLIGHT);
     let (sender, receiver) = mpsc::channel(WAITING);
     tokio::spawn(take(ctx.clone(), inbound, pending));
     tokio::spawn(acknowledge(ctx, recorded, sender));
-    let messages = stream::unfold(receiver, |mut receiver| async move {
-        let message = receiver.recv().await?;
-        Some((message, receiver))
-    });
-    Ok(Response::new(Box::pin(messages)))
+    Ok(Response::new(messages(receiver)))
 }
 
 /// Takes messages until the client has no more, the server stops, or one of

@@ -292,6 +292,10 @@ fn of_spend(rpc: &str, place: Place) -> Option<Vec<u8>> {
         "RecordUsage" => pb::RecordUsageRequest { events: vec![event()] }.encode_to_vec(),
         "StreamUsage" => pb::StreamUsageRequest { sequence: 1, events: vec![event()] }.encode_to_vec(),
         "ListUsage" => pb::ListUsageRequest { key, ..Default::default() }.encode_to_vec(),
+        "ExportUsage" => {
+            let filter = Some(pb::ListUsageRequest { key, ..Default::default() });
+            pb::ExportUsageRequest { filter, ..Default::default() }.encode_to_vec()
+        }
         "GetUsage" => pb::GetUsageRequest { request_id: place.event }.encode_to_vec(),
         "GetDailySpend" => pb::GetDailySpendRequest { key, ..Default::default() }.encode_to_vec(),
         "ListKeySpend" => pb::ListKeySpendRequest { key, ..Default::default() }.encode_to_vec(),

@@ -4,6 +4,7 @@ mod activity;
 mod calculate;
 mod corrections;
 mod daily;
+mod export;
 mod list;
 mod pricing;
 mod ranking;
