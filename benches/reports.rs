@@ -1,6 +1,7 @@
 //! Reports over 10 M usage events of 90 days against the same over 1 M: 200 keys
 //! in 20 teams, 30 models, 5,000 customers. Each report is read many times; what
-//! is shown are its times and their ratio.
+//! is shown are its times and their ratio. Then what else must not grow with
+//! the table: deep pages, ingestion (also against COPY), and memory.
 //!
 //! `BENCH_DATABASE_URL=postgres://…/empty cargo bench --bench reports`; seeding
 //! takes a quarter of an hour. `BENCH_EVENTS` is another number than 10,000,000.
@@ -23,7 +24,7 @@ use pb::spend_service_client::SpendServiceClient;
 use pb::team_service_client::TeamServiceClient;
 use pb::{ReportBucket, SpendDimension};
 use sea_orm::sqlx::{self, Connection, Executor, PgConnection};
-use support::{Bench, MASTER, connect, with_key};
+use support::{Bench, MASTER, MODEL, connect, drive, median, with_key};
 use tonic::transport::Channel;
 
 const SEED: &str = include_str!("support/usage.sql");
@@ -168,6 +169,7 @@ async fn measure(bench: &Bench, key: &str) -> Vec<(f64, f64)> {
 
 async fn seed(bench: &Bench, url: &str, from: i64, until: i64) {
     let mut connection = PgConnection::connect(url).await.expect("a connection");
+    connection.execute("SET synchronous_commit = off").await.expect("a setting");
     let start = bursar::domain::clock::Timestamp::try_from(START.to_owned()).expect("an instant").micros();
     let mut first = from;
     while first < until {
@@ -185,6 +187,140 @@ async fn seed(bench: &Bench, url: &str, from: i64, until: i64) {
     connection.execute("VACUUM ANALYZE usage_rollups").await.expect("vacuum");
     connection.execute("VACUUM ANALYZE usage_deltas").await.expect("vacuum");
     connection.execute("VACUUM ANALYZE usage_events").await.expect("vacuum");
+}
+
+/// Partitions for 90 days; those that are there stay.
+async fn partitions(url: &str) {
+    let mut connection = PgConnection::connect(url).await.expect("a connection");
+    let start = bursar::domain::clock::Timestamp::try_from(START.to_owned()).expect("an instant");
+    let span = bursar::domain::rollup::Grain::Span;
+    for number in 0..=90 / 16 + 1 {
+        let from = span.floor(start).micros() + number * span.micros();
+        for table in ["usage_events", "usage_event_tags"] {
+            let sql = format!(
+                "CREATE TABLE IF NOT EXISTS {table}_{from} PARTITION OF {table} FOR VALUES FROM ({from}) TO ({})",
+                from + span.micros()
+            );
+            connection.execute(sqlx::AssertSqlSafe(sql)).await.expect("a partition");
+        }
+    }
+}
+
+/// Events a second that 16 callers record, 500 in a call, for ten seconds.
+async fn ingest(bench: &Bench, secret: &str) -> f64 {
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(SpendServiceClient::new(connect(&bench.address).await));
+    }
+    let secret = secret.to_owned();
+    let round = drive(16, Duration::from_secs(10), move |caller, _| {
+        let mut client = clients[caller % 4].clone();
+        let events = (0..500).map(|index| pb::UsageEvent {
+            request_id: uuid::Uuid::now_v7().to_string(),
+            key: secret.clone(),
+            model: MODEL.into(),
+            prompt_tokens: 400 + index,
+            ..Default::default()
+        });
+        let request = with_key(pb::RecordUsageRequest { events: events.collect() }, MASTER);
+        async move {
+            let began = Instant::now();
+            client.record_usage(request).await.expect("an answer");
+            vec![began.elapsed()]
+        }
+    });
+    round.await.rate() * 500.0
+}
+
+/// Rows a second by COPY, 2,000 in a transaction, into a table like that of the
+/// events, with its indexes.
+async fn copy(url: &str) -> f64 {
+    let mut connection = PgConnection::connect(url).await.expect("a connection");
+    connection.execute("CREATE TABLE by_copy (LIKE usage_events INCLUDING ALL)").await.expect("a table");
+    let mut seconds = 0.0;
+    let (batches, rows) = (50, 2_000);
+    for batch in 0..batches {
+        let select = format!(
+            "COPY (SELECT * FROM usage_events WHERE started_at > 0 OFFSET {} LIMIT {rows}) TO STDOUT",
+            batch * rows
+        );
+        let mut stream = connection.copy_out_raw(&select).await.expect("rows");
+        let mut bytes = Vec::new();
+        while let Some(part) = futures_util::StreamExt::next(&mut stream).await {
+            bytes.extend_from_slice(&part.expect("rows"));
+        }
+        drop(stream);
+        let began = Instant::now();
+        let mut copy = connection.copy_in_raw("COPY by_copy FROM STDIN").await.expect("a copy");
+        copy.send(bytes).await.expect("rows");
+        copy.finish().await.expect("a copy");
+        seconds += began.elapsed().as_secs_f64();
+    }
+    connection.execute("DROP TABLE by_copy").await.expect("a drop");
+    f64::from(batches * rows) / seconds
+}
+
+/// The median time of a page of ListUsage among the first ones, and after half a
+/// million events.
+async fn pages(bench: &Bench) -> (f64, f64) {
+    let mut client = SpendServiceClient::new(connect(&bench.address).await).max_decoding_message_size(64 << 20);
+    let mut times = Vec::new();
+    let mut page_token = String::new();
+    for _ in 0..500 {
+        let request = pb::ListUsageRequest { page_size: 1_000, page_token, ..Default::default() };
+        let began = Instant::now();
+        page_token = client.list_usage(with_key(request, MASTER)).await.expect("a page").into_inner().next_page_token;
+        times.push(began.elapsed().as_secs_f64() * 1_000.0);
+    }
+    (median(times[..20].to_vec()), median(times[480..].to_vec()))
+}
+
+/// The most memory of this process since it was last asked, in MiB: the server's
+/// and this bench's own.
+fn peak_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).expect("a peak");
+    let kib: u64 = line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).expect("a number");
+    std::fs::write("/proc/self/clear_refs", "5").expect("a reset");
+    kib / 1_024
+}
+
+/// Streams every event once; returns events a second.
+async fn export(bench: &Bench) -> f64 {
+    let mut client = SpendServiceClient::new(connect(&bench.address).await).max_decoding_message_size(64 << 20);
+    let began = Instant::now();
+    let mut stream =
+        client.export_usage(with_key(pb::ExportUsageRequest::default(), MASTER)).await.expect("a stream").into_inner();
+    let mut count = 0;
+    while let Some(message) = stream.message().await.expect("a message") {
+        count += message.events.len();
+    }
+    count as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Rebuilds a few days; returns events a second, and how many rows were wrong.
+async fn rebuild(bench: &Bench, of_day: i64) -> (f64, i64) {
+    let mut client = SpendServiceClient::new(connect(&bench.address).await);
+    let began = Instant::now();
+    let request = pb::RebuildRollupsRequest {
+        start_date: "2025-03-10".into(),
+        end_date: "2025-03-12".into(),
+        ..Default::default()
+    };
+    let mut job =
+        client.rebuild_rollups(with_key(request, MASTER)).await.expect("a job").into_inner().rebuild.expect("a job");
+    while !job.done {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let request = pb::RebuildRollupsRequest { job_id: job.job_id.clone(), ..Default::default() };
+        job = client
+            .rebuild_rollups(with_key(request, MASTER))
+            .await
+            .expect("a job")
+            .into_inner()
+            .rebuild
+            .expect("a job");
+    }
+    ((3 * of_day) as f64 / began.elapsed().as_secs_f64(), job.rows_repaired)
 }
 
 /// Twenty teams of ten keys.
@@ -215,6 +351,10 @@ async fn main() {
         .fetch_one(&mut connection)
         .await
         .expect("a key");
+    partitions(&url).await;
+    let secret = bench.generate(pb::Key::default()).await;
+    ingest(&bench, &secret).await;
+    let empty = ingest(&bench, &secret).await;
     let begun = Instant::now();
     seed(&bench, &url, 0, FEW).await;
     let few = measure(&bench, &key).await;
@@ -225,4 +365,23 @@ async fn main() {
     for ((report, few), all) in REPORTS.into_iter().zip(few).zip(all) {
         println!("| {report:?} | {:.1} | {:.1} | {:.2} | {:.1} |", few.0, all.0, all.0 / few.0, all.1);
     }
+    peak_mib();
+    let full = ingest(&bench, &secret).await;
+    let ingesting = peak_mib();
+    let by_copy = copy(&url).await;
+    println!("\n| ingestion | events/s | ratio | wanted |\n|---|---|---|---|");
+    println!("| into an empty table | {empty:.0} | | |");
+    println!("| into {} M | {full:.0} | {:.2} of that | 0.8 |", many / 1_000_000, full / empty);
+    println!("| COPY, same indexes | {by_copy:.0} | {:.2} of that | 0.5 |", full / by_copy);
+    let (first, deep) = pages(&bench).await;
+    println!("\n| a page of 1,000 events | ms |\n|---|---|");
+    println!("| among the first | {first:.1} |\n| after half a million | {deep:.1}, {:.2} of that |", deep / first);
+    peak_mib();
+    let exported = export(&bench).await;
+    let exporting = peak_mib();
+    let (rebuilt, repaired) = rebuild(&bench, many / 90).await;
+    let rebuilding = peak_mib();
+    println!("\n| | events/s | memory, MiB |\n|---|---|---|");
+    println!("| ingestion | {full:.0} | {ingesting} |\n| export | {exported:.0} | {exporting} |");
+    println!("| rebuild | {rebuilt:.0} | {rebuilding} |\n\n{repaired} rows repaired");
 }

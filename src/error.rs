@@ -10,6 +10,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
+use crate::domain::clock::Timestamp;
 use crate::domain::fault::{Refusal, RefusalKind, Violation};
 use crate::domain::reason::Reason;
 use crate::store::StoreError;
@@ -261,9 +262,21 @@ impl From<StoreError> for Error {
             // A row that vanished or changed under a transaction is another
             // transaction's doing.
             StoreError::Contended(_) | StoreError::Stale | StoreError::Reference(_) => Self::Contended { cause },
+            StoreError::EventsGone { kept_from, by_zone } => Self::Refused(events_gone(kept_from, by_zone)),
             StoreError::Taken(_) | StoreError::Broken(_) => Self::Internal { cause },
         }
     }
+}
+
+/// A report that needs what is no longer kept.
+fn events_gone(kept_from: Timestamp, by_zone: bool) -> Refusal {
+    let (reason, because) = if by_zone {
+        (Reason::TimeZoneNeedsLogs, "its days begin where no rollup does; ask in UTC")
+    } else {
+        (Reason::ReportNeedsLogs, "no rollup tells usage apart by all that is asked for")
+    };
+    let message = format!("the report needs usage events, which are kept from {kept_from} on only: {because}");
+    Refusal::precondition(reason, message).with("kept_from", kept_from)
 }
 
 #[cfg(test)]
@@ -280,6 +293,7 @@ mod tests {
             let refusal = Refusal::not_found(Reason::UserNotFound, "user", ["a", "b"]);
             Error::Refused(Refusal { kind, ..refusal.with("user_id", "a") })
         };
+        let gone = |by_zone| StoreError::EventsGone { kept_from: Timestamp::EPOCH, by_zone };
         let unavailable = |reason| Error::Unavailable { reason, cause: "SELECT secret".to_owned() };
         for (error, code, reason) in [
             (Error::Invalid(violations), Code::InvalidArgument, "SOFT_BUDGET_NOT_BELOW_MAX"),
@@ -295,6 +309,8 @@ mod tests {
             (Error::internal("SELECT secret"), Code::Internal, "INTERNAL_ERROR"),
             (StoreError::Contended("SELECT secret".to_owned()).into(), Code::Aborted, "TOO_MANY_WRITERS"),
             (StoreError::Broken("SELECT secret".to_owned()).into(), Code::Internal, "INTERNAL_ERROR"),
+            (gone(true).into(), Code::FailedPrecondition, "TIME_ZONE_NEEDS_LOGS"),
+            (gone(false).into(), Code::FailedPrecondition, "REPORT_NEEDS_LOGS"),
             (StoreError::Unavailable("SELECT secret".to_owned()).into(), Code::Unavailable, "STORE_UNAVAILABLE"),
         ] {
             let status = error.to_status();

@@ -155,6 +155,8 @@ pub struct Settings {
     pub cost_margin_config: BTreeMap<String, MarginParams>,
     #[serde(deserialize_with = "parsed")]
     pub max_event_age: Period,
+    #[serde(default, deserialize_with = "optional")]
+    pub usage_retention: Option<Period>,
     #[serde(deserialize_with = "parsed")]
     pub user_budget_on_team_keys: bool,
     #[serde(deserialize_with = "parsed")]

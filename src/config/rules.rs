@@ -114,6 +114,9 @@ impl Settings {
         if self.max_event_cost > MAX_EVENT_COST {
             return wrong("max_event_cost must be at most \"100000\"");
         }
+        if self.usage_retention.is_some_and(|kept| kept.seconds() < self.max_event_age.seconds()) {
+            return wrong("usage_retention must not be shorter than max_event_age, or usage could count twice");
+        }
         if self.default_output_tokens < 0 {
             return wrong("default_output_tokens must not be negative");
         }

@@ -100,6 +100,8 @@ pub enum Reason {
     PasswordExists,
     EmailNotDeliverable,
     CreditExceedsSpend,
+    TimeZoneNeedsLogs,
+    ReportNeedsLogs,
     NoPassword,
     OrgBudgetExceeded,
     OrgModelNotAllowed,

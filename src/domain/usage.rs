@@ -325,6 +325,15 @@ pub struct Posting {
     pub window_start: Timestamp,
 }
 
+impl Posting {
+    /// The windows of the account that it moves: the one that it names, and its
+    /// whole life.
+    pub fn windows(&self) -> impl Iterator<Item = Timestamp> {
+        let own = (self.window_start != Timestamp::EPOCH).then_some(self.window_start);
+        own.into_iter().chain([Timestamp::EPOCH])
+    }
+}
+
 /// An event of the ledger: appended once, never changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {

@@ -1,6 +1,7 @@
 //! Background: what happens when nobody calls. No job is needed for a number
 //! to be right; without them memory and tables would only grow.
 
+mod close;
 mod merge;
 mod rebuild;
 mod retain;
@@ -21,13 +22,17 @@ pub struct Jobs(JoinSet<()>);
 
 impl Jobs {
     /// Starts every job. `position` is where the change feed stood before
-    /// anything was read into memory.
-    pub fn start(store: Store, gate: Arc<Gate>, clock: Clock, position: i64) -> Self {
+    /// anything was read into memory; usage events are kept for
+    /// `kept_seconds`, or for ever.
+    pub fn start(store: Store, gate: Arc<Gate>, clock: Clock, position: i64, kept_seconds: Option<i64>) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(tend::tend(Arc::clone(&gate), clock.clone()));
         tasks.spawn(follow_changes(gate, position));
         tasks.spawn(merge::merge(store.clone()));
         tasks.spawn(rebuild::rebuild(store.clone(), clock.clone()));
+        if let Some(kept_seconds) = kept_seconds {
+            tasks.spawn(close::close(store.clone(), clock.clone(), kept_seconds));
+        }
         tasks.spawn(retain::retain(store, clock));
         Self(tasks)
     }

@@ -16,7 +16,7 @@ use tonic::transport::server::TcpIncoming;
 
 use self::layers::RequestLayer;
 use crate::auth::{AuthLayer, Authenticator, Sessions, Throttle};
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Period, Settings};
 use crate::domain::clock::Clock;
 use crate::domain::secret::Secret;
 use crate::domain::ticket::TicketKey;
@@ -110,7 +110,8 @@ impl Server {
             mailer: mailer.clone(),
             sign_in,
         };
-        let mut jobs = Jobs::start(store.clone(), Arc::clone(&gate), clock.clone(), position);
+        let kept_seconds = settings.usage_retention.map(Period::seconds);
+        let mut jobs = Jobs::start(store.clone(), Arc::clone(&gate), clock.clone(), position, kept_seconds);
         if let Some(mailer) = mailer {
             jobs.send_mail(store, mailer, seals, clock);
         }

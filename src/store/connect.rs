@@ -15,6 +15,7 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 use super::error::StoreError;
+use super::partitions::Known;
 use super::tx::Tx;
 use super::view::View;
 use crate::domain::audit::Author;
@@ -50,6 +51,7 @@ pub struct Store {
     /// of failing with "database is locked".
     writer: DatabaseConnection,
     statements: Arc<AtomicU64>,
+    partitions: Known,
 }
 
 impl Store {
@@ -75,7 +77,7 @@ impl Store {
             let pool = open(options.max_connections).await?;
             (pool.clone(), pool)
         };
-        Ok(Self { readers, writer, statements })
+        Ok(Self { readers, writer, statements, partitions: Known::default() })
     }
 
     /// Connects to a database that must be there, with its tables.
@@ -132,6 +134,11 @@ impl Store {
             ..TransactionOptions::default()
         };
         Ok(self.writer.begin_with_options(options).await?)
+    }
+
+    /// The partitions that are known.
+    pub(super) const fn partitions(&self) -> &Known {
+        &self.partitions
     }
 
     /// The connection for reads.

@@ -2,6 +2,8 @@
 
 use sea_orm::{DbErr, RuntimeErr, SqlxError};
 
+use crate::domain::clock::Timestamp;
+
 /// Something that must be unique, or must exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names speak for themselves")]
@@ -60,6 +62,14 @@ pub enum StoreError {
     /// The row was changed since it was read.
     #[error("the row was changed since it was read")]
     Stale,
+    /// A report needs usage events that are no longer kept.
+    #[error("usage events before {kept_from} are no longer kept")]
+    EventsGone {
+        /// The first instant of which all are.
+        kept_from: Timestamp,
+        /// Whether it needs them because of its time zone only.
+        by_zone: bool,
+    },
     /// Other transactions were in the way, several times over.
     #[error("too many transactions at once: {0}")]
     Contended(String),

@@ -17,12 +17,13 @@ type Columns = Vec<(&'static str, Column)>;
 
 /// The rows of some events.
 pub struct EventRows {
-    pub(super) events: Columns,
-    pub(super) counted: CountedRows,
+    pub(super) ids: Columns,
+    pub(super) new: NewRows,
 }
 
 /// The rows that are written for those events only that are new.
-pub(super) struct CountedRows {
+pub(super) struct NewRows {
+    events: Columns,
     tags: Columns,
     deltas: Columns,
 }
@@ -39,23 +40,36 @@ impl EventRows {
     /// # Errors
     /// [`StoreError`] if a value can't be stored.
     pub fn new(events: &[&Event]) -> Result<Self, StoreError> {
-        Ok(Self { events: to_columns(events)?, counted: CountedRows::new(events) })
+        Ok(Self { ids: ids(events), new: NewRows::new(events)? })
     }
 }
 
-impl CountedRows {
-    pub(super) fn new(new: &[&Event]) -> Self {
-        Self { tags: tags(new), deltas: deltas(new) }
+impl NewRows {
+    pub(super) fn new(new: &[&Event]) -> Result<Self, StoreError> {
+        Ok(Self { events: to_columns(new)?, tags: tags(new), deltas: deltas(new) })
     }
 
-    /// Writes the tags and the deltas.
+    /// Writes the events, their tags and their deltas.
     pub(super) async fn write(self, transaction: &DatabaseTransaction) -> Result<(), StoreError> {
+        Bulk { table: "usage_events", columns: self.events, suffix: "" }.run(transaction).await?;
         let tags = Bulk { table: "usage_event_tags", columns: self.tags, suffix: "ON CONFLICT DO NOTHING" };
         tags.run(transaction).await?;
         let deltas = Bulk { table: "usage_deltas", columns: self.deltas, suffix: "" };
         deltas.run(transaction).await?;
         Ok(())
     }
+}
+
+/// What keeps ids unique, and tells a repeat from another event.
+fn ids(events: &[&Event]) -> Columns {
+    let text = |of: fn(&Event) -> &str| Column::Text(events.iter().map(|event| of(event).to_owned()).collect());
+    let number = |of: fn(&Event) -> i64| Column::Number(events.iter().map(|event| of(event)).collect());
+    vec![
+        ("request_id", text(|event| &event.usage.request_id)),
+        ("fingerprint", text(|event| &event.fingerprint)),
+        ("cost_nanos", number(|event| event.costing.cost.nanos())),
+        ("started_at", number(|event| event.started_at.micros())),
+    ]
 }
 
 fn tags(new: &[&Event]) -> Columns {

@@ -11,14 +11,14 @@ use uuid::Uuid;
 use super::balances::{Balance, BalanceKey, OPEN_END};
 use super::connect::Store;
 use super::dialect::{Bulk, Column};
-use super::entity::usage_events;
+use super::entity::usage_ids;
 use super::error::StoreError;
-use super::event_rows::{CountedRows, EventRows};
+use super::event_rows::{EventRows, NewRows};
 use super::json::word;
 use super::leases::{self, HoldWrite, Lease};
 use super::open_reservations::{self, ClosedReservation, Freed};
+use super::partitions::{self, Known};
 use super::tx::Tx;
-use super::usage::to_columns;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::audit::{Change, ObjectType};
 use crate::domain::clock::Timestamp;
@@ -112,8 +112,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<BatchOutcome, StoreError> {
         let transaction = self.begin_raw().await?;
+        let instants = batch.events.iter().map(|event| event.started_at);
+        partitions::ensure(&transaction, self.partitions(), instants, now).await?;
         let rows = rows.map_or_else(|| EventRows::new(&batch.events), Ok)?;
-        let appended = append(&transaction, &batch.events, rows.events).await?;
+        let appended = take_ids(&transaction, &batch.events, rows.ids).await?;
         let is_new = |id: &String| matches!(appended.get(id), Some(Outcome::Recorded { .. }));
         let new: Vec<&Event> = batch.events.iter().copied().filter(|event| is_new(&event.usage.request_id)).collect();
         let balances = move_balances(&transaction, batch, &new, now).await?;
@@ -124,8 +126,8 @@ impl Store {
         let holds = leases::write_holds(&transaction, &holds, &balances, holder, now).await?;
         open_reservations::list(&transaction, &batch.left_open).await?;
         let all_are_new = new.len() == batch.events.len();
-        let counted = if all_are_new { rows.counted } else { CountedRows::new(&new) };
-        counted.write(&transaction).await?;
+        let new_rows = if all_are_new { rows.new } else { NewRows::new(&new)? };
+        new_rows.write(&transaction).await?;
         transaction.commit().await?;
         Ok(BatchOutcome { appended, balances: balances.into_iter().collect(), holds, closed, freed })
     }
@@ -157,7 +159,12 @@ impl Tx {
         self.record_spend(&account, from, &correction);
         let windows = HashMap::from([((account, window.start), window)]);
         let batch = LedgerBatch { windows, ..LedgerBatch::default() };
-        append(&self.inner, &[&correction], to_columns(&[&correction])?).await?;
+        // There are partitions for today; whoever made none is made to here.
+        let instants = std::iter::once(correction.started_at);
+        partitions::ensure(&self.inner, &Known::default(), instants, self.now()).await?;
+        let rows = EventRows::new(&[&correction])?;
+        take_ids(&self.inner, &[&correction], rows.ids).await?;
+        rows.new.write(&self.inner).await?;
         let balances = move_balances(&self.inner, &batch, &[&correction], self.now()).await?;
         self.moved(balances);
         Ok(())
@@ -189,14 +196,14 @@ impl Tx {
     }
 }
 
-/// Appends the events that are new, and finds out about the others.
-async fn append(
+/// Takes the ids of the events that are new, and finds out about the others.
+async fn take_ids(
     transaction: &DatabaseTransaction,
     events: &[&Event],
     columns: Vec<(&'static str, Column)>,
 ) -> Result<Appended, StoreError> {
     let insert =
-        Bulk { table: "usage_events", columns, suffix: "ON CONFLICT (request_id) DO NOTHING RETURNING request_id" };
+        Bulk { table: "usage_ids", columns, suffix: "ON CONFLICT (request_id) DO NOTHING RETURNING request_id" };
     let mut new = HashSet::new();
     for row in insert.run(transaction).await? {
         new.insert(row.try_get::<String>("", "request_id")?);
@@ -205,14 +212,10 @@ async fn append(
     let recorded = |event: &&Event| (event.usage.request_id.clone(), Outcome::Recorded { cost: event.costing.cost });
     let mut appended: Appended = new.iter().map(recorded).collect();
     for chunk in old.chunks(1_000) {
-        let rows: Vec<(String, String, i64)> = usage_events::Entity::find()
+        let rows: Vec<(String, String, i64)> = usage_ids::Entity::find()
             .select_only()
-            .columns([
-                usage_events::Column::RequestId,
-                usage_events::Column::Fingerprint,
-                usage_events::Column::CostNanos,
-            ])
-            .filter(usage_events::Column::RequestId.is_in(chunk.iter().map(|event| event.usage.request_id.as_str())))
+            .columns([usage_ids::Column::RequestId, usage_ids::Column::Fingerprint, usage_ids::Column::CostNanos])
+            .filter(usage_ids::Column::RequestId.is_in(chunk.iter().map(|event| event.usage.request_id.as_str())))
             .into_tuple()
             .all(transaction)
             .await?;

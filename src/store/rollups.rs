@@ -127,6 +127,7 @@ impl View<'_> {
         by: Option<Dimension>,
     ) -> Result<Vec<UsageRow>, StoreError> {
         let report = Report::new(filter, borders, by, self.backend());
+        self.check_events(&report).await?;
         let statement = StatementBuilder::build(&report.parts(), &self.backend());
         Ok(UsageRow::find_by_statement(statement).all(&self.executor()).await?)
     }
@@ -145,6 +146,7 @@ impl View<'_> {
     ) -> Result<Vec<UsageRow>, StoreError> {
         let report = Report::new(filter, &[], Some(by), self.backend());
         let report = Report { borders: &[from, until], cover: report.covering(&[from, until]), ..report };
+        self.check_events(&report).await?;
         let mut query = Query::select();
         query.expr_as(Expr::val(from.micros()), Alias::new("at")).column(Alias::new("slice"));
         for name in SUMS {
@@ -163,6 +165,17 @@ impl View<'_> {
 }
 
 impl View<'_> {
+    /// Refuses a report that needs events which are no longer kept.
+    async fn check_events(&self, report: &Report<'_>) -> Result<(), StoreError> {
+        let Some(first) = report.cover.rest.iter().map(|(from, _)| *from).min() else { return Ok(()) };
+        match self.events_gone_until().await? {
+            Some(kept_from) if first < kept_from => {
+                Err(StoreError::EventsGone { kept_from, by_zone: report.cut.is_some() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The values of a dimension that were ever seen, by name.
     ///
     /// # Errors

@@ -3,11 +3,11 @@
 #![expect(clippy::disallowed_types, reason = "what serde derives for flatten knows floats; no field is one")]
 
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, SimpleExpr};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect, QueryTrait};
 use serde::{Deserialize, Serialize};
 
 use super::dialect::Column as Cells;
-use super::entity::{keys, usage_event_tags, usage_events};
+use super::entity::{keys, usage_event_tags, usage_events, usage_ids};
 use super::error::StoreError;
 use super::json::{from_text, to_text, word};
 use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
@@ -188,24 +188,21 @@ impl View<'_> {
     ) -> Result<Page<StoredEvent>, StoreError> {
         self.events(filter, EARLIEST_FIRST, page).await
     }
-
-    /// Up to `limit` events behind an id, by id: for walking through all.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database fails.
-    pub async fn events_after(&self, request_id: &str, limit: u64) -> Result<Vec<StoredEvent>, StoreError> {
-        let query = usage_events::Entity::find()
-            .filter(usage_events::Column::RequestId.gt(request_id))
-            .order_by_asc(usage_events::Column::RequestId)
-            .limit(limit);
-        query.all(&self.executor()).await?.into_iter().map(to_event).collect()
-    }
 }
 
 fn condition(filter: &EventFilter) -> Condition {
     use usage_events::Column;
     let filled = |column: Column, text: &str| -> Option<SimpleExpr> { (!text.is_empty()).then(|| column.eq(text)) };
     let status = filter.status.map(<&'static str>::from);
+    // Events are kept by time: their ids know it.
+    let at_its_time = (!filter.request_id.is_empty()).then(|| {
+        let times = usage_ids::Entity::find()
+            .select_only()
+            .column(usage_ids::Column::StartedAt)
+            .filter(usage_ids::Column::RequestId.eq(filter.request_id.as_str()));
+        Expr::col((usage_events::Entity, Column::StartedAt))
+            .eq(SimpleExpr::SubQuery(None, Box::new(times.into_query().into())))
+    });
     let tagged = (!filter.tag.is_empty()).then(|| {
         let ids = usage_event_tags::Entity::find()
             .select_only()
@@ -227,6 +224,7 @@ fn condition(filter: &EventFilter) -> Condition {
         .add_option(model)
         .add_option(tagged)
         .add_option(filled(Column::RequestId, &filter.request_id))
+        .add_option(at_its_time)
         .add_option(filled(Column::SessionId, &filter.session_id))
         .add_option(status.map(|status| Column::Status.eq(status)))
         .add_option(filter.min_spend.map(|least| Column::CostNanos.gte(least.nanos())))
@@ -271,7 +269,7 @@ fn rare_counts(counts: &mut Counts) -> [(&'static str, &mut i64); 12] {
 /// A posting as it is stored: scope, name, start of the window.
 type StoredPosting = (String, String, i64);
 
-fn to_event(row: usage_events::Model) -> Result<StoredEvent, StoreError> {
+pub(super) fn to_event(row: usage_events::Model) -> Result<StoredEvent, StoreError> {
     let some = |text: String| (!text.is_empty()).then_some(text);
     let instant = |micros: i64| (micros != 0).then(|| Timestamp::from_micros(micros));
     let detail: Detail = from_text(&row.detail)?;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bursar::pb;
-use bursar::store::Store;
+use bursar::store::{EventFilter, PageRequest, Store};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -54,12 +54,14 @@ async fn load(client: Client, secret: String, worker: usize, told: Arc<Acknowled
 
 async fn events_of(store: &Store) -> Vec<String> {
     let mut ids = Vec::new();
-    let mut last = String::new();
+    let mut page = PageRequest { size: 1_000, after: None, count: false };
     loop {
-        let page = store.view().events_after(&last, 1_000).await.unwrap();
-        let Some(end) = page.last() else { return ids };
-        last.clone_from(&end.event.usage.request_id);
-        ids.extend(page.into_iter().map(|stored| stored.event.usage.request_id));
+        let found = store.view().events_in_order(&EventFilter::default(), &page).await.unwrap();
+        ids.extend(found.items.into_iter().map(|stored| stored.event.usage.request_id));
+        page.after = found.next;
+        if page.after.is_none() {
+            return ids;
+        }
     }
 }
 

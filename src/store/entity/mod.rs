@@ -8,6 +8,7 @@
 
 pub mod audit_entries;
 pub mod balances;
+pub mod closed_spans;
 pub mod deleted_keys;
 pub mod deleted_teams;
 pub mod idempotency_records;
@@ -17,6 +18,7 @@ pub mod leases;
 pub mod model_prices;
 pub mod models;
 pub mod open_reservations;
+pub mod opening_balances;
 pub mod organization_members;
 pub mod organizations;
 pub mod outbox;
@@ -29,5 +31,6 @@ pub mod teams;
 pub mod usage_deltas;
 pub mod usage_event_tags;
 pub mod usage_events;
+pub mod usage_ids;
 pub mod usage_rollups;
 pub mod users;

@@ -17,6 +17,7 @@ pub struct Model {
     pub deployment: String,
     pub customer_id: String,
     pub tags: String,
+    #[sea_orm(primary_key, auto_increment = false)]
     pub started_at: i64,
     pub ended_at: i64,
     pub first_token_at: i64,

@@ -5,12 +5,14 @@ mod calculate;
 mod corrections;
 mod daily;
 mod export;
+mod ingest;
 mod list;
 mod pricing;
 mod ranking;
 mod rebuild;
 mod record;
 mod reports;
+mod retention;
 mod stream;
 mod views;
 

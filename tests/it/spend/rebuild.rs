@@ -18,7 +18,7 @@ async fn start(world: &World, dates: (&str, &str)) -> pb::RollupRebuild {
 }
 
 /// Waits until a job is done.
-async fn done(client: &Client, job_id: &str) -> pb::RollupRebuild {
+pub async fn done(client: &Client, job_id: &str) -> pb::RollupRebuild {
     for _ in 0..400 {
         let request = pb::RebuildRollupsRequest { job_id: job_id.into(), ..Default::default() };
         let found = client.spend().rebuild_rollups(request).await.answer().rebuild.unwrap();
