@@ -36,6 +36,8 @@ impl Bench {
             flag("database_url", database_url),
             flag("master_key", MASTER),
             flag("log_level", "error"),
+            // Seeds are merged in larger pieces than a server would.
+            flag("statement_timeout", "1h"),
         ];
         let settings = load_from(&flags, None, &[]).expect("settings");
         let server = Server::bind(settings, Clock::system()).await.expect("a server");

@@ -159,7 +159,8 @@ impl Tx {
         self.record_spend(&account, from, &correction);
         let windows = HashMap::from([((account, window.start), window)]);
         let batch = LedgerBatch { windows, ..LedgerBatch::default() };
-        // There are partitions for today; whoever made none is made to here.
+        // After the lock of the balance, so without one of its own: there is a
+        // partition for today, but for the first moments of a span.
         let instants = std::iter::once(correction.started_at);
         partitions::ensure(&self.inner, &Known::default(), instants, self.now()).await?;
         let rows = EventRows::new(&[&correction])?;

@@ -59,16 +59,30 @@ pub(super) async fn ensure(
     if unknown.is_empty() {
         return Ok(());
     }
-    lock(transaction).await?;
     for span in unknown {
+        let is_fresh = span >= closable_until(now);
+        // Nobody drops a fresh one, so that it is safe to look without the lock.
+        // What this transaction makes it may still roll back: that is known when
+        // a later one finds it.
+        if is_fresh && all_exist(transaction, span).await? {
+            known.0.lock().insert(span);
+            continue;
+        }
+        lock(transaction).await?;
         for table in TABLES {
             make(transaction, table, span).await?;
         }
-        if span >= closable_until(now) {
-            known.0.lock().insert(span);
-        }
     }
     Ok(())
+}
+
+async fn all_exist(transaction: &DatabaseTransaction, span: Timestamp) -> Result<bool, StoreError> {
+    for table in TABLES {
+        if !exists(transaction, &name_of(table, span)).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Drops the partitions of a span, if nothing is in them.

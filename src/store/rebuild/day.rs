@@ -12,6 +12,7 @@ use super::super::error::StoreError;
 use super::super::json::word;
 use super::super::merge::{cell_of, kept_apart, sums_of};
 use super::super::rollup_rows::{Place, SUMS, Sums, column_of};
+use super::super::view::View;
 use super::replace::{Cells, replace};
 use super::{Compared, Rebuild};
 use crate::domain::clock::Timestamp;
@@ -43,6 +44,10 @@ impl Store {
         let snapshot = self.snapshot().await?;
         if snapshot.get_database_backend() == DbBackend::Postgres {
             snapshot.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+        }
+        // Of what is no longer kept there are only the rollups.
+        if View::of_transaction(&snapshot).closed_spans().await?.contains(&Grain::Span.floor(day)) {
+            return Ok(Compared::default());
         }
         let waiting = usage_deltas::Entity::find()
             .filter(usage_deltas::Column::BucketAt.gte(day.micros()))

@@ -175,13 +175,9 @@ impl Store {
         let next = self.day_with_anything(Timestamp::from_micros(day.micros() + Grain::Day.micros())).await?;
         let next = next.unwrap_or(job.until).min(job.until);
         let span = Grain::Span.floor(day);
-        let mut compared = Compared::default();
-        // Of what is no longer kept there are only the rollups.
-        if !self.view().closed_spans().await?.contains(&span) {
-            compared.add(self.rebuild_day(job, day, now).await?);
-            if Grain::Span.floor(next) != span || next >= job.until {
-                compared.add(self.rebuild_span(job, span, now).await?);
-            }
+        let mut compared = self.rebuild_day(job, day, now).await?;
+        if Grain::Span.floor(next) != span || next >= job.until {
+            compared.add(self.rebuild_span(job, span, now).await?);
         }
         let done = next >= job.until;
         let transaction = self.begin_raw().await?;
