@@ -175,7 +175,11 @@ async fn seed(bench: &Bench, url: &str, from: i64, until: i64) {
     while first < until {
         let last = (first + AT_ONCE).min(until) - 1;
         let mut sql = SEED.to_owned();
-        for (name, value) in [("{first}", first), ("{last}", last), ("{start}", start)] {
+        // All of them together are spread over the 90 days.
+        let step = 90 * 86_400 * 1_000_000 / (until - from);
+        for (name, value) in
+            [("{first}", first), ("{last}", last), ("{start}", start), ("{from}", from), ("{step}", step)]
+        {
             sql = sql.replace(name, &value.to_string());
         }
         for statement in sql.split(';').filter(|statement| !statement.trim().is_empty()) {

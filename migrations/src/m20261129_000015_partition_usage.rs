@@ -55,7 +55,7 @@ async fn partitioned(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         let sql = format!("{} PARTITION BY RANGE (started_at)", table.to_string(PostgresQueryBuilder));
         connection.execute_unprepared(&sql).await?;
     }
-    let spans = format!("SELECT DISTINCT div(started_at, {SPAN})::bigint AS span FROM former_usage_events");
+    let spans = format!("SELECT DISTINCT floor(started_at / {SPAN}::numeric)::bigint AS span FROM former_usage_events");
     let rows = connection
         .query_all_raw(sea_orm_migration::sea_orm::Statement::from_string(DbBackend::Postgres, spans))
         .await?;

@@ -166,7 +166,7 @@ mod tests {
         let (_, totals) = line("", "12.5", 1_007);
         let text = drawn("team", &lines, &totals).expect("text");
         let expected = format!(
-            "team     USD  calls\nsearch    10   1000  {}\n(none)   2.5      7  {}\nzoë        0      0  \n\n12.5 USD in 1007 calls\n",
+            "team    USD  calls\nsearch   10   1000  {}\n(none)  2.5      7  {}\nzoë       0      0  \n\n12.5 USD in 1007 calls\n",
             "█".repeat(40),
             "█".repeat(10)
         );

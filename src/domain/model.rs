@@ -137,6 +137,11 @@ pub fn take_prices<'a>(
             Err((reason, rule)) => violations.push(Violation::named(format!("{field}[{name:?}]"), reason, rule)),
         }
     }
+    let with_choices = taken.keys().filter_map(|path| path.split_once('.')).map(|(name, _)| name);
+    for name in with_choices.filter(|name| taken.contains_key(*name)) {
+        let rule = "must not stand beside prices by a choice of the same field";
+        violations.push(Violation::new(format!("{field}[{name:?}]"), rule));
+    }
     if taken.len() > PRICES_MAX {
         violations.push(Violation::new(field, format!("must have at most {PRICES_MAX} entries")));
     }
@@ -146,7 +151,8 @@ pub fn take_prices<'a>(
 fn take_price(path: &str, text: &str, allow_implausible: bool) -> Result<String, (Reason, String)> {
     let invalid = |rule: String| (Reason::FieldInvalid, rule);
     let (name, choice) = path.split_once('.').unwrap_or((path, ""));
-    if !catalogue::is_billed(name) || path.len() > 256 || choice.contains('.') {
+    let bad_choice = choice.contains('.') || path.ends_with('.');
+    if !catalogue::is_billed(name) || path.len() > 256 || bad_choice {
         return Err(invalid(format!("{name:?} is no price that Bursar bills; see the fields of price lists")));
     }
     let usd = Some(text).filter(|text| text.chars().all(|c| c.is_ascii_digit() || c == '.'));
@@ -256,6 +262,7 @@ mod tests {
             ("output_cost_per_image", "100.5", Some(Reason::PriceImplausible)),
             ("price", "1", Some(Reason::FieldInvalid)),
             ("tiered_pricing", "1", Some(Reason::FieldInvalid)),
+            ("input_cost_per_token.", "1", Some(Reason::FieldInvalid)),
         ] {
             let found = take_price(name, text, false).err().map(|(reason, _)| reason);
             assert_eq!(found, reason, "{name} {text}");

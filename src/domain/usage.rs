@@ -153,6 +153,11 @@ impl Usage {
         }
     }
 
+    /// Whether the provider did nothing that could be billed, as far as is told.
+    fn used_nothing(&self) -> bool {
+        self.counts.are_none() && self.units.is_empty() && self.additional_cost.is_none()
+    }
+
     /// A hash of everything that the reporter said: tells a repeat from a
     /// different event under the same id. A cost that is not believed does not
     /// count.
@@ -164,17 +169,22 @@ impl Usage {
             names: [&'a str; 10],
             tags: &'a [String],
             instants: [Option<i64>; 3],
-            counts: [(&'static str, i64); 17],
+            counts: &'a [(&'static str, i64)],
             flags: [bool; 3],
             cost: Option<i64>,
             metadata: &'a Fields,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            more_counts: Vec<(&'static str, i64)>,
             #[serde(skip_serializing_if = "Units::is_empty")]
             units: &'a Units,
             #[serde(skip_serializing_if = "Option::is_none")]
-            terms: Option<&'a Terms>,
+            terms: Option<Terms>,
             #[serde(skip_serializing_if = "Option::is_none")]
             additional_cost: Option<i64>,
         }
+        let counts = self.counts.named();
+        // Tier and batch stand among the names and flags.
+        let terms = Terms { service_tier: String::new(), batch: false, ..self.terms.clone() };
         let said = Said {
             key_id,
             names: [
@@ -191,12 +201,13 @@ impl Usage {
             ],
             tags: &self.tags,
             instants: [self.started_at, self.ended_at, self.first_token_at].map(|at| at.map(Timestamp::micros)),
-            counts: self.counts.named(),
+            counts: &counts[..COUNTS_AT_FIRST],
+            more_counts: counts[COUNTS_AT_FIRST..].iter().copied().filter(|(_, count)| *count != 0).collect(),
             flags: [self.terms.batch, self.cache_hit, self.status == UsageStatus::Success],
             cost: self.cost.filter(|_| believes_cost).map(Usd::nanos),
             metadata: &self.metadata,
             units: &self.units,
-            terms: (!self.terms.are_usual()).then_some(&self.terms),
+            terms: (!terms.are_usual()).then_some(terms),
             additional_cost: self.additional_cost.map(Usd::nanos),
         };
         // Plain values: serializing cannot fail.
@@ -207,6 +218,10 @@ impl Usage {
 
 /// The field of a correction's metadata that says why it was made.
 pub const REASON: &str = "reason";
+
+/// How many counts fingerprints always had: the others are in them only if they
+/// are not 0, so that a repeat is one through an upgrade.
+const COUNTS_AT_FIRST: usize = 16;
 
 /// What an event is booked as.
 #[derive(Clone, Debug, PartialEq)]
@@ -287,6 +302,9 @@ pub fn cost(
     }
     if let Some(told) = usage.cost.filter(|_| believes_cost) {
         return Ok(costing(in_range(told)?, CostSource::Reported));
+    }
+    if usage.status == UsageStatus::Failure && usage.used_nothing() {
+        return Ok(costing(Usd::ZERO, CostSource::Computed));
     }
     let unpriced = |error: CostingError, parts: Vec<&'static str>| {
         if rules.require_price {
@@ -409,6 +427,15 @@ mod tests {
         let chat = Usage { call_type: "chat".to_owned(), ..usage() };
         assert_eq!(booked(&chat, Some(&image), true), (0, CostSource::Unpriced));
         assert_eq!(booked(&Usage::default(), Some(&priced), true), (0, CostSource::Computed), "nothing was used");
+        let per_request = record(&json!({"input_cost_per_request": "0.005", "input_cost_per_token": "0.1"}));
+        let nothing = Usage { counts: Counts::default(), ..usage() };
+        let failed = Usage { status: UsageStatus::Failure, ..nothing.clone() };
+        assert_eq!(booked(&nothing, Some(&per_request), true), (5_000_000, CostSource::Computed));
+        assert_eq!(
+            booked(&failed, Some(&per_request), true),
+            (0, CostSource::Computed),
+            "before the provider was called"
+        );
     }
 
     #[test]

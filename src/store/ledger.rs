@@ -140,12 +140,21 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn lock_balance(&mut self, account: &AccountId, window: Window) -> Result<Usd, StoreError> {
-        // With the lifetime row, and in the order of all who write balances.
+        let locked = write_balances(&self.inner, locks([(account.clone(), window)].into_iter())).await?;
         let key = (account.clone(), window.start);
-        let mut moves = BTreeMap::from([(key.clone(), Move::lock(window))]);
-        moves.entry((account.clone(), Timestamp::EPOCH)).or_insert(Move::lock(Window::LIFETIME));
-        let locked = write_balances(&self.inner, moves).await?;
         Ok(locked.get(&key).map_or(Usd::ZERO, |balance| balance.spent))
+    }
+
+    /// Locks what accounts spent in windows, in the order of all who write
+    /// balances.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn lock_balances(
+        &mut self,
+        windows: impl Iterator<Item = (AccountId, Window)>,
+    ) -> Result<(), StoreError> {
+        write_balances(&self.inner, locks(windows)).await.map(drop)
     }
 
     /// Changes what an account spent in a window, by an event that corrects it
@@ -264,6 +273,16 @@ async fn move_balances(
 
 /// What happens to each account's window.
 type Moves = BTreeMap<BalanceKey, Move>;
+
+/// Moves that only lock: the windows, and the whole lives of their accounts.
+fn locks(windows: impl Iterator<Item = (AccountId, Window)>) -> Moves {
+    let mut moves = Moves::new();
+    for (account, window) in windows {
+        moves.entry((account.clone(), Timestamp::EPOCH)).or_insert(Move::lock(Window::LIFETIME));
+        moves.entry((account, window.start)).or_insert(Move::lock(window));
+    }
+    moves
+}
 
 /// What happens to an account's window; without an event it is only locked.
 struct Move {

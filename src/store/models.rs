@@ -239,9 +239,21 @@ impl Tx {
     /// The same instant again replaces what held from it on.
     async fn insert_model_prices(&mut self, model: &Model, from: Timestamp) -> Result<(), StoreError> {
         use model_prices::Column;
+        let versions = || {
+            Condition::all()
+                .add(Column::ModelName.eq(model.model_name.as_str()))
+                .add(Column::Deployment.eq(model.deployment.as_str()))
+        };
+        let later = model_prices::Entity::find()
+            .filter(versions())
+            .filter(Column::ValidFromAt.gt(from.micros()))
+            .order_by_desc(Column::ValidFromAt)
+            .one(&self.inner)
+            .await?;
+        // A clock that is behind must not put an older version in force.
+        let from = later.map_or(from, |later| Timestamp::from_micros(later.valid_from_at + 1));
         model_prices::Entity::delete_many()
-            .filter(Column::ModelName.eq(model.model_name.as_str()))
-            .filter(Column::Deployment.eq(model.deployment.as_str()))
+            .filter(versions())
             .filter(Column::ValidFromAt.eq(from.micros()))
             .exec(&self.inner)
             .await?;
@@ -339,7 +351,11 @@ fn callable(list: &ModelList, name: &dyn Fn() -> SimpleExpr, is_registered: bool
 /// Names of groups have no quotes: each stands in the JSON text as it is.
 fn in_group(is_registered: bool, group: &str) -> SimpleExpr {
     if is_registered && !group.contains(['"', '\\']) {
-        Expr::col(Alias::new("access_groups")).like(like::part(&format!("\"{group}\"")))
+        // LIKE folds case on SQLite; without the group the text is another one.
+        let groups = || Expr::col(Alias::new("access_groups"));
+        let without =
+            Func::cust(Alias::new("replace")).args([groups(), Expr::val(format!("\"{group}\"")), Expr::val("")]);
+        groups().ne(SimpleExpr::from(without))
     } else {
         Expr::val(1).eq(0)
     }

@@ -53,7 +53,9 @@ pub(super) async fn ensure(
     }
     let spans: BTreeSet<Timestamp> = instants.map(span_of).collect();
     let unknown: Vec<Timestamp> = {
-        let known = known.0.lock();
+        let mut known = known.0.lock();
+        // What was fresh once may be dropped by now.
+        known.retain(|span| *span >= closable_until(now));
         spans.into_iter().filter(|span| !known.contains(span)).collect()
     };
     if unknown.is_empty() {

@@ -53,9 +53,9 @@ impl View<'_> {
 }
 
 impl Store {
-    /// Lets events go that began before an instant, whole spans of them and none
-    /// of the last ones, at most so many; returns how many went. None is left
-    /// when fewer go than might.
+    /// Lets some events go that began before an instant, whole spans of them and
+    /// none of the last ones; says whether any may be left. If none is, their
+    /// partitions are dropped.
     ///
     /// # Errors
     /// [`StoreError`]; then none of them is gone.
@@ -66,7 +66,10 @@ impl Store {
             .order_by_asc(usage_events::Column::StartedAt)
             .one(self.readers())
             .await?;
-        let Some(first) = first else { return Ok(false) };
+        let Some(first) = first else {
+            self.drop_closed_partitions().await?;
+            return Ok(false);
+        };
         let span = span_of(Timestamp::from_micros(first.started_at));
         let transaction = self.begin_raw().await?;
         let gone = take(&transaction, span).await?;
@@ -76,12 +79,17 @@ impl Store {
             note(&transaction, span, gone.len(), now).await?;
         }
         transaction.commit().await?;
-        if (gone.len() as u64) < AT_ONCE {
+        Ok(true)
+    }
+
+    /// Drops the partitions of closed spans in which nothing is left.
+    async fn drop_closed_partitions(&self) -> Result<(), StoreError> {
+        for span in self.view().closed_spans().await? {
             let transaction = self.begin_raw().await?;
             drop_empty(&transaction, span).await?;
             transaction.commit().await?;
         }
-        Ok(true)
+        Ok(())
     }
 }
 

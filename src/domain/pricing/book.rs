@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
+use serde_json::Value;
+
 use super::super::clock::Timestamp;
 use super::price::{Fields, OwnPrices, Price, PriceRecord};
 use super::terms::Terms;
@@ -40,7 +42,10 @@ pub struct OwnVersion {
 /// A deployment of a registered model.
 #[derive(Clone, Debug, PartialEq)]
 struct Deployment {
-    deployment: Box<str>,
+    name: Box<str>,
+    provider: Box<str>,
+    /// The names under which the price list has the model.
+    names: Vec<String>,
     /// Its prices through time, each with the fields that it is made of.
     history: Vec<(Price, Fields)>,
 }
@@ -126,8 +131,12 @@ impl PriceBook {
         for model in models {
             let of_model = groups.entry(model.model_name.as_str().into()).or_default();
             of_model.extend(model.access_groups.iter().map(|group| group.as_str().into()));
-            let deployment =
-                Deployment { deployment: model.deployment.as_str().into(), history: history(&model, &listed) };
+            let deployment = Deployment {
+                name: model.deployment.as_str().into(),
+                provider: model.provider.as_str().into(),
+                history: history(&model, &listed),
+                names: model.names,
+            };
             book.registered.entry(model.model_name.as_str().into()).or_default().push(deployment);
         }
         book.groups = groups.into_iter().map(|(name, groups)| (name, groups.into_iter().collect())).collect();
@@ -192,9 +201,18 @@ impl PriceBook {
 
     fn of_deployment(&self, wanted: &Lookup<'_>, at: Timestamp) -> Option<&Price> {
         let models = [wanted.model_group, wanted.model].into_iter().filter_map(|name| self.registered.get(name));
-        let named = |name: &'static str| models.clone().flatten().find(|it| *it.deployment == *name);
-        let exact = models.clone().flatten().find(|it| *it.deployment == *wanted.deployment);
-        let (price, _) = exact.or_else(|| named(""))?.at(at)?;
+        let named = |name: &'static str| models.clone().flatten().find(|it| *it.name == *name);
+        let exact = models.clone().flatten().find(|it| *it.name == *wanted.deployment);
+        let found = exact.or_else(|| named(""))?;
+        let (price, _) = found.at(at)?;
+        if !price.has_own && (!wanted.region.is_empty() || wanted.image.is_some()) {
+            // The list may have a price for the region, or the size of the image.
+            let provider = if found.provider.is_empty() { wanted.provider } else { &found.provider };
+            let wanted = Lookup { provider, ..*wanted };
+            let mut special = found.names.iter().flat_map(|name| candidates(name, &wanted));
+            let price = special.find_map(|name| self.listed(&name, at).filter(|price| price.is_priced()));
+            return price.or_else(|| found.at(at).map(|(price, _)| price)).filter(|price| price.is_priced());
+        }
         Some(price).filter(|price| price.is_priced())
     }
 
@@ -203,7 +221,7 @@ impl PriceBook {
     #[must_use]
     pub fn registered(&self, model: &str, deployment: &str, at: Timestamp) -> Option<(&Price, &Fields)> {
         let deployments = self.registered.get(model)?;
-        let found = deployments.iter().find(|it| *it.deployment == *deployment)?;
+        let found = deployments.iter().find(|it| *it.name == *deployment)?;
         found.at(at).map(|(price, fields)| (price, fields))
     }
 
@@ -258,7 +276,10 @@ fn candidates<'a>(name: &'a str, wanted: &Lookup<'_>) -> Vec<Cow<'a, str>> {
 fn history(model: &ModelPricing, listed: &HashMap<Box<str>, Vec<PriceRecord>>) -> Vec<(Price, Fields)> {
     let wanted = Lookup { provider: &model.provider, ..Lookup::default() };
     let names = model.names.iter().flat_map(|name| candidates(name, &wanted));
-    let found = names.into_iter().find_map(|name| listed.get(&*name).or_else(|| listed.get(&*name.to_lowercase())));
+    let known: Vec<&Vec<PriceRecord>> =
+        names.filter_map(|name| listed.get(&*name).or_else(|| listed.get(&*name.to_lowercase()))).collect();
+    let is_priced = |records: &&&Vec<PriceRecord>| records.iter().any(|record| Price::of(record).is_priced());
+    let found = known.iter().find(is_priced).or(known.first());
     let records: &[PriceRecord] = found.map_or(&[], |records| records);
     let borders: BTreeSet<Timestamp> = model
         .versions
@@ -298,14 +319,22 @@ fn piece(
         price.provider = Some(model.provider.clone());
     }
     let mut fields = base.fields;
-    fields.extend(own.into_iter().flat_map(|own| own.fields.clone()));
+    for (name, value) in own.into_iter().flat_map(|own| own.fields) {
+        match (fields.get_mut(name), value) {
+            // Of a price with choices the others stay.
+            (Some(Value::Object(all)), Value::Object(some)) => {
+                all.extend(some.iter().map(|(choice, usd)| (choice.clone(), usd.clone())));
+            }
+            _ => drop(fields.insert(name.clone(), value.clone())),
+        }
+    }
     (price, fields)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn record(model: &str, valid_from: i64, fields: &Value) -> PriceRecord {
         PriceRecord {
@@ -385,6 +414,22 @@ mod tests {
     }
 
     #[test]
+    fn a_registered_model_has_the_prices_of_its_region_and_of_its_images() {
+        let records = ["gpt-x", "azure/eu/gpt-x", "hd/8-x-8/gpt-x"].map(|name| priced(name, "1"));
+        let own = [(0, json!({"output_cost_per_token": "9"}))];
+        let book = PriceBook::new(records, [deployment("list", &[]), deployment("own", &own)]);
+        let found = |deployment, region, image| {
+            let wanted = Lookup { model_group: "fast", deployment, region, image, ..Lookup::default() };
+            book.find(&wanted, Timestamp::EPOCH).map(|price| price.model.as_str())
+        };
+        assert_eq!(found("list", "", None), Some("gpt-x"));
+        assert_eq!(found("list", "eu", None), Some("azure/eu/gpt-x"));
+        assert_eq!(found("list", "us", None), Some("gpt-x"));
+        assert_eq!(found("list", "", Some(("8-x-8", "hd"))), Some("hd/8-x-8/gpt-x"));
+        assert_eq!(found("own", "eu", None), Some("gpt-x"), "its own prices hold everywhere");
+    }
+
+    #[test]
     fn a_deployment_has_its_own_prices_over_those_of_the_list_through_time() {
         let records = [
             record("azure/gpt-x", 0, &json!({"input_cost_per_token": "1", "mode": "chat"})),
@@ -404,6 +449,9 @@ mod tests {
         assert_eq!(id("eu-1", 200), Some("own@100+azure/gpt-x@200"));
         assert_eq!(id("eu-1", 300), Some("azure/gpt-x@200"));
         assert_eq!(id("elsewhere", 300), Some("azure/gpt-x@200"), "the entry without a deployment");
+        let bare = record("azure/gpt-x", 0, &json!({"mode": "chat"}));
+        let book_of_bare = PriceBook::new([bare, priced("gpt-x", "3")], [deployment("", &[])]);
+        assert_eq!(book_of_bare.offers("fast", "", Timestamp::EPOCH).iter().count(), 1, "the first name with a price");
         assert_eq!(book.groups_of("fast").iter().map(AsRef::as_ref).collect::<Vec<_>>(), ["beta"]);
         assert_eq!(book.offers("fast", "fast", Timestamp::from_micros(100)).iter().count(), 2);
         assert_eq!(book.offers("azure/gpt-x", "", Timestamp::EPOCH).iter().count(), 1);

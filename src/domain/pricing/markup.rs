@@ -30,6 +30,10 @@ impl Markup {
             return Some(());
         }
         let original = cost.original()?;
+        // What costs nothing has no margin: budgets do not apply to it, either.
+        if original.is_zero() {
+            return Some(());
+        }
         cost.discount = original.checked_mul(self.discount)?;
         let discounted = original.checked_sub(cost.discount)?;
         cost.margin = discounted.checked_mul(self.margin)?.checked_add(self.fixed)?;

@@ -91,6 +91,8 @@ pub struct Price {
     pub not_billed: Vec<String>,
     /// Whether there is a price, and each one is 0.
     pub is_zero: bool,
+    /// Whether some of it are prices of one's own.
+    pub has_own: bool,
 }
 
 /// Fields of a record that look like prices and are information only.
@@ -128,14 +130,33 @@ impl Price {
         };
         price.multipliers.exclude_cache = field(EXCLUDES_CACHE).and_then(Value::as_bool).unwrap_or_default();
         let mut seen = Seen::default();
-        let inherited = record.fields.iter().filter(|(name, _)| !own_fields.contains_key(*name));
+        // Of a price with choices, those are inherited that are not one's own.
+        let is_inherited = |name: &String, value: &Value| !own_fields.contains_key(name) || value.is_object();
+        let inherited = record.fields.iter().filter(|(name, value)| is_inherited(name, value));
         let own_halves = own.is_some_and(|own| own.batch_discount);
         let fields = own_fields.iter().map(|field| (field, own_halves)).chain(inherited.map(|field| (field, true)));
         for ((name, value), halves) in fields {
             price.take(name, value, halves, &mut seen);
         }
+        if own.is_some() {
+            price.put_own_first(own_fields);
+            price.has_own = own_fields.keys().any(|name| Base::of_field(name).is_some());
+            seen = Seen::of(&price);
+        }
         price.is_zero = seen.any && !seen.positive;
         price
+    }
+
+    /// One's own prices hold at all hours and for prompts of any length.
+    fn put_own_first(&mut self, own_fields: &Fields) {
+        let bases: Vec<Base> = own_fields.keys().filter_map(|name| Base::of_field(name)).collect();
+        let off_peak = self.off_peak.iter_mut().map(|(_, rates)| rates);
+        for rates in self.bands.iter_mut().map(|band| &mut band.rates).chain(off_peak) {
+            rates.replace(&bases, &self.rates);
+        }
+        if bases.contains(&Base::Query) {
+            self.query_bands.clear();
+        }
     }
 
     fn take(&mut self, name: &str, value: &Value, halves: bool, seen: &mut Seen) {
@@ -206,6 +227,18 @@ struct Seen {
 }
 
 impl Seen {
+    /// Of what a price has in the end.
+    fn of(price: &Price) -> Self {
+        let bands = price.bands.iter().chain(&price.query_bands).map(|band| &band.rates);
+        let every = bands.chain(price.off_peak.iter().map(|(_, rates)| rates)).chain([&price.rates]);
+        let (mut any, mut positive) = (false, false);
+        for rates in every {
+            any |= !rates.is_empty();
+            positive |= rates.has_positive();
+        }
+        Self { any, positive }
+    }
+
     fn decimal(&mut self, value: &Value) -> Option<Decimal> {
         let usd = decimal(value)?;
         self.any = true;
@@ -278,6 +311,40 @@ mod tests {
         assert_eq!(price.mode.as_deref(), Some("embedding"));
         let halved = Price::with_own(&record, Some(&OwnPrices { batch_discount: true, ..own }));
         assert_eq!(halved.rates.select(Base::Input, &batch), Some(Decimal::new(5, 1)));
+    }
+
+    #[test]
+    fn prices_of_ones_own_hold_in_bands_and_at_night_and_for_their_choice() {
+        let record = record(&json!({
+            "input_cost_per_token": "2", "output_cost_per_token": "4",
+            "tiered_pricing": [{"range": [0, 5], "input_cost_per_token": "8", "output_cost_per_token": "9"}],
+            "off_peak_pricing": {"hours_utc": "00:00-00:00", "input_cost_per_token": "7"},
+            "search_context_cost_per_query": {"search_context_size_low": "5", "search_context_size_high": "6"},
+        }));
+        let own =
+            json!({"input_cost_per_token": "1", "search_context_cost_per_query": {"search_context_size_low": "3"}});
+        let own = OwnPrices { fields: own.as_object().expect("an object"), batch_discount: false };
+        let price = Price::with_own(&record, Some(&own));
+        let plain = super::super::rates::Selector::default();
+        let of = |rates: &Rates, base| rates.select(base, &plain).map(|usd| usd.to_string());
+        assert_eq!(of(&price.bands[0].rates, Base::Input).as_deref(), Some("1"));
+        assert_eq!(of(&price.bands[0].rates, Base::Output).as_deref(), Some("9"));
+        assert_eq!(of(&price.off_peak.as_ref().expect("hours").1, Base::Input).as_deref(), Some("1"));
+        let choice = |size| price.rates.choice(Base::WebSearch, size).map(|usd| usd.to_string());
+        assert_eq!((choice("low").as_deref(), choice("high").as_deref()), (Some("3"), Some("6")));
+        let free = json!({"input_cost_per_token": "0", "output_cost_per_token": "0"});
+        let listed = record_with_bands();
+        let free = Price::with_own(
+            &listed,
+            Some(&OwnPrices { fields: free.as_object().expect("an object"), batch_discount: false }),
+        );
+        assert!(free.is_zero, "the prices of the list are not its own");
+    }
+
+    fn record_with_bands() -> PriceRecord {
+        record(&json!({
+            "tiered_pricing": [{"range": [0, 5], "input_cost_per_token": "8", "output_cost_per_token": "9"}],
+        }))
     }
 
     #[test]

@@ -208,6 +208,19 @@ impl Rates {
         self.0.iter().any(|rate| rate.base.is_per_token() && !rate.usd.is_zero())
     }
 
+    /// Puts the prices of some bases, as another set has them, in the place of
+    /// its own.
+    pub fn replace(&mut self, bases: &[Base], by: &Self) {
+        self.0.retain(|rate| !bases.contains(&rate.base));
+        self.0.extend(by.0.iter().filter(|rate| bases.contains(&rate.base)).cloned());
+    }
+
+    /// Whether there is a price that is not 0.
+    #[must_use]
+    pub fn has_positive(&self) -> bool {
+        self.0.iter().any(|rate| !rate.usd.is_zero())
+    }
+
     /// Whether there is no price at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -6,7 +6,7 @@ use crate::domain::money::Usd;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
-use crate::services::wire::correction::set_spend;
+use crate::services::wire::correction::{lock_spend, set_spend};
 use crate::services::wire::faults::Faults;
 
 /// The most accounts that a request names, and that are reset at once.
@@ -74,17 +74,20 @@ async fn reset_all(ctx: &Ctx, scope: pb::BudgetScope) -> Result<i64, Error> {
 /// Resets accounts in one transaction; returns how many had spent something.
 /// Those that must exist fail the call if they do not.
 async fn reset(ctx: &Ctx, scope: pb::BudgetScope, ids: &[String], must_exist: bool) -> Result<i64, Error> {
-    let mut count = 0;
     let mut tx = ctx.begin().await?;
+    let mut found = Vec::with_capacity(ids.len());
     for id in ids {
         match accounts::named(tx.view(), scope, id).await {
-            Ok((holder, budget)) => {
-                count += i64::from(set_spend(ctx, &mut tx, &holder.owner(), &budget, Usd::ZERO).await?);
-            }
+            Ok(account) => found.push(account),
             // What a deleted object spent, it spent.
             Err(Error::Refused(_)) if !must_exist => {}
             Err(error) => return Err(error),
         }
+    }
+    lock_spend(ctx, &mut tx, found.iter().map(|(holder, budget)| (holder.owner(), budget))).await?;
+    let mut count = 0;
+    for (holder, budget) in &found {
+        count += i64::from(set_spend(ctx, &mut tx, &holder.owner(), budget, Usd::ZERO).await?);
     }
     ctx.commit(tx).await?;
     Ok(count)

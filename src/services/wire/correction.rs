@@ -54,6 +54,23 @@ pub(crate) async fn set_spend(
     correct(ctx, tx, owner, owner.accounts(), window, wanted).await
 }
 
+/// Locks what objects spent in their current windows, all at once: whoever
+/// locks one after the other would be in others' way.
+///
+/// # Errors
+/// [`Error`] if the database fails.
+pub(crate) async fn lock_spend<'a>(
+    ctx: &Ctx,
+    tx: &mut Tx,
+    objects: impl Iterator<Item = (Owner<'a>, &'a Budget)>,
+) -> Result<(), Error> {
+    let windows = objects.flat_map(|(owner, budget)| {
+        let window = budget.window(&ctx.app.rules.calendar, ctx.now);
+        owner.accounts().into_iter().map(move |account| (account, window))
+    });
+    Ok(tx.lock_balances(windows).await?)
+}
+
 /// Adds to what an object spent in its current window, or takes from it;
 /// returns what it is then.
 ///

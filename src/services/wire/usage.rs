@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 
 use super::faults::Faults;
 use super::{instant, key_ref, metadata, text};
+use crate::domain::clock::Timestamp;
 use crate::domain::models::MODEL_NAME_MAX_BYTES;
 use crate::domain::money::Usd;
 use crate::domain::pricing::terms::SIDE_MAX;
@@ -68,6 +69,9 @@ pub(crate) fn take(event: &pb::UsageEvent, prefix: &str, faults: &mut Faults) ->
     }
     let started_at = instant::from_wire(&field("start_time"), event.start_time.as_ref(), faults);
     let ended_at = instant::from_wire(&field("end_time"), event.end_time.as_ref(), faults);
+    if started_at.is_some_and(|start| start < Timestamp::EPOCH) {
+        faults.add(field("start_time"), "must not lie before 1970");
+    }
     if let (Some(start), Some(end)) = (started_at, ended_at)
         && end < start
     {

@@ -157,6 +157,12 @@ on_both! {
         assert_eq!(answer.results[0].status(), pb::UsageResult::Rejected);
         if backend == Backend::Postgres {
             let partitions = "SELECT 1 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent WHERE c.relname = 'usage_events'";
+            for _ in 0..200 {
+                if world.execute(partitions).await == 1 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
             assert_eq!(world.execute(partitions).await, 1, "that of July");
         }
         assert!(is_clean(&world).await);
