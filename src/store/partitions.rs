@@ -134,8 +134,12 @@ fn name_of(table: &str, span: Timestamp) -> String {
     format!("{table}_{}", span.micros())
 }
 
+/// Asks the catalog's rows: `to_regclass` answers from a cache, which a wait for
+/// the advisory lock does not freshen.
 async fn exists(transaction: &DatabaseTransaction, name: &str) -> Result<bool, StoreError> {
-    truth(transaction, format!("SELECT to_regclass('{name}') IS NOT NULL AS found")).await
+    let rows =
+        format!("SELECT 1 FROM pg_class WHERE relname = '{name}' AND relnamespace = current_schema()::regnamespace");
+    truth(transaction, format!("SELECT EXISTS ({rows}) AS found")).await
 }
 
 async fn has_rows(transaction: &DatabaseTransaction, name: &str) -> Result<bool, StoreError> {
