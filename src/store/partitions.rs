@@ -58,9 +58,6 @@ pub(super) async fn ensure(
         known.retain(|span| *span >= closable_until(now));
         spans.into_iter().filter(|span| !known.contains(span)).collect()
     };
-    if unknown.is_empty() {
-        return Ok(());
-    }
     for span in unknown {
         let is_fresh = span >= closable_until(now);
         // Nobody drops a fresh one, so that it is safe to look without the lock.
