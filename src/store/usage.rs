@@ -21,7 +21,7 @@ use crate::domain::money::Usd;
 use crate::domain::pricing::{Counts, Terms, Units};
 use crate::domain::role::{MemberPermission, TeamRole};
 use crate::domain::rollup::Dimension;
-use crate::domain::usage::{Costing, Event, Posting, Usage, UsageStatus};
+use crate::domain::usage::{CostSource, Costing, Event, Posting, Usage, UsageStatus};
 
 /// An event as it is read: its unpriced parts are words of its time.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,11 @@ pub struct EventFilter {
     pub tag: String,
     pub request_id: String,
     pub session_id: String,
+    pub provider: String,
+    pub model_group: String,
+    pub call_type: String,
+    pub cache_hit: Option<bool>,
+    pub cost_source: Option<CostSource>,
     pub status: Option<UsageStatus>,
     pub min_spend: Option<Usd>,
     pub max_spend: Option<Usd>,
@@ -194,6 +199,7 @@ fn condition(filter: &EventFilter) -> Condition {
     use usage_events::Column;
     let filled = |column: Column, text: &str| -> Option<SimpleExpr> { (!text.is_empty()).then(|| column.eq(text)) };
     let status = filter.status.map(<&'static str>::from);
+    let cost_source = filter.cost_source.map(<&'static str>::from);
     // Events are kept by time: their ids know it.
     let at_its_time = (!filter.request_id.is_empty()).then(|| {
         let times = usage_ids::Entity::find()
@@ -226,6 +232,11 @@ fn condition(filter: &EventFilter) -> Condition {
         .add_option(filled(Column::RequestId, &filter.request_id))
         .add_option(at_its_time)
         .add_option(filled(Column::SessionId, &filter.session_id))
+        .add_option(filled(Column::Provider, &filter.provider))
+        .add_option(filled(Column::ModelGroup, &filter.model_group))
+        .add_option(filled(Column::CallType, &filter.call_type))
+        .add_option(filter.cache_hit.map(|hit| Column::CacheHit.eq(hit)))
+        .add_option(cost_source.map(|source| Column::CostSource.eq(source)))
         .add_option(status.map(|status| Column::Status.eq(status)))
         .add_option(filter.min_spend.map(|least| Column::CostNanos.gte(least.nanos())))
         .add_option(filter.max_spend.map(|most| Column::CostNanos.lte(most.nanos())))

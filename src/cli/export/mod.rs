@@ -38,13 +38,14 @@ const FORMATS: [Format; 4] = [
 /// The filters: each argument, its help, and the field that it sets.
 type Filter = (&'static str, &'static str, fn(&mut pb::ListUsageRequest) -> &mut String);
 
-const FILTERS: [Filter; 7] = [
+const FILTERS: [Filter; 8] = [
     ("team", "Only usage of this team", |filter| &mut filter.team_id),
     ("user", "Only usage of this user", |filter| &mut filter.user_id),
     ("organization", "Only usage of this organization", |filter| &mut filter.organization_id),
     ("of-key", "Only usage of the key with this hash", |filter| &mut filter.key),
     ("customer", "Only usage on behalf of this end user", |filter| &mut filter.customer_id),
     ("model", "Only usage of this model", |filter| &mut filter.model),
+    ("provider", "Only usage of this provider", |filter| &mut filter.provider),
     ("tag", "Only usage with this tag", |filter| &mut filter.tag),
 ];
 

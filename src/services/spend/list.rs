@@ -12,7 +12,7 @@ use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::page::{self, Asked, List};
 use crate::services::wire::{instant, key_ref, text, usage};
-use crate::store::{EventFilter, PageRequest, StoredEvent};
+use crate::store::{EventFilter, EventScope, PageRequest, StoredEvent};
 
 use super::access::{self, Named};
 
@@ -55,6 +55,9 @@ pub(super) fn take_filter(prefix: &str, request: pb::ListUsageRequest, faults: &
         ("model", &request.model, MODEL_NAME_MAX_BYTES),
         ("tag", &request.tag, text::LABEL_MAX_BYTES),
         ("session_id", &request.session_id, text::LABEL_MAX_BYTES),
+        ("provider", &request.provider, text::LABEL_MAX_BYTES),
+        ("model_group", &request.model_group, MODEL_NAME_MAX_BYTES),
+        ("call_type", &request.call_type, text::LABEL_MAX_BYTES),
         ("request_id", &request.request_id, TICKET_MAX_CHARS),
     ] {
         text::check(&path(field), value, max, faults);
@@ -68,6 +71,7 @@ pub(super) fn take_filter(prefix: &str, request: pb::ListUsageRequest, faults: &
             None
         }
     };
+    let cost_source = usage::source_filter(&path("cost_source"), request.cost_source, faults);
     let named = Named {
         key: key_ref::optional(&path("key"), &request.key, faults),
         user_id: text::user_id(&path("user_id"), &request.user_id, faults),
@@ -88,8 +92,13 @@ pub(super) fn take_filter(prefix: &str, request: pb::ListUsageRequest, faults: &
         tag: request.tag,
         request_id: request.request_id,
         session_id: request.session_id,
+        provider: request.provider,
+        model_group: request.model_group,
+        call_type: request.call_type,
+        cache_hit: request.cache_hit,
+        cost_source,
         status,
-        ..EventFilter::default()
+        visible_to: EventScope::default(),
     };
     if filter.from.zip(filter.until).is_some_and(|(from, until)| until < from) {
         faults.add_named(path("end_time"), Reason::RangeReversed, "must not lie before start_time");

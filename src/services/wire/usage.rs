@@ -1,6 +1,7 @@
 //! Usage events on the wire.
 
 use rust_decimal::Decimal;
+use strum::VariantArray;
 
 use super::faults::Faults;
 use super::{instant, key_ref, metadata, text};
@@ -328,6 +329,18 @@ const fn status_to_wire(status: UsageStatus) -> pb::UsageStatus {
         UsageStatus::Success => pb::UsageStatus::Success,
         UsageStatus::Failure => pb::UsageStatus::Failure,
     }
+}
+
+/// The source that a filter names; unspecified is none.
+pub(crate) fn source_filter(field: &str, value: i32, faults: &mut Faults) -> Option<CostSource> {
+    if value == i32::from(pb::CostSource::Unspecified) {
+        return None;
+    }
+    let found = CostSource::VARIANTS.iter().copied().find(|source| i32::from(source_to_wire(*source)) == value);
+    if found.is_none() {
+        faults.add(field, format!("has no value {value}"));
+    }
+    found
 }
 
 const fn source_to_wire(source: CostSource) -> pb::CostSource {

@@ -90,9 +90,9 @@ on_both! {
         lead.spend().export_usage(foreign).await.refused(Code::PermissionDenied, ErrorReason::NotYourTeam);
         let paged = of(pb::ListUsageRequest { page_size: 5, ..Default::default() });
         assert_eq!(world.admin.spend().export_usage(paged).await.bad()[0].0, "filter.page_size");
-        let bad = of(pb::ListUsageRequest { min_spend: Some("x".into()), status: 9, ..Default::default() });
+        let bad = of(pb::ListUsageRequest { min_spend: Some("x".into()), status: 9, cost_source: 99, ..Default::default() });
         let fields: Vec<String> = world.admin.spend().export_usage(bad).await.bad().into_iter().map(|(field, _)| field).collect();
-        assert_eq!(fields, ["filter.status", "filter.min_spend"]);
+        assert_eq!(fields, ["filter.status", "filter.cost_source", "filter.min_spend"]);
     }
 
     async fn a_stream_ends_with_its_credential(world: World) {

@@ -28,10 +28,11 @@ on_both! {
             pb::UsageEvent { start_time: at("2025-06-01T00:00:00Z"), tags: vec!["night".into()], ..event("one", &mine, 400) },
             pb::UsageEvent { start_time: at("2025-06-02T00:00:00Z"), customer_id: "c1".into(), session_id: "s1".into(), ..event("two", &mine, 4_000) },
             pb::UsageEvent { start_time: at("2025-06-03T00:00:00Z"), model_group: "fast".into(), ..event("three", &other, 40_000) },
-            pb::UsageEvent { start_time: at("2025-06-04T00:00:00Z"), status: pb::UsageStatus::Failure.into(), ..event("four", &other, 0) },
+            pb::UsageEvent { start_time: at("2025-06-04T00:00:00Z"), status: pb::UsageStatus::Failure.into(), cache_hit: true, ..event("four", &other, 0) },
+            pb::UsageEvent { start_time: at("2025-06-05T00:00:00Z"), model: "nameless".into(), provider: "house".into(), call_type: "embedding".into(), ..event("five", &other, 5) },
         ]).await;
         for (request, found) in [
-            (all(), vec!["four", "three", "two", "one"]),
+            (all(), vec!["five", "four", "three", "two", "one"]),
             (pb::ListUsageRequest { start_time: at("2025-06-02T00:00:00Z"), end_time: at("2025-06-04T00:00:00Z"), ..all() }, vec!["three", "two"]),
             (pb::ListUsageRequest { key: mine.clone(), ..all() }, vec!["two", "one"]),
             (pb::ListUsageRequest { key: mine_shown.key_hash.clone(), ..all() }, vec!["two", "one"]),
@@ -44,6 +45,15 @@ on_both! {
             (pb::ListUsageRequest { request_id: "three".into(), ..all() }, vec!["three"]),
             (pb::ListUsageRequest { status: pb::UsageStatus::Failure.into(), ..all() }, vec!["four"]),
             (pb::ListUsageRequest { min_spend: Some("0.01".into()), max_spend: Some("0.01".into()), ..all() }, vec!["two"]),
+            (pb::ListUsageRequest { provider: "house".into(), ..all() }, vec!["five"]),
+            (pb::ListUsageRequest { model_group: "fast".into(), ..all() }, vec!["three"]),
+            (pb::ListUsageRequest { model_group: "gpt-4o".into(), ..all() }, vec!["four", "two", "one"]),
+            (pb::ListUsageRequest { call_type: "embedding".into(), ..all() }, vec!["five"]),
+            (pb::ListUsageRequest { cache_hit: Some(true), ..all() }, vec!["four"]),
+            (pb::ListUsageRequest { cache_hit: Some(false), ..all() }, vec!["five", "three", "two", "one"]),
+            (pb::ListUsageRequest { cost_source: pb::CostSource::Unpriced.into(), ..all() }, vec!["five"]),
+            (pb::ListUsageRequest { cost_source: pb::CostSource::CacheHit.into(), ..all() }, vec!["four"]),
+            (pb::ListUsageRequest { cost_source: pb::CostSource::Adjustment.into(), ..all() }, vec![]),
             (pb::ListUsageRequest { customer_id: "nobody".into(), ..all() }, vec![]),
         ] {
             assert_eq!(ids(&world.admin, request.clone()).await, found, "{request:?}");
