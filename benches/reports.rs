@@ -24,7 +24,7 @@ use pb::spend_service_client::SpendServiceClient;
 use pb::team_service_client::TeamServiceClient;
 use pb::{ReportBucket, SpendDimension};
 use sea_orm::sqlx::{self, Connection, Executor, PgConnection};
-use support::{Bench, MASTER, MODEL, connect, drive, median, with_key};
+use support::{Bench, MASTER, MODEL, ServerProcess, connect, drive, median, with_key};
 use tonic::transport::Channel;
 
 const SEED: &str = include_str!("support/usage.sql");
@@ -195,15 +195,15 @@ async fn seed(bench: &Bench, url: &str, from: i64, until: i64) {
 
 /// Partitions for 90 days; those that are there stay.
 async fn partitions(url: &str) {
+    const SPAN: i64 = 16 * 86_400 * 1_000_000;
     let mut connection = PgConnection::connect(url).await.expect("a connection");
-    let start = bursar::domain::clock::Timestamp::try_from(START.to_owned()).expect("an instant");
-    let span = bursar::domain::rollup::Grain::Span;
+    let start = bursar::domain::clock::Timestamp::try_from(START.to_owned()).expect("an instant").micros();
     for number in 0..=90 / 16 + 1 {
-        let from = span.floor(start).micros() + number * span.micros();
+        let from = start / SPAN * SPAN + number * SPAN;
         for table in ["usage_events", "usage_event_tags"] {
             let sql = format!(
                 "CREATE TABLE IF NOT EXISTS {table}_{from} PARTITION OF {table} FOR VALUES FROM ({from}) TO ({})",
-                from + span.micros()
+                from + SPAN
             );
             connection.execute(sqlx::AssertSqlSafe(sql)).await.expect("a partition");
         }
@@ -211,10 +211,10 @@ async fn partitions(url: &str) {
 }
 
 /// Events a second that 16 callers record, 500 in a call, for ten seconds.
-async fn ingest(bench: &Bench, secret: &str) -> f64 {
+async fn ingest(address: &str, secret: &str) -> f64 {
     let mut clients = Vec::new();
     for _ in 0..4 {
-        clients.push(SpendServiceClient::new(connect(&bench.address).await));
+        clients.push(SpendServiceClient::new(connect(address).await));
     }
     let secret = secret.to_owned();
     let round = drive(16, Duration::from_secs(10), move |caller, _| {
@@ -266,8 +266,8 @@ async fn copy(url: &str) -> f64 {
 
 /// The median time of a page of ListUsage among the first ones, and after half a
 /// million events.
-async fn pages(bench: &Bench) -> (f64, f64) {
-    let mut client = SpendServiceClient::new(connect(&bench.address).await).max_decoding_message_size(64 << 20);
+async fn pages(address: &str) -> (f64, f64) {
+    let mut client = SpendServiceClient::new(connect(address).await).max_decoding_message_size(64 << 20);
     let mut times = Vec::new();
     let mut page_token = String::new();
     for _ in 0..500 {
@@ -279,19 +279,9 @@ async fn pages(bench: &Bench) -> (f64, f64) {
     (median(times[..20].to_vec()), median(times[480..].to_vec()))
 }
 
-/// The most memory of this process since it was last asked, in MiB: the server's
-/// and this bench's own.
-fn peak_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("a status");
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).expect("a peak");
-    let kib: u64 = line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).expect("a number");
-    std::fs::write("/proc/self/clear_refs", "5").expect("a reset");
-    kib / 1_024
-}
-
 /// Streams every event once; returns events a second.
-async fn export(bench: &Bench) -> f64 {
-    let mut client = SpendServiceClient::new(connect(&bench.address).await).max_decoding_message_size(64 << 20);
+async fn export(address: &str) -> f64 {
+    let mut client = SpendServiceClient::new(connect(address).await).max_decoding_message_size(64 << 20);
     let began = Instant::now();
     let mut stream =
         client.export_usage(with_key(pb::ExportUsageRequest::default(), MASTER)).await.expect("a stream").into_inner();
@@ -303,8 +293,8 @@ async fn export(bench: &Bench) -> f64 {
 }
 
 /// Rebuilds a few days; returns events a second, and how many rows were wrong.
-async fn rebuild(bench: &Bench, of_day: i64) -> (f64, i64) {
-    let mut client = SpendServiceClient::new(connect(&bench.address).await);
+async fn rebuild(address: &str, of_day: i64) -> (f64, i64) {
+    let mut client = SpendServiceClient::new(connect(address).await);
     let began = Instant::now();
     let request = pb::RebuildRollupsRequest {
         start_date: "2025-03-10".into(),
@@ -357,8 +347,8 @@ async fn main() {
         .expect("a key");
     partitions(&url).await;
     let secret = bench.generate(pb::Key::default()).await;
-    ingest(&bench, &secret).await;
-    let empty = ingest(&bench, &secret).await;
+    ingest(&bench.address, &secret).await;
+    let empty = ingest(&bench.address, &secret).await;
     let begun = Instant::now();
     seed(&bench, &url, 0, FEW).await;
     let few = measure(&bench, &key).await;
@@ -369,23 +359,27 @@ async fn main() {
     for ((report, few), all) in REPORTS.into_iter().zip(few).zip(all) {
         println!("| {report:?} | {:.1} | {:.1} | {:.2} | {:.1} |", few.0, all.0, all.0 / few.0, all.1);
     }
-    peak_mib();
-    let full = ingest(&bench, &secret).await;
-    let ingesting = peak_mib();
+    // Seeding filled this process's memory: what follows asks one of its own.
+    let server = ServerProcess::start(&url).await;
+    ingest(&server.address, &secret).await;
+    let resting = server.peak_mib();
+    let full = ingest(&server.address, &secret).await;
+    let ingesting = server.peak_mib();
     let by_copy = copy(&url).await;
     println!("\n| ingestion | events/s | ratio | wanted |\n|---|---|---|---|");
     println!("| into an empty table | {empty:.0} | | |");
     println!("| into {} M | {full:.0} | {:.2} of that | 0.8 |", many / 1_000_000, full / empty);
     println!("| COPY, same indexes | {by_copy:.0} | {:.2} of that | 0.5 |", full / by_copy);
-    let (first, deep) = pages(&bench).await;
+    let (first, deep) = pages(&server.address).await;
     println!("\n| a page of 1,000 events | ms |\n|---|---|");
     println!("| among the first | {first:.1} |\n| after half a million | {deep:.1}, {:.2} of that |", deep / first);
-    peak_mib();
-    let exported = export(&bench).await;
-    let exporting = peak_mib();
-    let (rebuilt, repaired) = rebuild(&bench, many / 90).await;
-    let rebuilding = peak_mib();
-    println!("\n| | events/s | memory, MiB |\n|---|---|---|");
-    println!("| ingestion | {full:.0} | {ingesting} |\n| export | {exported:.0} | {exporting} |");
-    println!("| rebuild | {rebuilt:.0} | {rebuilding} |\n\n{repaired} rows repaired");
+    server.peak_mib();
+    let exported = export(&server.address).await;
+    let exporting = server.peak_mib();
+    let (rebuilt, repaired) = rebuild(&server.address, many / 90).await;
+    let rebuilding = server.peak_mib();
+    println!("\n| | events/s | most memory of the server, MiB |\n|---|---|---|");
+    println!("| ingestion, the first seconds | | {resting} |\n| ingestion | {full:.0} | {ingesting} |");
+    println!("| export | {exported:.0} | {exporting} |\n| rebuild | {rebuilt:.0} | {rebuilding} |");
+    println!("\n{repaired} rows repaired");
 }

@@ -83,6 +83,50 @@ impl Bench {
     }
 }
 
+/// A server in a process of its own, so that its memory can be measured.
+pub struct ServerProcess {
+    pub address: String,
+    process: std::process::Child,
+}
+
+impl ServerProcess {
+    /// Starts one and waits until it can be reached.
+    pub async fn start(database_url: &str) -> Self {
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+        let listen = free().to_string();
+        let process = std::process::Command::new(env!("CARGO_BIN_EXE_bursar"))
+            .env("BURSAR_LISTEN", &listen)
+            .env("BURSAR_DATABASE_URL", database_url)
+            .env("BURSAR_MASTER_KEY", MASTER)
+            .env("BURSAR_LOG_LEVEL", "error")
+            .spawn()
+            .expect("a server");
+        let address = format!("http://{listen}");
+        let endpoint = Endpoint::new(address.clone()).expect("an address");
+        while endpoint.connect().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Self { address, process }
+    }
+
+    /// The most memory that it had since it was last asked, in MiB.
+    pub fn peak_mib(&self) -> u64 {
+        let directory = std::path::Path::new("/proc").join(self.process.id().to_string());
+        let status = std::fs::read_to_string(directory.join("status")).expect("a status");
+        let line = status.lines().find(|line| line.starts_with("VmHWM")).expect("a peak");
+        let kib: u64 = line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).expect("a number");
+        std::fs::write(directory.join("clear_refs"), "5").expect("a reset");
+        kib / 1_024
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 pub async fn connect(address: &str) -> Channel {
     Endpoint::new(address.to_owned()).expect("an address").tcp_nodelay(true).connect().await.expect("a connection")
 }

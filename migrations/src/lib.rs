@@ -25,6 +25,7 @@ mod m20261121_000012_split_rollups;
 mod m20261129_000013_create_models;
 mod m20261129_000014_create_rollup_rebuilds;
 mod m20261129_000015_partition_usage;
+mod m20261129_000016_add_up_months;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000013_create_models::Migration),
             Box::new(m20261129_000014_create_rollup_rebuilds::Migration),
             Box::new(m20261129_000015_partition_usage::Migration),
+            Box::new(m20261129_000016_add_up_months::Migration),
         ]
     }
 }

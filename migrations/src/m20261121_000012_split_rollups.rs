@@ -8,7 +8,7 @@ use crate::columns::{create, index, number, table, text, usage_sums};
 pub(crate) struct Migration;
 
 /// What usage is told apart by; `''` where it is not.
-const DIMENSIONS: [&str; 11] = [
+pub(crate) const DIMENSIONS: [&str; 11] = [
     "key_id",
     "user_id",
     "team_id",
@@ -23,7 +23,7 @@ const DIMENSIONS: [&str; 11] = [
 ];
 
 /// Where reports that are about one of something find it.
-const LEADS: [(&str, &str); 9] = [
+pub(crate) const LEADS: [(&str, &str); 9] = [
     ("team", "team_id"),
     ("team_model", "team_id"),
     ("key", "key_id"),
@@ -78,7 +78,7 @@ impl MigrationTrait for Migration {
 
 /// One row per cut, grain, bucket and cell: a hash of what the cut keeps apart,
 /// because all of that would be a large key.
-fn rollups() -> TableCreateStatement {
+pub(crate) fn rollups() -> TableCreateStatement {
     let mut columns = vec![text("cut"), text("grain"), number("bucket_at"), text("cell")];
     columns.extend(DIMENSIONS.map(text));
     columns.extend(usage_sums());

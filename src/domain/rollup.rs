@@ -5,13 +5,16 @@
 //! for each cut, which names the dimensions that its rows keep apart, a row per
 //! grain. A report adds the rollups of the coarsest cut that has what it looks
 //! at to the deltas that are not merged yet: together they are always all
-//! events. A new cut is a new row of the tables below.
+//! events. A new cut is a new row of the tables below, and a partition of the
+//! table of rollups.
 
 mod cover;
+mod grain;
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-pub use self::cover::{Cover, Grain, Stretch, cover};
+pub use self::cover::{Cover, Stretch, cover};
+pub use self::grain::Grain;
 use super::clock::Timestamp;
 
 /// Something that usage is told apart by.
@@ -138,8 +141,8 @@ impl Cut {
     #[must_use]
     pub const fn grains(self) -> &'static [Grain] {
         match self {
-            Self::Customer | Self::Tag => &[Grain::Day, Grain::Span],
-            _ => &[Grain::HalfHour, Grain::Day, Grain::Span],
+            Self::Customer | Self::Tag => &[Grain::Day, Grain::Month],
+            _ => &[Grain::HalfHour, Grain::Day, Grain::Month],
         }
     }
 
@@ -160,7 +163,7 @@ impl Cut {
 
 /// The half hour that an instant falls into, by its first instant.
 #[must_use]
-pub const fn bucket_of(instant: Timestamp) -> Timestamp {
+pub fn bucket_of(instant: Timestamp) -> Timestamp {
     Grain::HalfHour.floor(instant)
 }
 

@@ -42,7 +42,7 @@ impl Store {
     /// [`StoreError`] if the database fails.
     pub async fn verify_audit(&self, first: i64, last: Option<i64>) -> Result<AuditVerification, StoreError> {
         let snapshot = self.snapshot().await?;
-        let view = View::of_transaction(&snapshot);
+        let view = snapshot.view();
         let mut previous = match view.audit_hash(first - 1).await? {
             Some(hash) => hash,
             None if first == 1 => CHAIN_START,

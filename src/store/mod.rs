@@ -72,7 +72,7 @@ pub use organizations::{OrganizationFilter, StoredOrganization};
 pub use outbox::{OutboxEntry, OutboxKind};
 pub use page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey};
 pub use rebuild::Rebuild;
-pub use rollups::{Among, Top, UsageFilter, UsageRow};
+pub use rollups::{Among, RankedRow, Top, UsageFilter, UsageRow};
 pub use seal::{Seal, SealKey};
 pub use secrets::SecretName;
 pub use session_keys::SessionKey;
@@ -81,7 +81,7 @@ pub use tx::{Committed, Tx};
 pub use usage::{EventFilter, EventScope, StoredEvent};
 pub use users::{StoredUser, UserFilter, UserScope};
 pub use verify::{Discrepancy, Verification};
-pub use view::View;
+pub use view::{Snapshot, View};
 
 /// The columns that lists can be ordered by.
 pub mod sortable {

@@ -9,7 +9,6 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 
 use super::error::StoreError;
 use crate::domain::clock::Timestamp;
-use crate::domain::rollup::Grain;
 
 /// The tables that have partitions.
 const TABLES: [&str; 2] = ["usage_events", "usage_event_tags"];
@@ -25,19 +24,23 @@ const FRESH_SPANS: i64 = 3;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known(Arc<Mutex<BTreeSet<Timestamp>>>);
 
+/// How long a partition is, in microseconds; partitions begin at multiples of
+/// it, as the migration that made the first ones has it.
+const SPAN_MICROS: i64 = 16 * 86_400_000_000;
+
 /// The partition that an instant belongs to.
 pub(super) const fn span_of(at: Timestamp) -> Timestamp {
-    Grain::Span.floor(at)
+    Timestamp::from_micros(at.micros().div_euclid(SPAN_MICROS) * SPAN_MICROS)
 }
 
 /// The instant after a span.
 pub(super) const fn end_of(span: Timestamp) -> Timestamp {
-    Timestamp::from_micros(span.micros() + Grain::Span.micros())
+    Timestamp::from_micros(span.micros() + SPAN_MICROS)
 }
 
 /// The latest instant before which spans may be closed.
 pub(super) const fn closable_until(now: Timestamp) -> Timestamp {
-    Timestamp::from_micros(span_of(now).micros() - FRESH_SPANS * Grain::Span.micros())
+    Timestamp::from_micros(span_of(now).micros() - FRESH_SPANS * SPAN_MICROS)
 }
 
 /// Sees to it that there is a partition for each of these instants. To be called

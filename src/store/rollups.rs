@@ -2,20 +2,20 @@
 //! merged yet and, where no rollup is fine enough, the events themselves. One
 //! statement reads all three, so that each call is in exactly one of them.
 
-use sea_orm::sea_query::{
-    Alias, CaseStatement, Condition, Expr, ExprTrait, Func, JoinType, Order, Query, SelectStatement, SimpleExpr,
-    UnionType,
-};
-use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, StatementBuilder};
+mod report;
 
+use sea_orm::sea_query::{Alias, Condition, Expr, ExprTrait, Order, Query, SelectStatement, SimpleExpr, UnionType};
+use sea_orm::{ConnectionTrait, FromQueryResult, StatementBuilder};
+
+use self::report::Report;
+pub(super) use self::report::sum;
 use super::error::StoreError;
 use super::like;
-use super::rollup_rows::{SUMS, column_of};
+use super::rollup_rows::column_of;
 use super::usage::EventScope;
 use super::view::View;
 use crate::domain::clock::Timestamp;
-use crate::domain::rollup::{Cover, Cut, Dimension, Grain, Source, cover};
-use crate::domain::usage::{CostSource, UsageStatus};
+use crate::domain::rollup::{Cut, Dimension, Grain, Source};
 
 /// Values of a dimension that usage is looked for by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,11 +87,11 @@ impl UsageFilter {
     }
 }
 
-/// Usage added up over a time, and of one value of a dimension.
+/// Usage added up over an interval, and of one value of a dimension.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
 #[expect(missing_docs, reason = "the fields are those of SpendMetrics")]
 pub struct UsageRow {
-    /// An instant of the interval that it belongs to, in microseconds.
+    /// The first instant of the interval, in microseconds.
     pub at: i64,
     /// The value of the dimension asked for, or nothing.
     pub slice: String,
@@ -114,9 +114,19 @@ pub struct Top {
     pub after: Option<(i64, String)>,
 }
 
+/// One of the largest parts of an interval.
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct RankedRow {
+    /// The part.
+    #[sea_orm(nested)]
+    pub usage: UsageRow,
+    /// How many parts the interval has.
+    pub parts: i64,
+}
+
 impl View<'_> {
     /// Usage in each interval between borders and, if asked for, by a
-    /// dimension. There may be several rows of the same, which are to be added.
+    /// dimension: a row for each that has any.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
@@ -126,10 +136,24 @@ impl View<'_> {
         borders: &[Timestamp],
         by: Option<Dimension>,
     ) -> Result<Vec<UsageRow>, StoreError> {
-        let report = Report::new(filter, borders, by, self.backend());
-        self.check_events(&report).await?;
-        let statement = StatementBuilder::build(&report.parts(), &self.backend());
-        Ok(UsageRow::find_by_statement(statement).all(&self.executor()).await?)
+        let report = self.report(filter, borders, by).await?;
+        self.rows(&report.rows()).await
+    }
+
+    /// The largest parts of each interval between borders, at most so many, the
+    /// largest spend first, then by id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn ranked_usage(
+        &self,
+        filter: &UsageFilter,
+        borders: &[Timestamp],
+        by: Dimension,
+        most: u64,
+    ) -> Result<Vec<RankedRow>, StoreError> {
+        let report = self.report(filter, borders, Some(by)).await?;
+        self.rows(&report.ranked(most)).await
     }
 
     /// Usage between two instants by a dimension, the largest spend first, then
@@ -144,36 +168,37 @@ impl View<'_> {
         by: Dimension,
         top: &Top,
     ) -> Result<Vec<UsageRow>, StoreError> {
-        let report = Report::new(filter, &[], Some(by), self.backend());
-        let report = Report { borders: &[from, until], cover: report.covering(&[from, until]), ..report };
-        self.check_events(&report).await?;
-        let mut query = Query::select();
-        query.expr_as(Expr::val(from.micros()), Alias::new("at")).column(Alias::new("slice"));
-        for name in SUMS {
-            query.expr_as(report.sum(named(name)), Alias::new(name));
-        }
-        query.from_subquery(report.parts(), Alias::new("parts")).group_by_col(Alias::new("slice"));
+        let report = self.report(filter, &[from, until], Some(by)).await?;
+        let mut query = report.rows();
         let spent = || report.sum(named("spent_nanos"));
         if let Some((nanos, id)) = &top.after {
             let same = spent().eq(*nanos).and(named("slice").gt(id.as_str()));
             query.cond_having(Condition::any().add(spent().lt(*nanos)).add(same));
         }
         query.order_by_expr(spent(), Order::Desc).order_by(Alias::new("slice"), Order::Asc).limit(top.size);
-        let statement = StatementBuilder::build(&query, &self.backend());
-        Ok(UsageRow::find_by_statement(statement).all(&self.executor()).await?)
+        self.rows(&query).await
     }
-}
 
-impl View<'_> {
-    /// Refuses a report that needs events which are no longer kept.
-    async fn check_events(&self, report: &Report<'_>) -> Result<(), StoreError> {
-        let Some(first) = report.cover.rest.iter().map(|(from, _)| *from).min() else { return Ok(()) };
-        match self.events_gone_until().await? {
-            Some(kept_from) if first < kept_from => {
-                Err(StoreError::EventsGone { kept_from, by_zone: report.cut.is_some() })
-            }
-            _ => Ok(()),
+    /// A report, unless it needs events which are no longer kept.
+    async fn report<'a>(
+        &self,
+        filter: &'a UsageFilter,
+        borders: &[Timestamp],
+        by: Option<Dimension>,
+    ) -> Result<Report<'a>, StoreError> {
+        let report = Report::new(filter, borders, by, self.backend());
+        if let Some(first) = report.first_event()
+            && let Some(kept_from) = self.events_gone_until().await?
+            && first < kept_from
+        {
+            return Err(StoreError::EventsGone { kept_from, by_zone: report.has_cut() });
         }
+        Ok(report)
+    }
+
+    async fn rows<T: FromQueryResult>(&self, query: &SelectStatement) -> Result<Vec<T>, StoreError> {
+        let statement = StatementBuilder::build(query, &self.backend());
+        Ok(T::find_by_statement(statement).all(&self.executor()).await?)
     }
 
     /// The values of a dimension that were ever seen, by name.
@@ -198,7 +223,7 @@ impl View<'_> {
             .add_option(filter.visible_to.condition());
         let mut names = Query::select();
         names.expr_as(name(), Alias::new("name")).from(Alias::new("usage_rollups")).distinct();
-        names.and_where(named("cut").eq(cut.as_str())).and_where(named("grain").eq(Grain::Span.as_str()));
+        names.and_where(named("cut").eq(cut.as_str())).and_where(named("grain").eq(Grain::Month.as_str()));
         names.cond_where(wanted.clone());
         let mut deltas = Query::select();
         deltas.expr_as(name(), Alias::new("name")).from(Alias::new("usage_deltas"));
@@ -209,186 +234,6 @@ impl View<'_> {
         let rows = self.executor().query_all_raw(statement).await?;
         rows.iter().map(|row| Ok(row.try_get("", "name")?)).collect()
     }
-}
-
-/// Up to so many intervals are told apart in the query; more are told apart by
-/// their buckets.
-const TOLD_APART: usize = 20;
-
-/// A quarter of an hour: no day begins within one.
-const QUARTER_MICROS: i64 = Grain::HalfHour.micros() / 2;
-
-/// A report as a query.
-struct Report<'a> {
-    filter: &'a UsageFilter,
-    source: Source,
-    cut: Option<Cut>,
-    borders: &'a [Timestamp],
-    cover: Cover,
-    by: Option<Dimension>,
-    backend: DbBackend,
-}
-
-impl<'a> Report<'a> {
-    fn new(filter: &'a UsageFilter, borders: &'a [Timestamp], by: Option<Dimension>, backend: DbBackend) -> Self {
-        let (source, cut) = filter.read_from(by);
-        let report = Self { filter, source, cut, borders, cover: Cover::default(), by, backend };
-        Self { cover: report.covering(borders), ..report }
-    }
-
-    /// What makes up these intervals.
-    fn covering(&self, borders: &[Timestamp]) -> Cover {
-        cover(borders, self.cut.map(Cut::grains).unwrap_or_default())
-    }
-
-    /// Everything that it adds up.
-    fn parts(&self) -> SelectStatement {
-        let parts = [self.rollups(), self.deltas(), self.events()];
-        let mut parts = parts.into_iter().flatten();
-        // Of no time there is nothing.
-        let mut query = parts.next().unwrap_or_else(|| {
-            let mut nothing = self.select(named("bucket_at"));
-            nothing.from(Alias::new("usage_deltas")).and_where(Expr::val(1).eq(0));
-            nothing
-        });
-        for part in parts {
-            query.union(UnionType::All, part);
-        }
-        query
-    }
-
-    fn rollups(&self) -> Option<SelectStatement> {
-        let cut = self.cut.filter(|_| !self.cover.stretches.is_empty())?;
-        let stretches = self.cover.stretches.iter().fold(Condition::any(), |any, stretch| {
-            any.add(named("grain").eq(stretch.grain.as_str()).and(within(stretch.from, stretch.until, "bucket_at")))
-        });
-        let mut query = self.select(named("bucket_at"));
-        query.from(Alias::new("usage_rollups")).and_where(named("cut").eq(cut.as_str()));
-        query.cond_where(stretches).cond_where(self.wanted());
-        Some(query)
-    }
-
-    fn deltas(&self) -> Option<SelectStatement> {
-        if self.cover.stretches.is_empty() {
-            return None;
-        }
-        let stretches = self.cover.stretches.iter();
-        let times = stretches.fold(Condition::any(), |any, it| any.add(within(it.from, it.until, "bucket_at")));
-        let mut query = self.select(named("bucket_at"));
-        query.from(Alias::new("usage_deltas")).and_where(named("source").eq(self.source.as_str()));
-        query.cond_where(times).cond_where(self.wanted());
-        Some(query)
-    }
-
-    fn events(&self) -> Option<SelectStatement> {
-        if self.cover.rest.is_empty() {
-            return None;
-        }
-        let rest = self.cover.rest.iter();
-        let times =
-            || rest.clone().fold(Condition::any(), |any, (from, until)| any.add(within(*from, *until, "started_at")));
-        let adjustment: &str = CostSource::Adjustment.into();
-        let success: &str = UsageStatus::Success.into();
-        let one_if = |is_so: SimpleExpr| SimpleExpr::Case(Box::new(CaseStatement::new().case(is_so, 1).finally(0)));
-        let values = SUMS.map(|name| match name {
-            "spent_nanos" => named("cost_nanos"),
-            "api_requests" => Expr::val(1),
-            "successful_requests" => one_if(named("status").eq(success)),
-            "failed_requests" => one_if(named("status").ne(success)),
-            other => named(other),
-        });
-        // Whole numbers divide to whole numbers in both databases.
-        let quarter = named("started_at").div(QUARTER_MICROS).mul(QUARTER_MICROS);
-        let mut query = self.select_of(&named("started_at"), quarter, values);
-        query.from(Alias::new("usage_events"));
-        query.and_where(named("cost_source").ne(adjustment)).cond_where(times());
-        match self.source {
-            Source::Call => {}
-            Source::Failure => {
-                query.and_where(named("status").ne(success));
-            }
-            Source::Tag => {
-                let mut tags = Query::select();
-                tags.expr_as(named("request_id"), Alias::new("tagged_id")).column(Alias::new("tag"));
-                tags.from(Alias::new("usage_event_tags")).cond_where(times());
-                let mut untagged = Query::select();
-                untagged.column(Alias::new("request_id")).expr(Expr::val("")).from(Alias::new("usage_events"));
-                untagged.cond_where(times()).and_where(named("tags").eq("[]"));
-                tags.union(UnionType::All, untagged);
-                let same = named("tagged_id").equals(Alias::new("request_id"));
-                query.join_subquery(JoinType::InnerJoin, tags, Alias::new("tags"), same);
-            }
-        }
-        query.cond_where(self.wanted());
-        Some(query)
-    }
-
-    /// What a part of it shows, if its columns are named as the sums.
-    fn select(&self, time: SimpleExpr) -> SelectStatement {
-        self.select_of(&time.clone(), time, SUMS.map(named))
-    }
-
-    /// What a part of it shows: `bucket` is the instant shown if there are too
-    /// many intervals to tell apart by `time`.
-    fn select_of(&self, time: &SimpleExpr, bucket: SimpleExpr, values: [SimpleExpr; 8]) -> SelectStatement {
-        let at = match self.borders {
-            [first, _] => Expr::val(first.micros()),
-            borders if borders.len() <= TOLD_APART => interval_of(time, borders),
-            _ => bucket,
-        };
-        let slice = self.by.map_or_else(|| Expr::val(""), |by| named(column_of(by)));
-        let mut query = Query::select();
-        query.expr_as(at, Alias::new("at")).expr_as(slice, Alias::new("slice"));
-        for (name, value) in SUMS.into_iter().zip(values) {
-            query.expr_as(self.sum(value), Alias::new(name));
-        }
-        // By position: the same expression twice would be two parameters, which
-        // PostgreSQL can't know to be equal.
-        query.add_group_by([Expr::cust("1"), Expr::cust("2")]);
-        query
-    }
-
-    /// What is looked for, and what the caller may see of it.
-    fn wanted(&self) -> Condition {
-        let among = self.filter.among.iter().fold(Condition::all(), |all, among| {
-            // An event has several tags; asked for by one it still counts once.
-            if among.dimension == Dimension::Tag && self.source != Source::Tag {
-                let mut tagged = Query::select();
-                tagged.column(Alias::new("request_id")).from(Alias::new("usage_event_tags"));
-                tagged.cond_where(among.condition());
-                return all.add(named("request_id").in_subquery(tagged));
-            }
-            all.add(among.condition())
-        });
-        among.add_option(self.filter.visible_to.condition())
-    }
-
-    /// A sum that stays a whole number: PostgreSQL adds 64-bit numbers up to a
-    /// decimal and fails, as it should, when that does not fit back.
-    fn sum(&self, value: SimpleExpr) -> SimpleExpr {
-        sum(value, self.backend)
-    }
-}
-
-/// See [`Report::sum`].
-pub(super) fn sum(value: SimpleExpr, backend: DbBackend) -> SimpleExpr {
-    let sum = SimpleExpr::from(Func::sum(value));
-    if backend == DbBackend::Postgres { sum.cast_as(Alias::new("bigint")) } else { sum }
-}
-
-/// The first instant of the interval in which an instant lies.
-fn interval_of(time: &SimpleExpr, borders: &[Timestamp]) -> SimpleExpr {
-    let mut found = CaseStatement::new();
-    for interval in borders.windows(2) {
-        if let [from, until] = interval {
-            found = found.case(time.clone().lt(until.micros()), from.micros());
-        }
-    }
-    SimpleExpr::Case(Box::new(found.finally(borders.first().map_or(0, |first| first.micros()))))
-}
-
-fn within(from: Timestamp, until: Timestamp, column: &'static str) -> SimpleExpr {
-    named(column).gte(from.micros()).and(named(column).lt(until.micros()))
 }
 
 /// A column that all tables of the query together have once.

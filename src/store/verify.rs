@@ -3,10 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{
-    AccessMode, ColumnTrait, DatabaseConnection, DbBackend, EntityTrait, IsolationLevel, QueryFilter, QueryOrder,
-    QuerySelect, TransactionTrait,
-};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::balances::BalanceKey;
 use super::connect::Store;
@@ -14,6 +11,7 @@ use super::entity::{balances, usage_deltas, usage_rollups};
 use super::error::StoreError;
 use super::json::word;
 use super::page::PageRequest;
+use super::partitions::end_of;
 use super::rollups::sum;
 use super::usage::EventFilter;
 use super::view::View;
@@ -72,7 +70,7 @@ impl Store {
     /// [`StoreError`] if the database fails.
     pub async fn verify(&self) -> Result<Verification, StoreError> {
         let snapshot = self.snapshot().await?;
-        let view = View::of_transaction(&snapshot);
+        let view = snapshot.view();
         let mut result = Verification::default();
         // What is no longer kept goes before what is.
         let mut accounts: BTreeMap<BalanceKey, i128> = view.opening_balances().await?;
@@ -110,19 +108,6 @@ impl Store {
         compare_accounts(&view, accounts, &mut result).await?;
         compare_rollups(&view, &sums, &mut result).await?;
         Ok(result)
-    }
-
-    /// A transaction that sees one state of the database from beginning to
-    /// end.
-    pub(super) async fn snapshot(&self) -> Result<sea_orm::DatabaseTransaction, StoreError> {
-        let readers: &DatabaseConnection = self.readers();
-        let transaction = match readers.get_database_backend() {
-            DbBackend::Postgres => {
-                readers.begin_with_config(Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly)).await?
-            }
-            _ => readers.begin().await?,
-        };
-        Ok(transaction)
     }
 }
 
@@ -195,7 +180,9 @@ async fn compare_rollups(view: &View<'_>, sums: &Sums, result: &mut Verification
                 add(&mut counted, bucket, sum);
             }
             let every: BTreeSet<Timestamp> = counted.keys().chain(summed.keys()).copied().collect();
-            for bucket in every.into_iter().filter(|bucket| !closed.contains(&Grain::Span.floor(*bucket))) {
+            let is_closed =
+                |bucket: &Timestamp| closed.iter().any(|span| *span < grain.end(*bucket) && *bucket < end_of(*span));
+            for bucket in every.into_iter().filter(|bucket| !is_closed(bucket)) {
                 let [counted, summed] = [&counted, &summed].map(|sums| sums.get(&bucket).copied().unwrap_or_default());
                 if counted != summed {
                     result.discrepancies.push(Discrepancy::Rollup {

@@ -1,6 +1,11 @@
 //! Views: where a read looks.
 
-use sea_orm::{DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbBackend};
+use sea_orm::{
+    AccessMode, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbBackend, IsolationLevel, TransactionTrait,
+};
+
+use super::connect::Store;
+use super::error::StoreError;
 
 /// What is committed, or what an open transaction sees. Queries are methods of
 /// it, in the files of their tables.
@@ -35,5 +40,33 @@ impl<'a> View<'a> {
 
     pub(super) const fn backend(&self) -> DbBackend {
         self.backend
+    }
+}
+
+/// One state of the database, for reads that must agree with each other.
+#[derive(Debug)]
+pub struct Snapshot(pub(super) DatabaseTransaction);
+
+impl Snapshot {
+    /// What it sees.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View::of_transaction(&self.0)
+    }
+}
+
+impl Store {
+    /// What is committed now, and nothing that comes later.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let readers = self.readers();
+        Ok(Snapshot(match readers.get_database_backend() {
+            DbBackend::Postgres => {
+                readers.begin_with_config(Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly)).await?
+            }
+            _ => readers.begin().await?,
+        }))
     }
 }

@@ -1,207 +1,241 @@
-//! Covers: which buckets make up a stretch of time, the coarsest first, and
-//! what is left for the events themselves.
-
-use strum::{EnumString, IntoStaticStr, VariantArray};
+//! Covers: which buckets make up a stretch of time, and what is left for the
+//! events themselves.
+//!
+//! Sums are exact, so that a cover may also take off: the month but for its
+//! first two days is two rows off one instead of the sum of twenty-nine, and a
+//! day of a zone east of Greenwich is a day of UTC with an hour more at one end
+//! and an hour less at the other.
 
 use super::super::clock::Timestamp;
+use super::Grain;
 
-/// How long a bucket is. Every grain is a multiple of the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray)]
-#[strum(serialize_all = "snake_case")]
-pub enum Grain {
-    /// Half an hour, so that a day in nearly every time zone is a sum of
-    /// buckets.
-    HalfHour,
-    /// A day of UTC.
-    Day,
-    /// Sixteen days: long reports read few rows.
-    Span,
-}
-
-impl Grain {
-    /// The name in the store.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-
-    /// Its length in microseconds.
-    #[must_use]
-    pub const fn micros(self) -> i64 {
-        const HALF_HOUR: i64 = 1_800_000_000;
-        match self {
-            Self::HalfHour => HALF_HOUR,
-            Self::Day => 48 * HALF_HOUR,
-            Self::Span => 16 * 48 * HALF_HOUR,
-        }
-    }
-
-    /// The bucket that an instant falls into, by its first instant.
-    #[must_use]
-    pub const fn floor(self, instant: Timestamp) -> Timestamp {
-        Timestamp::from_micros(instant.micros().div_euclid(self.micros()) * self.micros())
-    }
-
-    /// The first bucket that begins at an instant or after it.
-    const fn ceil(self, instant: Timestamp) -> Timestamp {
-        let floor = self.floor(instant).micros();
-        Timestamp::from_micros(if floor == instant.micros() { floor } else { floor + self.micros() })
-    }
-}
-
-/// Buckets of one grain that follow each other.
+/// A stretch of time that is added to an interval, or taken off it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
-    /// How long each is.
-    pub grain: Grain,
-    /// The first one's first instant.
+    /// The first instant of the interval that it belongs to.
+    pub at: Timestamp,
+    /// The stretch's first instant.
     pub from: Timestamp,
-    /// The instant after the last one.
+    /// The instant after it.
     pub until: Timestamp,
+    /// 1 if it is added, -1 if it is taken off.
+    pub sign: i64,
 }
 
 /// What makes up some intervals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cover {
-    /// Buckets, none of which lies in two intervals.
-    pub stretches: Vec<Stretch>,
-    /// From each first instant to before the second: shorter than any bucket.
-    pub rest: Vec<(Timestamp, Timestamp)>,
+    /// Whole buckets of a grain that follow each other.
+    pub buckets: Vec<(Grain, Stretch)>,
+    /// What is shorter than any bucket: to be read from the events.
+    pub rest: Vec<Stretch>,
 }
 
 /// Covers the intervals between borders, each by itself, with buckets of these
-/// grains, the finest first.
+/// grains, the finest first: as little of the events as possible, then as few
+/// buckets.
 #[must_use]
 pub fn cover(borders: &[Timestamp], grains: &[Grain]) -> Cover {
     let mut found = Cover::default();
     for interval in borders.windows(2) {
         if let [from, until] = interval {
-            found.add((*from, *until), grains);
+            for Piece { grain, from: first, until, sign } in plan((*from, *until), grains).pieces {
+                let stretch = Stretch { at: *from, from: first, until, sign };
+                match grain {
+                    Some(grain) => found.buckets.push((grain, stretch)),
+                    None => found.rest.push(stretch),
+                }
+            }
         }
     }
-    found.join()
+    found
 }
 
-impl Cover {
-    fn add(&mut self, (from, until): (Timestamp, Timestamp), grains: &[Grain]) {
-        if from >= until {
-            return;
-        }
-        let Some((coarsest, finer)) = grains.split_last() else {
-            self.rest.push((from, until));
-            return;
-        };
-        let (first, end) = (coarsest.ceil(from), coarsest.floor(until));
-        if first >= end {
-            return self.add((from, until), finer);
-        }
-        self.add((from, first), finer);
-        self.stretches.push(Stretch { grain: *coarsest, from: first, until: end });
-        self.add((end, until), finer);
+type Interval = (Timestamp, Timestamp);
+
+/// A part of an interval: buckets of a grain, or events.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    grain: Option<Grain>,
+    from: Timestamp,
+    until: Timestamp,
+    sign: i64,
+}
+
+/// A way to make up an interval.
+#[derive(Clone, Debug, Default)]
+struct Plan {
+    /// How many microseconds of events, and how many buckets are read.
+    cost: (i64, i64),
+    pieces: Vec<Piece>,
+}
+
+impl Plan {
+    fn of_events((from, until): Interval) -> Self {
+        let pieces = vec![Piece { grain: None, from, until, sign: 1 }];
+        Self { cost: (until.micros() - from.micros(), 0), pieces }
     }
 
-    /// Joins what follows each other.
-    fn join(mut self) -> Self {
-        self.stretches.sort_by_key(|stretch| (stretch.grain, stretch.from));
-        self.stretches.dedup_by(|next, last| {
-            let follows = next.grain == last.grain && next.from == last.until;
-            if follows {
-                last.until = next.until;
-            }
-            follows
-        });
-        self.rest.dedup_by(|next, last| {
-            let follows = next.0 == last.1;
-            if follows {
-                last.1 = next.1;
-            }
-            follows
-        });
+    fn of_buckets(grain: Grain, (from, until): Interval) -> Self {
+        let count = std::iter::successors(Some(from), |at| Some(grain.end(*at))).take_while(|at| *at < until).count();
+        let pieces = vec![Piece { grain: Some(grain), from, until, sign: 1 }];
+        Self { cost: (0, i64::try_from(count).unwrap_or(i64::MAX)), pieces }
+    }
+
+    fn plus(mut self, more: Self) -> Self {
+        self.cost = (self.cost.0 + more.cost.0, self.cost.1.saturating_add(more.cost.1));
+        self.pieces.extend(more.pieces);
         self
     }
+
+    fn less(self, mut more: Self) -> Self {
+        more.pieces.iter_mut().for_each(|piece| piece.sign = -piece.sign);
+        self.plus(more)
+    }
+
+    fn or(self, other: Self) -> Self {
+        if other.cost < self.cost { other } else { self }
+    }
+}
+
+fn plan((from, until): Interval, grains: &[Grain]) -> Plan {
+    if from >= until {
+        return Plan::default();
+    }
+    let Some((coarsest, finer)) = grains.split_last() else { return Plan::of_events((from, until)) };
+    let (first, end) = (coarsest.ceil(from), coarsest.floor(until));
+    let bucket = |at: Timestamp| (coarsest.floor(at), coarsest.end(at));
+    if first > end {
+        let (start, stop) = bucket(from);
+        let around = plan((start, from), finer).plus(plan((until, stop), finer));
+        return plan((from, until), finer).or(Plan::of_buckets(*coarsest, (start, stop)).less(around));
+    }
+    let mut whole = Plan::default();
+    if from < first {
+        let (start, stop) = bucket(from);
+        let off = Plan::of_buckets(*coarsest, (start, stop)).less(plan((start, from), finer));
+        whole = whole.plus(plan((from, first), finer).or(off));
+    }
+    if first < end {
+        whole = whole.plus(Plan::of_buckets(*coarsest, (first, end)));
+    }
+    if end < until {
+        let (start, stop) = bucket(end);
+        let off = Plan::of_buckets(*coarsest, (start, stop)).less(plan((until, stop), finer));
+        whole = whole.plus(plan((end, until), finer).or(off));
+    }
+    whole
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
+    use strum::VariantArray;
 
     use super::*;
 
-    const ALL: &[Grain] = &[Grain::HalfHour, Grain::Day, Grain::Span];
+    const ALL: &[Grain] = Grain::VARIANTS;
 
     fn at(text: &str) -> Timestamp {
         Timestamp::try_from(text.to_owned()).expect("an instant")
     }
 
-    #[test]
-    fn whole_days_are_days_and_others_half_hours() {
-        let days = ["2025-03-01T00:00:00Z", "2025-03-02T00:00:00Z", "2025-03-03T00:00:00Z"].map(at);
-        let stretch = |grain| Stretch { grain, from: days[0], until: days[2] };
-        assert_eq!(cover(&days, ALL).stretches, [stretch(Grain::Day)]);
-        assert_eq!(cover(&days, &ALL[..1]).stretches, [stretch(Grain::HalfHour)]);
-        let berlin = ["2025-02-28T23:00:00Z", "2025-03-01T23:00:00Z"].map(at);
-        let found = cover(&berlin, ALL);
-        assert_eq!(found.stretches, [Stretch { grain: Grain::HalfHour, from: berlin[0], until: berlin[1] }]);
-        assert!(found.rest.is_empty());
+    /// A cover in words.
+    fn words(borders: &[&str], grains: &[Grain]) -> Vec<String> {
+        let borders: Vec<Timestamp> = borders.iter().map(|text| at(text)).collect();
+        let found = cover(&borders, grains);
+        let word = |name: &str, it: &Stretch| {
+            format!("{}{name} {} {}", if it.sign > 0 { "+" } else { "-" }, it.from, it.until)
+                .replace(":00Z", "")
+                .replace("T00:00", "")
+        };
+        let buckets = found.buckets.iter().map(|(grain, stretch)| word(grain.as_str(), stretch));
+        buckets.chain(found.rest.iter().map(|stretch| word("events", stretch))).collect()
     }
 
     #[test]
-    fn what_no_bucket_covers_is_left() {
-        let nepal = ["2025-03-08T18:15:00Z", "2025-03-09T18:15:00Z"].map(at);
-        let found = cover(&nepal, ALL);
-        assert_eq!(found.rest, [(nepal[0], at("2025-03-08T18:30:00Z")), (at("2025-03-09T18:00:00Z"), nepal[1])]);
-        assert_eq!(cover(&nepal, &[]).rest, [(nepal[0], nepal[1])]);
-    }
-
-    #[test]
-    fn a_year_is_few_buckets() {
-        let year = ["2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z"].map(at);
-        let count = |stretch: &Stretch| (stretch.until.micros() - stretch.from.micros()) / stretch.grain.micros();
-        let buckets: i64 = cover(&year, ALL).stretches.iter().map(count).sum();
-        assert!(buckets <= 22 + 2 * 15, "{buckets}");
-    }
-
-    #[test]
-    fn buckets_are_floored() {
-        for (grain, instant, floor) in [
-            (Grain::HalfHour, "2025-01-31T23:59:59.999999Z", "2025-01-31T23:30:00Z"),
-            (Grain::HalfHour, "2025-02-01T00:00:00Z", "2025-02-01T00:00:00Z"),
-            (Grain::HalfHour, "1969-12-31T23:59:00Z", "1969-12-31T23:30:00Z"),
-            (Grain::Day, "2025-01-31T23:59:59.999999Z", "2025-01-31T00:00:00Z"),
-            (Grain::Span, "1970-01-16T12:00:00Z", "1970-01-01T00:00:00Z"),
-            (Grain::Span, "1970-01-17T00:00:00Z", "1970-01-17T00:00:00Z"),
+    fn intervals_are_made_of_few_buckets() {
+        let (utc, berlin, nepal) = (
+            ["2025-03-01T00:00:00Z", "2025-03-02T00:00:00Z"],
+            ["2025-02-28T23:00:00Z", "2025-03-01T23:00:00Z"],
+            ["2025-03-08T18:15:00Z", "2025-03-09T18:15:00Z"],
+        );
+        let spring = ["2025-03-03T00:00:00Z", "2025-06-01T00:00:00Z"];
+        let fortnight = ["2025-02-24T00:00:00Z", "2025-03-10T00:00:00Z"];
+        for (borders, grains, wanted) in [
+            (&utc[..], ALL, vec!["+day 2025-03-01 2025-03-02"]),
+            (&utc[..], &ALL[..1], vec!["+half_hour 2025-03-01 2025-03-02"]),
+            (
+                &berlin[..],
+                ALL,
+                vec![
+                    "+half_hour 2025-02-28T23:00 2025-03-01",
+                    "+day 2025-03-01 2025-03-02",
+                    "-half_hour 2025-03-01T23:00 2025-03-02",
+                ],
+            ),
+            (
+                &berlin[..],
+                &ALL[1..],
+                vec![
+                    "+day 2025-03-01 2025-03-02",
+                    "+events 2025-02-28T23:00 2025-03-01",
+                    "-events 2025-03-01T23:00 2025-03-02",
+                ],
+            ),
+            (
+                &spring[..],
+                ALL,
+                vec!["+month 2025-03-01 2025-04-01", "-day 2025-03-01 2025-03-03", "+month 2025-04-01 2025-06-01"],
+            ),
+            (&fortnight[..], ALL, vec!["+day 2025-02-24 2025-03-01", "+day 2025-03-01 2025-03-10"]),
+            (&nepal[..], &[], vec!["+events 2025-03-08T18:15 2025-03-09T18:15"]),
         ] {
-            assert_eq!(grain.floor(at(instant)), at(floor));
+            assert_eq!(words(borders, grains), wanted, "{borders:?} {grains:?}");
+        }
+        let of_events: Vec<String> = words(&nepal, ALL).into_iter().filter(|piece| piece.contains("events")).collect();
+        assert_eq!(of_events.len(), 2, "a quarter of an hour at each end: {of_events:?}");
+    }
+
+    #[test]
+    fn a_year_is_few_buckets_wherever_it_begins() {
+        for day in 1..=28 {
+            let year =
+                [format!("2025-01-{day:02}T00:00:00Z"), format!("2026-01-{day:02}T00:00:00Z")].map(|text| at(&text));
+            let plan = plan((year[0], year[1]), ALL);
+            assert!(plan.cost.0 == 0 && plan.cost.1 <= 11 + 2 * 16, "{:?}", plan.cost);
         }
     }
 
     proptest! {
+        /// Every instant of an interval is in it once, every other not at all.
         #[test]
-        fn a_cover_is_each_instant_once(mut minutes in prop::collection::vec(0_i64..200_000, 2..8), kept in 0_usize..4) {
-            minutes.sort_unstable();
-            let borders: Vec<Timestamp> = minutes.iter().map(|minute| Timestamp::from_micros(minute * 60_000_000)).collect();
-            let found = cover(&borders, &ALL[..kept]);
-            let mut pieces: Vec<(Timestamp, Timestamp)> = found.rest.clone();
-            for stretch in &found.stretches {
-                prop_assert_eq!(stretch.grain.floor(stretch.from), stretch.from);
-                prop_assert_eq!(stretch.grain.floor(stretch.until), stretch.until);
-                pieces.push((stretch.from, stretch.until));
+        fn a_cover_is_its_intervals(
+            mut quarters in prop::collection::vec(-3_000_i64..20_000, 2..6),
+            skipped in 0_usize..4,
+            kept in 0_usize..4,
+        ) {
+            quarters.sort_unstable();
+            let instant = |quarter: i64| Timestamp::from_micros(quarter * 900_000_000);
+            let borders: Vec<Timestamp> = quarters.iter().map(|quarter| instant(*quarter)).collect();
+            let grains: Vec<Grain> = ALL.iter().copied().skip(skipped).take(kept).collect();
+            let found = cover(&borders, &grains);
+            for (grain, stretch) in &found.buckets {
+                prop_assert_eq!(grain.floor(stretch.from), stretch.from);
+                prop_assert_eq!(grain.floor(stretch.until), stretch.until);
             }
-            pieces.sort_unstable();
-            // Without gap or overlap from the first border to the last.
-            let (first, last) = (borders[0], borders[borders.len() - 1]);
-            let mut end = first;
-            for (from, until) in pieces {
-                prop_assert_eq!(from, end);
-                end = until;
-            }
-            prop_assert_eq!(end, last);
-            // And no bucket in two intervals: no border inside one.
-            for stretch in &found.stretches {
-                for border in &borders {
-                    let inside = stretch.from < *border && *border < stretch.until;
-                    prop_assert!(!inside || stretch.grain.floor(*border) == *border);
+            for interval in borders.windows(2).filter(|interval| interval[0] < interval[1]) {
+                // How often each instant is in it changes where a piece begins or ends.
+                let mut changes: BTreeMap<Timestamp, i64> = BTreeMap::new();
+                let pieces = found.buckets.iter().map(|(_, stretch)| stretch).chain(&found.rest);
+                for piece in pieces.filter(|piece| piece.at == interval[0]) {
+                    *changes.entry(piece.from).or_default() += piece.sign;
+                    *changes.entry(piece.until).or_default() -= piece.sign;
                 }
+                changes.retain(|_, change| *change != 0);
+                prop_assert_eq!(changes, BTreeMap::from([(interval[0], 1), (interval[1], -1)]));
             }
         }
     }

@@ -18,9 +18,6 @@ use crate::store::{Among, Cursor, CursorKey, EventScope, PageRequest, UsageFilte
 /// its parts.
 const PAGES: Sizes = Sizes { default: 31, largest: 92 };
 
-/// How many keys of a day are shown, if the request says nothing.
-const TOP_KEYS_DEFAULT: usize = 20;
-
 /// What the requests of all daily activities have.
 pub(crate) struct Asked<'a> {
     pub(crate) start_date: &'a str,
@@ -80,14 +77,7 @@ pub(crate) fn take(ctx: &Ctx, asked: &Asked<'_>, list: List, faults: &mut Faults
     text::check("model", asked.model, MODEL_NAME_MAX_BYTES, faults);
     text::check("provider", asked.provider, text::LABEL_MAX_BYTES, faults);
     let key = key_ref::optional("key", asked.key, faults);
-    let top_keys = match asked.top_keys.map(usize::try_from) {
-        None => TOP_KEYS_DEFAULT,
-        Some(Ok(count @ 1..=PARTS_MAX)) => count,
-        Some(_) => {
-            faults.add("top_keys", format!("must be 1-{PARTS_MAX}"));
-            TOP_KEYS_DEFAULT
-        }
-    };
+    let top_keys = parts::top("top_keys", asked.top_keys, faults);
     let (model, provider) = (asked.model.to_owned(), asked.provider.to_owned());
     Some(Question { range: range?, model, provider, key, top_keys, page, list })
 }
@@ -117,7 +107,9 @@ pub(crate) async fn answer(
         .only(Dimension::Model, Some(model))
         .only(Dimension::Provider, Some(provider));
     filter.among.push(among);
-    let metrics = parts::by_interval(ctx, range.borders(), &filter).await?;
+    let snapshot = ctx.app.store.snapshot().await?;
+    let view = snapshot.view();
+    let metrics = parts::by_interval(&view, range.borders(), &filter).await?;
 
     // Pages go back in time.
     let is_last_shown = |cursor: &Cursor| range.days().iter().position(|day| day.to_string() == cursor.id);
@@ -143,7 +135,7 @@ pub(crate) async fn answer(
         (entity, PARTS_MAX, |day| &mut day.entities),
     ] {
         let Some(dimension) = dimension_of(name) else { continue };
-        let split = parts::split(ctx, shown.borders(), &filter, (name, dimension), most).await?;
+        let split = parts::split(&view, shown.borders(), &filter, (name, dimension), most).await?;
         for (day, breakdown) in days.iter_mut().zip(split) {
             *place(day) = Some(breakdown);
         }

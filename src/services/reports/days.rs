@@ -134,12 +134,6 @@ pub(crate) struct Periods {
     pub(crate) borders: Vec<Timestamp>,
 }
 
-/// In which of the intervals between borders an instant lies.
-pub(crate) fn interval_of(borders: &[Timestamp], instant: Timestamp) -> Option<usize> {
-    let after = borders.partition_point(|border| *border <= instant);
-    (1..borders.len()).contains(&after).then(|| after - 1)
-}
-
 fn date(field: &str, text: &str, faults: &mut Faults) -> Option<NaiveDate> {
     if text.is_empty() {
         faults.add(field, "is required, as the other end of the range is given");
@@ -159,6 +153,11 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_micros(1_736_937_015_000_000);
+
+    /// In which of the days an instant lies.
+    fn interval_of(borders: &[Timestamp], instant: Timestamp) -> Option<usize> {
+        borders.windows(2).position(|day| day[0] <= instant && instant < day[1])
+    }
 
     fn range(start: &str, end: &str, zone: &str) -> Result<DayRange, Vec<Reason>> {
         let mut faults = Faults::default();

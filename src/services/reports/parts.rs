@@ -2,17 +2,31 @@
 
 use std::collections::HashMap;
 
-use super::days::interval_of;
 use crate::domain::clock::Timestamp;
 use crate::domain::rollup::{Dimension, Source};
 use crate::error::Error;
 use crate::pb;
-use crate::services::Ctx;
+use crate::services::wire::faults::Faults;
 use crate::services::wire::usage::Metrics;
-use crate::store::{Names, UsageFilter};
+use crate::store::{Names, RankedRow, UsageFilter, View};
 
 /// How many parts of a day are shown by one dimension, at most.
 pub(crate) const PARTS_MAX: usize = 100;
+
+/// And if the request says nothing.
+const PARTS_DEFAULT: usize = 20;
+
+/// Takes how many parts of each day are asked for.
+pub(crate) fn top(field: &str, asked: Option<i32>, faults: &mut Faults) -> usize {
+    match asked.map(usize::try_from) {
+        None => PARTS_DEFAULT,
+        Some(Ok(count @ 1..=PARTS_MAX)) => count,
+        Some(_) => {
+            faults.add(field, format!("must be 1-{PARTS_MAX}"));
+            PARTS_DEFAULT
+        }
+    }
+}
 
 /// The dimension with a name; `None` if the name says nothing.
 pub(crate) const fn dimension_of(name: pb::SpendDimension) -> Option<Dimension> {
@@ -30,12 +44,23 @@ pub(crate) const fn dimension_of(name: pb::SpendDimension) -> Option<Dimension> 
     }
 }
 
+/// The interval between borders that begins at an instant, in microseconds.
+fn interval_of(borders: &[Timestamp], at: i64) -> Option<usize> {
+    // Of two that begin at once the first has no time in it.
+    let after = borders.partition_point(|border| border.micros() <= at);
+    (1..borders.len()).contains(&after).then(|| after - 1)
+}
+
 /// What was used in each interval between borders.
 ///
 /// # Errors
 /// [`Error`] if the database fails.
-pub(crate) async fn by_interval(ctx: &Ctx, borders: &[Timestamp], filter: &UsageFilter) -> Result<Vec<Metrics>, Error> {
-    let mut whole = by_part(ctx, borders, filter, None).await?;
+pub(crate) async fn by_interval(
+    view: &View<'_>,
+    borders: &[Timestamp],
+    filter: &UsageFilter,
+) -> Result<Vec<Metrics>, Error> {
+    let mut whole = by_part(view, borders, filter, None).await?;
     Ok(whole.iter_mut().map(|parts| parts.remove("").unwrap_or_default()).collect())
 }
 
@@ -45,16 +70,15 @@ pub(crate) async fn by_interval(ctx: &Ctx, borders: &[Timestamp], filter: &Usage
 /// # Errors
 /// [`Error`] if the database fails.
 pub(crate) async fn by_part(
-    ctx: &Ctx,
+    view: &View<'_>,
     borders: &[Timestamp],
     filter: &UsageFilter,
     by: Option<Dimension>,
 ) -> Result<Vec<HashMap<String, Metrics>>, Error> {
     let mut intervals: Vec<HashMap<String, Metrics>> = vec![HashMap::new(); borders.len().saturating_sub(1)];
-    for row in ctx.app.store.view().usage(filter, borders, by).await? {
-        let index = interval_of(borders, Timestamp::from_micros(row.at));
-        if let Some(parts) = index.and_then(|index| intervals.get_mut(index)) {
-            parts.entry(row.slice.clone()).or_default().add(&row);
+    for row in view.usage(filter, borders, by).await? {
+        if let Some(parts) = interval_of(borders, row.at).and_then(|index| intervals.get_mut(index)) {
+            parts.insert(row.slice.clone(), Metrics::from(&row));
         }
     }
     Ok(intervals)
@@ -74,7 +98,7 @@ pub(crate) fn total(days: &[Metrics]) -> Metrics {
 /// # Errors
 /// [`Error`] if the database fails.
 pub(crate) async fn split(
-    ctx: &Ctx,
+    view: &View<'_>,
     borders: &[Timestamp],
     filter: &UsageFilter,
     (name, dimension): (pb::SpendDimension, Dimension),
@@ -83,34 +107,44 @@ pub(crate) async fn split(
     // By tags a call counts under each; whatever else it is asked for by, once.
     let source = if dimension == Dimension::Tag { Source::Tag } else { filter.source };
     let filter = UsageFilter { source, ..filter.clone() };
-    let days = by_part(ctx, borders, &filter, Some(dimension)).await?;
-    let days: Vec<Parts> = days.into_iter().map(|parts| Parts::rank(parts, most)).collect();
-    let mut ids: Vec<String> = days.iter().flat_map(|day| day.shown.iter().map(|(id, _)| id.clone())).collect();
+    let mut intervals: Vec<Parts> = vec![Parts::default(); borders.len().saturating_sub(1)];
+    let most = u64::try_from(most).unwrap_or(u64::MAX);
+    for RankedRow { usage, parts } in view.ranked_usage(&filter, borders, dimension, most).await? {
+        if let Some(interval) = interval_of(borders, usage.at).and_then(|index| intervals.get_mut(index)) {
+            interval.distinct = parts;
+            interval.shown.push((usage.slice.clone(), Metrics::from(&usage)));
+        }
+    }
+    if intervals.iter().any(Parts::hides_some) {
+        let whole = by_interval(view, borders, &filter).await?;
+        for (interval, whole) in intervals.iter_mut().zip(whole).filter(|(interval, _)| interval.hides_some()) {
+            interval.others = Some(interval.shown.iter().fold(whole, |rest, (_, part)| rest.without(part)));
+        }
+    }
+    let mut ids: Vec<String> = intervals.iter().flat_map(|of| of.shown.iter().map(|(id, _)| id.clone())).collect();
     ids.sort_unstable();
     ids.dedup();
-    let names = ctx.app.store.view().names(dimension, &ids).await?;
-    Ok(days.into_iter().map(|day| day.into_wire(name, &names)).collect())
+    let names = view.names(dimension, &ids).await?;
+    Ok(intervals.into_iter().map(|interval| interval.into_wire(name, &names)).collect())
 }
 
-/// The parts of a day.
+/// The parts of an interval.
+#[derive(Clone, Debug, Default)]
 struct Parts {
     /// Those that are shown by themselves.
     shown: Vec<(String, Metrics)>,
-    /// Those that are not.
-    rest: Vec<(String, Metrics)>,
+    /// The sum of those that are not.
+    others: Option<Metrics>,
+    /// How many there are.
+    distinct: i64,
 }
 
 impl Parts {
-    fn rank(parts: HashMap<String, Metrics>, most: usize) -> Self {
-        let mut shown: Vec<(String, Metrics)> = parts.into_iter().collect();
-        shown.sort_by(|(left_id, left), (right_id, right)| right.spent.cmp(&left.spent).then(left_id.cmp(right_id)));
-        let rest = shown.split_off(shown.len().min(most));
-        Self { shown, rest }
+    fn hides_some(&self) -> bool {
+        usize::try_from(self.distinct).is_ok_and(|distinct| distinct > self.shown.len())
     }
 
     fn into_wire(self, name: pb::SpendDimension, names: &Names) -> pb::SpendBreakdown {
-        let rest: Vec<Metrics> = self.rest.into_iter().map(|(_, metrics)| metrics).collect();
-        let distinct = self.shown.len() + rest.len();
         let slice = |(id, metrics): (String, Metrics)| {
             let name = names.get(&id).cloned().unwrap_or_default();
             pb::SpendSlice { id, metrics: Some(metrics.to_wire()), alias: name.alias, key_hash: name.key_hash }
@@ -118,8 +152,8 @@ impl Parts {
         pb::SpendBreakdown {
             dimension: name.into(),
             slices: self.shown.into_iter().map(slice).collect(),
-            others: (!rest.is_empty()).then(|| total(&rest).to_wire()),
-            distinct: i64::try_from(distinct).unwrap_or(i64::MAX),
+            others: self.others.map(Metrics::to_wire),
+            distinct: self.distinct,
         }
     }
 }

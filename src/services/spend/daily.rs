@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::reports::days::DayRange;
-use crate::services::reports::parts::{self, PARTS_MAX, dimension_of};
+use crate::services::reports::parts::{self, dimension_of};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::usage::Metrics;
 
@@ -18,6 +18,7 @@ struct Command {
     range: DayRange,
     filters: Filters,
     breakdowns: Vec<(pb::SpendDimension, Dimension)>,
+    top: usize,
 }
 
 /// Shows spend by day.
@@ -25,16 +26,17 @@ pub(super) async fn get_daily_spend(
     ctx: Ctx,
     request: pb::GetDailySpendRequest,
 ) -> Result<pb::GetDailySpendResponse, Error> {
-    let Command { range, filters, breakdowns } = parse(&ctx, &request)?;
+    let Command { range, filters, breakdowns, top } = parse(&ctx, &request)?;
     let by = breakdowns.iter().map(|(_, dimension)| *dimension);
     let visible_to = access::scope_by(&ctx, by, MemberPermission::TeamDailyActivity)?;
     let filter = filters.of(&ctx, visible_to).await?;
 
-    let metrics = parts::by_interval(&ctx, range.borders(), &filter).await?;
+    let snapshot = ctx.app.store.snapshot().await?;
+    let metrics = parts::by_interval(&snapshot.view(), range.borders(), &filter).await?;
     let totals = parts::total(&metrics);
     let mut days = days_to_wire(&range, &metrics);
     for by in breakdowns {
-        let split = parts::split(&ctx, range.borders(), &filter, by, PARTS_MAX).await?;
+        let split = parts::split(&snapshot.view(), range.borders(), &filter, by, top).await?;
         for (day, breakdown) in days.iter_mut().zip(split) {
             day.breakdowns.push(breakdown);
         }
@@ -47,9 +49,10 @@ fn parse(ctx: &Ctx, request: &pb::GetDailySpendRequest) -> Result<Command, Error
     let range = DayRange::take(&request.start_date, &request.end_date, &request.time_zone, ctx.now, &mut faults);
     let filters = filters::take(&filters!(request), &mut faults);
     let breakdowns = breakdowns(&request.breakdowns, &mut faults);
+    let top = parts::top("top", request.top, &mut faults);
     faults.finish()?;
     let range = range.ok_or_else(|| Error::internal("a range vanished"))?;
-    Ok(Command { range, filters, breakdowns })
+    Ok(Command { range, filters, breakdowns, top })
 }
 
 /// Days with what was used on each.

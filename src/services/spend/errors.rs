@@ -41,7 +41,7 @@ pub(super) async fn get_error_activity(
     let mut filter =
         UsageFilter::of(Source::Failure, EventScope::All).only(Dimension::ModelGroup, Some(&request.model_group));
     filter.among.push(Among { ids: codes, of_some: false, ..Among::some(Dimension::ErrorCode) });
-    let days = parts::by_part(&ctx, range.borders(), &filter, Some(Dimension::Deployment)).await?;
+    let days = parts::by_part(&ctx.app.store.view(), range.borders(), &filter, Some(Dimension::Deployment)).await?;
 
     let mut deployments: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     let mut whole = vec![0; range.days().len()];

@@ -15,7 +15,7 @@ use crate::services::wire::faults::Faults;
 use crate::services::wire::page::{self, List};
 use crate::services::wire::text;
 use crate::services::wire::usage::Metrics;
-use crate::store::{Among, Cursor, CursorKey, EventScope, Name, PageRequest, Top, UsageFilter};
+use crate::store::{Among, Cursor, CursorKey, EventScope, Name, PageRequest, Top, UsageFilter, View};
 
 /// A valid request.
 struct Question {
@@ -92,12 +92,13 @@ async fn rank(
     let between = question.between(ctx);
     let Question { filters, page, list, .. } = question;
     let mut filter = filters.of(ctx, visible_to).await?;
-    let totals = whole(ctx, &filter, among.as_ref(), between).await?;
+    let snapshot = ctx.app.store.snapshot().await?;
+    let view = snapshot.view();
+    let totals = whole(&view, &filter, among.as_ref(), between).await?;
     filter.among.extend(among);
     if by == Dimension::Tag {
         filter.source = Source::Tag;
     }
-    let view = ctx.app.store.view();
     let after = page.after.and_then(|cursor| match cursor.key {
         CursorKey::Int(nanos) => Some((nanos, cursor.id)),
         _ => None,
@@ -111,8 +112,7 @@ async fn rank(
     let ids: Vec<String> = found.iter().map(|row| row.slice.clone()).collect();
     let mut names = view.names(by, &ids).await?;
     let rows = found.into_iter().map(|row| {
-        let mut metrics = Metrics::default();
-        metrics.add(&row);
+        let metrics = Metrics::from(&row);
         let name = names.remove(&row.slice).unwrap_or_default();
         (row.slice, name, metrics.to_wire())
     });
@@ -121,22 +121,28 @@ async fn rank(
 
 /// All that a list is about, each call once.
 async fn whole(
-    ctx: &Ctx,
+    view: &View<'_>,
     filter: &UsageFilter,
     among: Option<&Among>,
     (from, until): (Timestamp, Timestamp),
 ) -> Result<Metrics, Error> {
     let sum = async |filter: &UsageFilter| -> Result<Metrics, Error> {
-        Ok(parts::total(&parts::by_interval(ctx, &[from, until], filter).await?))
+        Ok(parts::total(&parts::by_interval(view, &[from, until], filter).await?))
     };
     let mut narrowed = filter.clone();
     match among {
-        // Which calls have some tag no rollup says; which have none it does.
-        Some(Among { dimension: Dimension::Tag, ids, of_some, .. }) if ids.is_empty() => {
+        // Of which calls there is some tag, or somebody, is a sum over many; of
+        // which there is none is one over few.
+        Some(Among { dimension, ids, of_some, .. }) if ids.is_empty() => {
             let all = sum(filter).await?;
-            narrowed.source = Source::Tag;
-            narrowed.among.push(Among { ids: vec![String::new()], of_some: false, ..Among::some(Dimension::Tag) });
-            if *of_some { Ok(all.without(&sum(&narrowed).await?)) } else { Ok(all) }
+            if !of_some {
+                return Ok(all);
+            }
+            if *dimension == Dimension::Tag {
+                narrowed.source = Source::Tag;
+            }
+            narrowed.among.push(Among { ids: vec![String::new()], of_some: false, ..Among::some(*dimension) });
+            Ok(all.without(&sum(&narrowed).await?))
         }
         among => {
             narrowed.among.extend(among.cloned());
@@ -214,9 +220,10 @@ pub(super) async fn list_team_spend(
 }
 
 async fn days_by_team(ctx: &Ctx, range: &DayRange, filter: &UsageFilter) -> Result<Vec<pb::DailySpend>, Error> {
-    let metrics = parts::by_interval(ctx, range.borders(), filter).await?;
+    let snapshot = ctx.app.store.snapshot().await?;
+    let metrics = parts::by_interval(&snapshot.view(), range.borders(), filter).await?;
     let by = (pb::SpendDimension::Team, Dimension::Team);
-    let split = parts::split(ctx, range.borders(), filter, by, PARTS_MAX).await?;
+    let split = parts::split(&snapshot.view(), range.borders(), filter, by, PARTS_MAX).await?;
     let mut days = days_to_wire(range, &metrics);
     for (day, breakdown) in days.iter_mut().zip(split) {
         day.breakdowns.push(breakdown);

@@ -38,9 +38,8 @@ async fn start(ctx: &Ctx, from: Option<Timestamp>, until: Option<Timestamp>) -> 
         Some(from) => Some(from),
         None => ctx.app.store.view().first_day().await?,
     };
-    let today = Grain::Day.floor(ctx.now);
     // Events of clocks that run ahead may begin tomorrow.
-    let until = until.unwrap_or_else(|| Timestamp::from_micros(today.micros() + 2 * Grain::Day.micros()));
+    let until = until.unwrap_or_else(|| Grain::Day.end(Grain::Day.end(ctx.now)));
     let mut tx = ctx.begin().await?;
     let rebuild = tx.insert_rebuild(first.unwrap_or(until).min(until), until).await?;
     ctx.commit(tx).await?;
@@ -66,12 +65,12 @@ fn parse(request: pb::RebuildRollupsRequest) -> Result<Command, Error> {
         faults.add_named("end_date", Reason::RangeReversed, "must not lie before start_date");
     }
     faults.finish()?;
-    let until = last.map(|last| Timestamp::from_micros(last.micros() + Grain::Day.micros()));
+    let until = last.map(|last| Grain::Day.end(last));
     Ok(Command::Start { from, until })
 }
 
 fn to_wire(rebuild: &Rebuild) -> pb::RollupRebuild {
-    let last = Timestamp::from_micros(rebuild.until.micros() - Grain::Day.micros());
+    let last = Grain::Day.floor(rebuild.until.plus_seconds(-1));
     pb::RollupRebuild {
         job_id: rebuild.job_id.clone(),
         done: rebuild.done,

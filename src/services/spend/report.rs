@@ -36,8 +36,9 @@ pub(super) async fn get_spend_report(
     let Command { periods, filters, by, top } = parse(&ctx, &request)?;
     let visible_to = access::scope_by(&ctx, std::iter::once(by.1), TeamDailyActivity)?;
     let filter = filters.of(&ctx, visible_to).await?;
-    let metrics = parts::by_interval(&ctx, &periods.borders, &filter).await?;
-    let split = parts::split(&ctx, &periods.borders, &filter, by, top).await?;
+    let snapshot = ctx.app.store.snapshot().await?;
+    let metrics = parts::by_interval(&snapshot.view(), &periods.borders, &filter).await?;
+    let split = parts::split(&snapshot.view(), &periods.borders, &filter, by, top).await?;
     let totals = Some(parts::total(&metrics).to_wire());
     let shown = periods.days.into_iter().zip(metrics).zip(split);
     let period = |(((first, last), metrics), breakdown): (((NaiveDate, NaiveDate), _), _)| {

@@ -1,6 +1,5 @@
 //! `GetTotalSpend`.
 
-use crate::domain::clock::Timestamp;
 use crate::domain::rollup::{Grain, Source};
 use crate::error::Error;
 use crate::pb;
@@ -15,12 +14,10 @@ pub(super) async fn get_total_spend(
     ctx: Ctx,
     request: pb::GetTotalSpendRequest,
 ) -> Result<pb::GetTotalSpendResponse, Error> {
-    let tomorrow = Timestamp::from_micros(Grain::Day.floor(ctx.now).micros() + Grain::Day.micros());
+    let tomorrow = Grain::Day.end(ctx.now);
     let (from, until) = match pb::SpendWindow::try_from(request.window) {
         Ok(pb::SpendWindow::Unspecified | pb::SpendWindow::Lifetime) => all_time(ctx.now),
-        Ok(pb::SpendWindow::Last30Days) => {
-            (Timestamp::from_micros(tomorrow.micros() - 30 * Grain::Day.micros()), tomorrow)
-        }
+        Ok(pb::SpendWindow::Last30Days) => (tomorrow.plus_seconds(-30 * 86_400), tomorrow),
         Err(_) => {
             let mut faults = Faults::default();
             faults.add("window", "must be a window that this server knows");
@@ -28,6 +25,6 @@ pub(super) async fn get_total_spend(
         }
     };
     let filter = UsageFilter::of(Source::Call, EventScope::All);
-    let metrics = parts::total(&parts::by_interval(&ctx, &[from, until], &filter).await?).to_wire();
+    let metrics = parts::total(&parts::by_interval(&ctx.app.store.view(), &[from, until], &filter).await?).to_wire();
     Ok(pb::GetTotalSpendResponse { spend: metrics.spend.clone(), metrics: Some(metrics) })
 }

@@ -15,7 +15,7 @@ use crate::domain::secret::KeyHash;
 use crate::domain::ticket::TICKET_MAX_CHARS;
 use crate::domain::usage::{CostSource, Usage, UsageStatus};
 use crate::pb;
-use crate::store::{Name, StoredEvent};
+use crate::store::{Name, StoredEvent, UsageRow};
 
 /// The most bytes of an error message; longer ones are cut.
 const ERROR_MESSAGE_MAX_BYTES: usize = 2 * 1024;
@@ -367,19 +367,22 @@ pub(crate) struct Metrics {
     pub(crate) failed: i64,
 }
 
-impl Metrics {
-    /// Adds a row of a rollup.
-    pub(crate) fn add(&mut self, row: &crate::store::UsageRow) {
-        self.spent += i128::from(row.spent_nanos);
-        self.prompt = self.prompt.saturating_add(row.prompt_tokens);
-        self.completion = self.completion.saturating_add(row.completion_tokens);
-        self.cache_read = self.cache_read.saturating_add(row.cache_read_tokens);
-        self.cache_write = self.cache_write.saturating_add(row.cache_write_tokens);
-        self.requests += row.api_requests;
-        self.successful += row.successful_requests;
-        self.failed += row.failed_requests;
+impl From<&UsageRow> for Metrics {
+    fn from(row: &UsageRow) -> Self {
+        Self {
+            spent: i128::from(row.spent_nanos),
+            prompt: row.prompt_tokens,
+            completion: row.completion_tokens,
+            cache_read: row.cache_read_tokens,
+            cache_write: row.cache_write_tokens,
+            requests: row.api_requests,
+            successful: row.successful_requests,
+            failed: row.failed_requests,
+        }
     }
+}
 
+impl Metrics {
     /// Adds other sums.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.spent += other.spent;

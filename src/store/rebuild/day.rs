@@ -11,6 +11,7 @@ use super::super::entity::usage_deltas;
 use super::super::error::StoreError;
 use super::super::json::word;
 use super::super::merge::{cell_of, kept_apart, sums_of};
+use super::super::partitions::span_of;
 use super::super::rollup_rows::{Place, SUMS, Sums, column_of};
 use super::super::view::View;
 use super::replace::{Cells, replace};
@@ -39,14 +40,14 @@ impl Store {
         day: Timestamp,
         now: Timestamp,
     ) -> Result<Compared, StoreError> {
-        let end = Timestamp::from_micros(day.micros() + Grain::Day.micros());
+        let end = Grain::Day.end(day);
         // One instant for the events and for the deltas that wait.
-        let snapshot = self.snapshot().await?;
+        let snapshot = self.snapshot().await?.0;
         if snapshot.get_database_backend() == DbBackend::Postgres {
             snapshot.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
         }
         // Of what is no longer kept there are only the rollups.
-        if View::of_transaction(&snapshot).closed_spans().await?.contains(&Grain::Span.floor(day)) {
+        if View::of_transaction(&snapshot).closed_spans().await?.contains(&span_of(day)) {
             return Ok(Compared::default());
         }
         let waiting = usage_deltas::Entity::find()
@@ -56,7 +57,7 @@ impl Store {
             .await?;
         let mut compared = Compared::default();
         for cut in Cut::VARIANTS {
-            let grains: Vec<Grain> = cut.grains().iter().copied().filter(|grain| *grain < Grain::Span).collect();
+            let grains: Vec<Grain> = cut.grains().iter().copied().filter(|grain| *grain < Grain::Month).collect();
             let mut cells = of_events(&snapshot, *cut, (day, end)).await?;
             for delta in &waiting {
                 if word::<Source>(&delta.source)? == cut.source() {
@@ -88,7 +89,8 @@ async fn of_events(
 ) -> Result<Cells, StoreError> {
     let success: &str = UsageStatus::Success.into();
     let adjustment: &str = CostSource::Adjustment.into();
-    let size = cut.grains().first().map_or(Grain::Day.micros(), |grain| grain.micros());
+    let finest = cut.grains().first().copied().unwrap_or(Grain::Day);
+    let size = finest.end(Timestamp::EPOCH).micros();
     let dimensions = cut.dimensions();
     let columns: Vec<String> = dimensions.iter().map(|of| column_in_events(*of)).collect();
     let sums: Vec<String> = OF_EVENTS

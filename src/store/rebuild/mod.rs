@@ -172,12 +172,12 @@ impl Store {
     /// [`StoreError::Stale`] if the claim was lost; what was replaced is right.
     pub async fn rebuild_next_day(&self, job: &Rebuild, now: Timestamp) -> Result<Rebuild, StoreError> {
         let day = job.next;
-        let next = self.day_with_anything(Timestamp::from_micros(day.micros() + Grain::Day.micros())).await?;
+        let next = self.day_with_anything(Grain::Day.end(day)).await?;
         let next = next.unwrap_or(job.until).min(job.until);
-        let span = Grain::Span.floor(day);
+        let month = Grain::Month.floor(day);
         let mut compared = self.rebuild_day(job, day, now).await?;
-        if Grain::Span.floor(next) != span || next >= job.until {
-            compared.add(self.rebuild_span(job, span, now).await?);
+        if Grain::Month.floor(next) != month || next >= job.until {
+            compared.add(self.rebuild_month(job, month, now).await?);
         }
         let done = next >= job.until;
         let transaction = self.begin_raw().await?;
@@ -267,7 +267,7 @@ pub(super) fn mergeable() -> String {
     format!(
         "NOT EXISTS (SELECT 1 FROM rollup_rebuilds r WHERE NOT r.done AND r.claim > 0 \
          AND bucket_at >= r.next_at AND bucket_at < r.next_at + {})",
-        Grain::Day.micros()
+        Grain::Day.end(Timestamp::EPOCH).micros()
     )
 }
 

@@ -25,30 +25,30 @@ pub(super) type Cells = HashMap<(Timestamp, Place<String>), Sums>;
 type Rows = HashMap<(Grain, Timestamp, String), (Place<String>, Sums)>;
 
 impl Store {
-    /// Replaces the sixteen days of each cut by the sum of their days.
-    pub(super) async fn rebuild_span(
+    /// Replaces the month of each cut by the sum of its days.
+    pub(super) async fn rebuild_month(
         &self,
         job: &Rebuild,
-        span: Timestamp,
+        month: Timestamp,
         now: Timestamp,
     ) -> Result<Compared, StoreError> {
-        let end = Timestamp::from_micros(span.micros() + Grain::Span.micros());
+        let end = Grain::Month.end(month);
         let mut compared = Compared::default();
-        for cut in Cut::VARIANTS.iter().filter(|cut| cut.grains().contains(&Grain::Span)) {
+        for cut in Cut::VARIANTS.iter().filter(|cut| cut.grains().contains(&Grain::Month)) {
             let transaction = self.begin_replacing(job, now).await?;
-            let cells = of_days(&transaction, *cut, (span, end)).await?;
-            compared.add(replace(&transaction, *cut, &[Grain::Span], (span, end), cells).await?);
+            let cells = of_days(&transaction, *cut, (month, end)).await?;
+            compared.add(replace(&transaction, *cut, &[Grain::Month], (month, end), cells).await?);
             transaction.commit().await?;
         }
         Ok(compared)
     }
 }
 
-/// The days of a span added up.
+/// The days of a month added up.
 async fn of_days(
     transaction: &DatabaseTransaction,
     cut: Cut,
-    (span, end): (Timestamp, Timestamp),
+    (month, end): (Timestamp, Timestamp),
 ) -> Result<Cells, StoreError> {
     let columns = Dimension::ALL.map(column_of).join(", ");
     let sums = SUMS.map(|name| format!("CAST(SUM({name}) AS BIGINT) AS {name}")).join(", ");
@@ -57,7 +57,7 @@ async fn of_days(
          AND bucket_at >= {} AND bucket_at < {} GROUP BY {columns}",
         cut.as_str(),
         Grain::Day.as_str(),
-        span.micros(),
+        month.micros(),
         end.micros()
     );
     let rows = transaction.query_all_raw(Statement::from_string(transaction.get_database_backend(), sql)).await?;
@@ -67,7 +67,7 @@ async fn of_days(
             for (value, dimension) in place.iter_mut().zip(Dimension::ALL) {
                 *value = row.try_get("", column_of(dimension))?;
             }
-            Ok(((span, place), sums_in(row)?))
+            Ok(((month, place), sums_in(row)?))
         })
         .collect()
 }

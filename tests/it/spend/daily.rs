@@ -92,6 +92,28 @@ on_both! {
         }
     }
 
+    async fn a_day_shows_as_many_parts_as_are_asked_for(backend: Backend) {
+        let world = World::builder(backend).at("2025-06-03T00:00:00Z").start().await;
+        let (secret, _) = world.key(pb::Key::default()).await;
+        let of_model = |number: i64| pb::UsageEvent {
+            model: format!("m-{number:02}"), cost: Some(format!("0.{number:02}")), start_time: at("2025-06-01T12:00:00Z"), ..event(&format!("e{number}"), &secret, 1)
+        };
+        record(&world.admin, (1..=25).map(of_model).collect()).await;
+        for (top, shown, others) in [(None, 20, Some("0.15")), (Some(2), 2, Some("2.76")), (Some(25), 25, None)] {
+            let by_model = vec![pb::SpendDimension::Model.into()];
+            let request = pb::GetDailySpendRequest { breakdowns: by_model, top, ..range("2025-06-01", "2025-06-02") };
+            let days = world.admin.spend().get_daily_spend(request).await.answer().days;
+            let breakdown = &days[0].breakdowns[0];
+            assert_eq!((breakdown.slices.len(), breakdown.distinct, breakdown.slices[0].id.as_str()), (shown, 25, "m-25"));
+            assert_eq!(breakdown.others.as_ref().map(|others| others.spend.as_str()), others);
+            assert_eq!((days[1].breakdowns[0].distinct, &days[1].breakdowns[0].others), (0, &None));
+        }
+        for top in [0, -1, 101] {
+            let request = pb::GetDailySpendRequest { top: Some(top), ..range("2025-06-01", "2025-06-02") };
+            assert_eq!(world.admin.spend().get_daily_spend(request).await.bad()[0].0, "top");
+        }
+    }
+
     async fn everybody_sums_its_own(backend: Backend) {
         let world = World::builder(backend).at("2025-06-05T12:00:00Z").start().await;
         let (lead, alice) = crate::teams::red(&world, pb::Team::default()).await;

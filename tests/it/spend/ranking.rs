@@ -7,7 +7,7 @@ use pb::{ErrorReason, SpendDimension};
 use tonic::Code;
 
 use super::reports::{Call, Sums, seven_weeks, sums};
-use super::{event, record};
+use super::{at, event, record};
 use crate::support::world::World;
 use crate::support::{Answer, Backend, on_both};
 
@@ -112,6 +112,28 @@ on_both! {
             assert_eq!(world.admin.spend().list_team_spend(request).await.bad()[0].0, field);
         }
         world.admin.spend().list_model_spend(request).await.answer();
+    }
+
+    async fn what_was_used_only_before_a_range_is_not_in_it(backend: Backend) {
+        let world = World::builder(backend).at("2025-07-03T00:00:00Z").set("max_event_age", "100d").start().await;
+        let (secret, _) = world.key(pb::Key::default()).await;
+        let of = |customer: &str, day: &str| pb::UsageEvent {
+            customer_id: customer.into(), start_time: at(&format!("{day}T23:30:00Z")), ..event(&format!("{customer}-{day}"), &secret, 400)
+        };
+        record(&world.admin, vec![of("early", "2025-06-01"), of("both", "2025-06-01"), of("both", "2025-06-20")]).await;
+        for merged in [false, true] {
+            if merged {
+                while world.store().merge_deltas(1_000).await.unwrap() > 0 {}
+            }
+            // The month but for its first day, of UTC and half an hour later.
+            for (time_zone, start_date, found) in [("UTC", "2025-06-02", vec!["both"]), ("Europe/London", "2025-06-02", vec!["both", "early"])] {
+                let request = pb::ListCustomerSpendRequest { start_date: start_date.into(), end_date: "2025-06-30".into(), time_zone: time_zone.into(), ..Default::default() };
+                let answer = world.admin.spend().list_customer_spend(request).await.answer();
+                assert_eq!(answer.rows.iter().map(|row| row.customer_id.as_str()).collect::<Vec<_>>(), found, "{time_zone} {merged}");
+                let of_calls: i64 = answer.rows.iter().map(|row| row.metrics.as_ref().unwrap().api_requests).sum();
+                assert_eq!(of_calls, answer.totals.unwrap().api_requests);
+            }
+        }
     }
 
     async fn everybody_ranks_its_own(backend: Backend) {

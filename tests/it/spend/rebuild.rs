@@ -67,13 +67,13 @@ on_both! {
         furnish(&world).await;
         let total = || async { world.admin.spend().get_total_spend(pb::GetTotalSpendRequest::default()).await.answer().spend };
         let before = total().await;
-        world.execute("UPDATE usage_rollups SET spent_nanos = spent_nanos + 5 WHERE cut = 'team' AND grain = 'span'").await;
+        world.execute("UPDATE usage_rollups SET spent_nanos = spent_nanos + 5 WHERE cut = 'team' AND grain = 'month'").await;
         world.execute("DELETE FROM usage_rollups WHERE cut = 'key' AND grain = 'day' AND bucket_at = (SELECT MIN(bucket_at) FROM usage_rollups WHERE cut = 'key' AND grain = 'day')").await;
         world.execute("INSERT INTO usage_rollups SELECT 'tag', 'day', bucket_at, 'stray', key_id, user_id, team_id, organization_id, customer_id, 'stray', model, model_group, provider, deployment, error_code, 1, 1, 1, 1, 1, 1, 1, 0 FROM usage_rollups WHERE cut = 'tag' AND grain = 'day' LIMIT 1").await;
         assert!(!is_clean(&world).await);
         assert_ne!(total().await, before);
         let found = done(&world.admin, &start(&world, ("", "")).await.job_id).await;
-        assert!(found.rows_repaired >= 5, "three spans, a day and a stray row: {found:?}");
+        assert!(found.rows_repaired >= 5, "three months, a day and a stray row: {found:?}");
         assert!(is_clean(&world).await);
         assert_eq!(total().await, before);
         let again = done(&world.admin, &start(&world, ("", "")).await.job_id).await;

@@ -1,0 +1,232 @@
+//! A report as a query.
+
+use sea_orm::DbBackend;
+use sea_orm::sea_query::{
+    Alias, CaseStatement, Condition, Expr, ExprTrait, Func, JoinType, Order, Query, SelectStatement, SimpleExpr,
+    UnionType, WindowStatement,
+};
+
+use super::super::rollup_rows::{SUMS, column_of};
+use super::{UsageFilter, named};
+use crate::domain::clock::Timestamp;
+use crate::domain::rollup::{Cover, Cut, Dimension, Grain, Source, Stretch, cover};
+use crate::domain::usage::{CostSource, UsageStatus};
+
+/// What a report adds up, and how it is split.
+pub(super) struct Report<'a> {
+    filter: &'a UsageFilter,
+    source: Source,
+    cut: Option<Cut>,
+    cover: Cover,
+    by: Option<Dimension>,
+    backend: DbBackend,
+}
+
+/// The columns of a list of stretches: both databases call those of values so.
+const AT: &str = "column1";
+const FROM: &str = "column2";
+const UNTIL: &str = "column3";
+const SIGN: &str = "column4";
+
+impl<'a> Report<'a> {
+    pub(super) fn new(
+        filter: &'a UsageFilter,
+        borders: &[Timestamp],
+        by: Option<Dimension>,
+        backend: DbBackend,
+    ) -> Self {
+        let (source, cut) = filter.read_from(by);
+        let cover = cover(borders, cut.map(Cut::grains).unwrap_or_default());
+        Self { filter, source, cut, cover, by, backend }
+    }
+
+    /// The first instant of which events are read, if any are.
+    pub(super) fn first_event(&self) -> Option<Timestamp> {
+        self.cover.rest.iter().map(|stretch| stretch.from).min()
+    }
+
+    /// Whether there are rollups of what is asked for.
+    pub(super) const fn has_cut(&self) -> bool {
+        self.cut.is_some()
+    }
+
+    /// A row for each interval and part in which there were calls.
+    pub(super) fn rows(&self) -> SelectStatement {
+        let mut query = Query::select();
+        query.column(Alias::new("at")).column(Alias::new("slice"));
+        for name in SUMS {
+            query.expr_as(self.sum(named(name)), Alias::new(name));
+        }
+        query.from_subquery(self.parts(), Alias::new("parts"));
+        query.group_by_col(Alias::new("at")).group_by_col(Alias::new("slice"));
+        // What was added and taken off again is not there.
+        query.and_having(self.sum(named("api_requests")).ne(0));
+        query
+    }
+
+    /// The largest parts of each interval, and how many parts it has.
+    pub(super) fn ranked(&self, most: u64) -> SelectStatement {
+        let of_interval = || WindowStatement::partition_by(Alias::new("at"));
+        let mut by_spend = of_interval();
+        by_spend.order_by(Alias::new("spent_nanos"), Order::Desc).order_by(Alias::new("slice"), Order::Asc);
+        let columns = || ["at", "slice"].into_iter().chain(SUMS).map(Alias::new);
+        let mut places = Query::select();
+        places.columns(columns());
+        places.expr_window_as(Func::cust(Alias::new("ROW_NUMBER")), by_spend, Alias::new("place"));
+        places.expr_window_as(Func::count(Expr::val(1)), of_interval(), Alias::new("parts"));
+        places.from_subquery(self.rows(), Alias::new("rows"));
+        let mut query = Query::select();
+        query.columns(columns()).column(Alias::new("parts")).from_subquery(places, Alias::new("places"));
+        query.and_where(named("place").lte(i64::try_from(most).unwrap_or(i64::MAX)));
+        query.order_by(Alias::new("at"), Order::Asc).order_by(Alias::new("place"), Order::Asc);
+        query
+    }
+
+    /// Everything that it adds up.
+    fn parts(&self) -> SelectStatement {
+        let rollups = self.cut.into_iter().flat_map(|cut| cut.grains().iter().map(move |grain| (cut, *grain)));
+        let rollups = rollups.filter_map(|(cut, grain)| self.rollups(cut, grain));
+        let mut parts = rollups.chain(self.deltas()).chain(self.events());
+        // Of no time there is nothing.
+        let mut query = parts.next().unwrap_or_else(|| {
+            let mut nothing = self.select(Expr::val(0), Expr::val(""), &Expr::val(1), SUMS.map(named));
+            nothing.from(Alias::new("usage_deltas")).and_where(Expr::val(1).eq(0));
+            nothing
+        });
+        for part in parts {
+            query.union(UnionType::All, part);
+        }
+        query
+    }
+
+    /// The rows of one grain. Each grain by itself: there is nothing that could
+    /// be joined but by looking each stretch up.
+    fn rollups(&self, cut: Cut, grain: Grain) -> Option<SelectStatement> {
+        let of_grain = self.cover.buckets.iter().filter(|(of, _)| *of == grain).map(|(_, stretch)| stretch);
+        let mut query = self.select(named(AT), self.slice(), &named(SIGN), SUMS.map(named));
+        query.from_values(tuples(of_grain)?, Alias::new("stretches")).from(Alias::new("usage_rollups"));
+        query.and_where(named("cut").eq(cut.as_str())).and_where(named("grain").eq(grain.as_str()));
+        query.cond_where(within("bucket_at")).cond_where(self.wanted());
+        Some(query)
+    }
+
+    /// Like the rollups. They are few buckets, added up before they are told
+    /// apart by stretches.
+    fn deltas(&self) -> Option<SelectStatement> {
+        let stretches = || self.cover.buckets.iter().map(|(_, of)| of);
+        let (from, until) = (stretches().map(|of| of.from).min()?, stretches().map(|of| of.until).max()?);
+        let mut sums = Query::select();
+        sums.column(Alias::new("bucket_at")).expr_as(self.slice(), Alias::new("slice"));
+        for name in SUMS {
+            sums.expr_as(self.sum(named(name)), Alias::new(name));
+        }
+        sums.from(Alias::new("usage_deltas")).and_where(named("source").eq(self.source.as_str()));
+        sums.and_where(named("bucket_at").gte(from.micros())).and_where(named("bucket_at").lt(until.micros()));
+        sums.cond_where(self.wanted());
+        // By position, which no column's name can be taken for.
+        sums.add_group_by([Expr::cust("1"), Expr::cust("2")]);
+        let mut query = self.select(named(AT), named("slice"), &named(SIGN), SUMS.map(named));
+        query.from_values(tuples(stretches())?, Alias::new("stretches"));
+        query.from_subquery(sums, Alias::new("deltas")).cond_where(within("bucket_at"));
+        Some(query)
+    }
+
+    fn events(&self) -> Option<SelectStatement> {
+        let rest = tuples(self.cover.rest.iter())?;
+        let adjustment: &str = CostSource::Adjustment.into();
+        let success: &str = UsageStatus::Success.into();
+        let one_if = |is_so: SimpleExpr| SimpleExpr::Case(Box::new(CaseStatement::new().case(is_so, 1).finally(0)));
+        let values = SUMS.map(|name| match name {
+            "spent_nanos" => named("cost_nanos"),
+            "api_requests" => Expr::val(1),
+            "successful_requests" => one_if(named("status").eq(success)),
+            "failed_requests" => one_if(named("status").ne(success)),
+            other => named(other),
+        });
+        let mut query = self.select(named(AT), self.slice(), &named(SIGN), values);
+        query.from_values(rest, Alias::new("stretches"));
+        query.from(Alias::new("usage_events"));
+        query.and_where(named("cost_source").ne(adjustment)).cond_where(within("started_at"));
+        match self.source {
+            Source::Call => {}
+            Source::Failure => {
+                query.and_where(named("status").ne(success));
+            }
+            Source::Tag => self.join_tags(&mut query),
+        }
+        query.cond_where(self.wanted());
+        Some(query)
+    }
+
+    /// Each event once for each of its tags, or once without any.
+    fn join_tags(&self, events: &mut SelectStatement) {
+        let rest = self.cover.rest.iter();
+        let times = || {
+            rest.clone().fold(Condition::any(), |any, of| {
+                let from = named("started_at").gte(of.from.micros());
+                any.add(from.and(named("started_at").lt(of.until.micros())))
+            })
+        };
+        let mut tags = Query::select();
+        tags.expr_as(named("request_id"), Alias::new("tagged_id")).column(Alias::new("tag"));
+        tags.from(Alias::new("usage_event_tags")).cond_where(times());
+        let mut untagged = Query::select();
+        untagged.column(Alias::new("request_id")).expr(Expr::val("")).from(Alias::new("usage_events"));
+        untagged.cond_where(times()).and_where(named("tags").eq("[]"));
+        tags.union(UnionType::All, untagged);
+        let same = named("tagged_id").equals(Alias::new("request_id"));
+        events.join_subquery(JoinType::InnerJoin, tags, Alias::new("tags"), same);
+    }
+
+    /// The part that a row belongs to.
+    fn slice(&self) -> SimpleExpr {
+        self.by.map_or_else(|| Expr::val(""), |by| named(column_of(by)))
+    }
+
+    fn select(&self, at: SimpleExpr, slice: SimpleExpr, sign: &SimpleExpr, values: [SimpleExpr; 8]) -> SelectStatement {
+        let mut query = Query::select();
+        query.expr_as(at, Alias::new("at")).expr_as(slice, Alias::new("slice"));
+        for (name, value) in SUMS.into_iter().zip(values) {
+            query.expr_as(sign.clone().mul(value), Alias::new(name));
+        }
+        query
+    }
+
+    /// What is looked for, and what the caller may see of it.
+    fn wanted(&self) -> Condition {
+        let among = self.filter.among.iter().fold(Condition::all(), |all, among| {
+            // An event has several tags; asked for by one it still counts once.
+            if among.dimension == Dimension::Tag && self.source != Source::Tag {
+                let mut tagged = Query::select();
+                tagged.column(Alias::new("request_id")).from(Alias::new("usage_event_tags"));
+                tagged.cond_where(among.condition());
+                return all.add(named("request_id").in_subquery(tagged));
+            }
+            all.add(among.condition())
+        });
+        among.add_option(self.filter.visible_to.condition())
+    }
+
+    /// A sum that stays a whole number: PostgreSQL adds 64-bit numbers up to a
+    /// decimal and fails, as it should, when that does not fit back.
+    pub(super) fn sum(&self, value: SimpleExpr) -> SimpleExpr {
+        sum(value, self.backend)
+    }
+}
+
+/// See [`Report::sum`].
+pub(in crate::store) fn sum(value: SimpleExpr, backend: DbBackend) -> SimpleExpr {
+    let sum = SimpleExpr::from(Func::sum(value));
+    if backend == DbBackend::Postgres { sum.cast_as(Alias::new("bigint")) } else { sum }
+}
+
+/// Stretches in the order of their columns; `None` if there are none.
+fn tuples<'a>(of: impl Iterator<Item = &'a Stretch>) -> Option<Vec<(i64, i64, i64, i64)>> {
+    let found: Vec<_> = of.map(|of| (of.at.micros(), of.from.micros(), of.until.micros(), of.sign)).collect();
+    (!found.is_empty()).then_some(found)
+}
+
+/// Whether a row lies in a stretch.
+fn within(column: &'static str) -> Condition {
+    Condition::all().add(named(column).gte(named(FROM))).add(named(column).lt(named(UNTIL)))
+}
