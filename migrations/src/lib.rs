@@ -26,6 +26,7 @@ mod m20261129_000013_create_models;
 mod m20261129_000014_create_rollup_rebuilds;
 mod m20261129_000015_partition_usage;
 mod m20261129_000016_add_up_months;
+mod m20261129_000017_create_scope_budgets;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000014_create_rollup_rebuilds::Migration),
             Box::new(m20261129_000015_partition_usage::Migration),
             Box::new(m20261129_000016_add_up_months::Migration),
+            Box::new(m20261129_000017_create_scope_budgets::Migration),
         ]
     }
 }

@@ -28,9 +28,27 @@ pub enum Scope {
     Organization,
     /// A user's keys in one organization.
     OrganizationMember,
+    /// All calls under one label.
+    Tag,
+    /// All calls that one provider answered.
+    Provider,
+    /// All calls of one model.
+    Model,
+    /// All calls.
+    Global,
 }
 
 impl Scope {
+    /// Those that calls of all keys share. Their accounts are counted once they
+    /// have a budget.
+    pub const SHARED: [Self; 4] = [Self::Tag, Self::Provider, Self::Model, Self::Global];
+
+    /// Whether calls of all keys share it.
+    #[must_use]
+    pub fn is_shared(self) -> bool {
+        Self::SHARED.contains(&self)
+    }
+
     /// The name in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -47,6 +65,10 @@ impl Scope {
             Self::TeamMember => "team member",
             Self::Organization => "organization",
             Self::OrganizationMember => "organization member",
+            Self::Tag => "tag",
+            Self::Provider => "provider",
+            Self::Model => "model",
+            Self::Global => "all keys",
         }
     }
 }
@@ -119,6 +141,13 @@ impl AccountId {
         &self.name
     }
 
+    /// Its object in the audit log: of what calls of all keys share with its
+    /// kind, such as `provider/openai`.
+    #[must_use]
+    pub fn audit_id(&self) -> String {
+        if self.scope.is_shared() { format!("{}/{}", self.scope.as_str(), self.name) } else { self.object_id() }
+    }
+
     /// The id of the object that it belongs to: `team_id/user_id` or
     /// `organization_id/user_id` for a member.
     #[must_use]
@@ -139,6 +168,9 @@ fn member_name(group: &str, user: &UserId) -> Arc<str> {
 
 impl fmt::Display for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.scope == Scope::Global {
+            return f.write_str(self.scope.in_words());
+        }
         write!(f, "{} {:?}", self.scope.in_words(), self.object_id())
     }
 }
@@ -158,7 +190,13 @@ pub struct Line<'a> {
     pub rates_bind: bool,
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
+    /// An account with a budget that binds, and no limits on its calls.
+    #[must_use]
+    pub const fn of_money(account: &'a AccountId, budget: &'a Budget) -> Self {
+        Line { account, budget, rates: &Rates::NONE, budget_binds: true, rates_bind: false }
+    }
+
     /// Whether a reservation must be held here: there is a limit that binds.
     #[must_use]
     pub const fn limits_money(&self) -> bool {

@@ -56,6 +56,7 @@ pub enum ObjectType {
     Key,
     Prices,
     Model,
+    ScopeBudget,
     Rollups,
 }
 

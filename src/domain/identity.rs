@@ -294,9 +294,6 @@ pub struct Identity {
     pub affiliation: Option<Affiliation>,
 }
 
-/// Members of organizations have no rate limits.
-const NO_RATES: Rates = Rates { tpm: None, rpm: None, parallel: None };
-
 /// The organization that calls with these count for: that of the team, or of a
 /// personal key's owner.
 #[must_use]
@@ -333,7 +330,7 @@ impl Identity {
         if let Some(Affiliation { organization, member }) = &self.affiliation {
             add(&organization.account, &organization.budget, &organization.rates, true, true);
             if let Some((member, budget)) = member {
-                add(&member.account, budget, &NO_RATES, true, false);
+                add(&member.account, budget, &Rates::NONE, true, false);
             }
         }
         if let Some(user) = &self.user {

@@ -120,6 +120,10 @@ pub struct Rates {
 }
 
 impl Rates {
+    /// No limits: members of organizations, and what calls of all keys share,
+    /// have none.
+    pub const NONE: Self = Self { tpm: None, rpm: None, parallel: None };
+
     /// Whether nothing is limited.
     #[must_use]
     pub const fn is_unlimited(&self) -> bool {

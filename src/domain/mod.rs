@@ -26,6 +26,7 @@ pub mod reason;
 pub mod retry;
 pub mod role;
 pub mod rollup;
+pub mod scope_budget;
 pub mod secret;
 pub mod team;
 pub mod ticket;

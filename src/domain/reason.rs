@@ -73,6 +73,7 @@ pub enum Reason {
     InvitationNotFound,
     AuditEntryNotFound,
     AccountNotFound,
+    ScopeBudgetNotFound,
     ModelNotFound,
     JobNotFound,
     OrganizationNotFound,

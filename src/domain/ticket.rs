@@ -17,7 +17,10 @@ const VERSION: u8 = 1;
 /// The bytes of the signature that are kept.
 const SIGNATURE_BYTES: usize = 16;
 /// The most characters of a ticket.
-pub const TICKET_MAX_CHARS: usize = 1_600;
+pub const TICKET_MAX_CHARS: usize = 2_610;
+/// The most accounts that a ticket names: those of a key, of 200 labels, and a
+/// few more. What is held in others is freed when it expires.
+const HELD_MAX: u8 = 208;
 
 /// What tickets are signed with: shared by all instances of one database.
 #[derive(Clone)]
@@ -69,8 +72,8 @@ impl Ticket {
             bytes.extend(number.to_be_bytes());
         }
         // A call touches a handful of accounts.
-        bytes.push(u8::try_from(self.held_by.len()).unwrap_or(u8::MAX));
-        for tag in self.held_by.iter().take(u8::MAX.into()) {
+        bytes.push(u8::try_from(self.held_by.len()).map_or(HELD_MAX, |count| count.min(HELD_MAX)));
+        for tag in self.held_by.iter().take(HELD_MAX.into()) {
             bytes.extend(tag.to_be_bytes());
         }
         let group = if self.model_group == self.model { "" } else { &self.model_group };
@@ -167,8 +170,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_ticket() -> impl Strategy<Value = Ticket> {
-        let names = ("[a-z/-]{0,40}", "[a-z/-]{1,40}");
-        (any::<u128>(), any::<u64>(), any::<i64>(), proptest::collection::vec(any::<u32>(), 0..6), names).prop_map(
+        let names = ("[a-z/-]{0,512}", "[a-z/-]{500,512}");
+        let held_by = proptest::collection::vec(any::<u32>(), 0..=HELD_MAX.into());
+        (any::<u128>(), any::<u64>(), any::<i64>(), held_by, names).prop_map(
             |(id, caller, number, held_by, (model, model_group))| Ticket {
                 reservation: Uuid::from_u128(id),
                 caller,

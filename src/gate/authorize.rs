@@ -6,12 +6,14 @@ use super::ledger::{Answer, Ask, Grant, NewReservation, Reservation};
 use super::rates::TokenNeed;
 use super::standing::{BudgetStanding, RateStanding};
 use super::{BookingError, Gate};
+use crate::domain::account::{Line, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::{self, AskedModel, Denial, PriceState};
 use crate::domain::identity::Identity;
 use crate::domain::ids::new_uuid;
 use crate::domain::money::Usd;
 use crate::domain::pricing::{Offers, Price, cost};
+use crate::domain::scope_budget::CallScopes;
 use crate::domain::secret::KeyHash;
 use crate::domain::ticket::{Ticket, account_tag};
 use crate::store::StoreError;
@@ -40,6 +42,8 @@ pub struct Call<'a> {
     pub key: KeyHash,
     /// The model that is asked for.
     pub model: &'a str,
+    /// Its labels, without those of the key.
+    pub tags: &'a [String],
     /// What it may cost.
     pub estimate: Estimate,
     /// The caller's id for the request, if money is to be set aside.
@@ -65,6 +69,8 @@ pub struct Decision {
     pub reservation: Option<(String, Timestamp)>,
     /// When it may be worth asking again.
     pub retry_at: Option<Timestamp>,
+    /// The model's providers whose budgets have no room.
+    pub exhausted_providers: Vec<String>,
 }
 
 impl Decision {
@@ -77,6 +83,7 @@ impl Decision {
             rates: Vec::new(),
             reservation: None,
             retry_at: None,
+            exhausted_providers: Vec::new(),
         }
     }
 }
@@ -116,7 +123,7 @@ impl Gate {
             return Ok(Decision::denied(denial, call.model, Some(identity)));
         }
         let resolved = decision::resolve_model(&identity, call.model).to_owned();
-        let prices = self.prices();
+        let prices = self.prices.load();
         let offers = prices.offers(&resolved, call.model, now);
         let state = price_state(&offers);
         let asked = AskedModel { name: &resolved, groups: prices.groups_of(&resolved), price: state };
@@ -124,7 +131,8 @@ impl Gate {
             return Ok(Decision::denied(denial, &resolved, Some(identity)));
         }
         let cost = self.estimated_cost(&offers, call, now);
-        self.check_limits(call, identity, resolved, state, cost, now).await
+        let providers = if self.has_scope_budgets() { prices.providers(&resolved, &offers) } else { Vec::new() };
+        self.check_limits(call, identity, resolved, Asked { price: state, cost, providers }, now).await
     }
 
     /// What a call may cost, wherever it is made.
@@ -150,15 +158,20 @@ impl Gate {
         call: &Call<'_>,
         identity: Identity,
         resolved: String,
-        price: PriceState,
-        cost: Usd,
+        asked: Asked<'_>,
         now: Timestamp,
     ) -> Result<Decision, AuthorizeError> {
+        let Asked { price, cost, mut providers } = asked;
+        let mut exhausted_providers = Vec::new();
+        let scope_budgets = self.scope_budgets.load();
         let tokens =
             TokenNeed { input: call.estimate.input_tokens.unwrap_or(0), output: call.estimate.max_output_tokens };
         let mut attempt = 1;
         let answer = loop {
-            let lines = identity.lines(self.rules().user_budget_on_team_keys);
+            let mut lines = identity.lines(self.rules().user_budget_on_team_keys);
+            let scopes = scopes_of(call, &identity, &providers, &resolved);
+            let shared = scope_budgets.of_call(&scopes);
+            lines.extend(shared.iter().map(|(account, budget)| Line::of_money(account, budget)));
             let reserve =
                 call.reserve.map(|request_id| Arc::new(new_reservation(call, request_id, &identity, &resolved)));
             let ask = Ask {
@@ -189,6 +202,14 @@ impl Gate {
                     }
                     break (None, budgets, rates, reservation.map(|(reservation, _)| reservation), None);
                 }
+                // There may be room with another provider.
+                Answer::Denied { denial: Denial { scope: Some(Scope::Provider), .. }, budgets, .. }
+                    if providers.len() > 1 =>
+                {
+                    let full = budgets.first().map(|standing| standing.account.name()).unwrap_or_default();
+                    providers.retain(|provider| *provider != full);
+                    exhausted_providers.push(full.to_owned());
+                }
                 Answer::Denied { denial, budgets, rates, retry_at } => {
                     break (Some(denial), budgets, rates, None, retry_at);
                 }
@@ -205,6 +226,7 @@ impl Gate {
             rates,
             reservation,
             retry_at,
+            exhausted_providers,
         })
     }
 
@@ -225,6 +247,24 @@ impl Gate {
         };
         ticket.seal(&self.tickets)
     }
+}
+
+/// What is asked of the limits.
+struct Asked<'a> {
+    price: PriceState,
+    cost: Usd,
+    /// Who may answer the call.
+    providers: Vec<&'a str>,
+}
+
+fn scopes_of<'a>(
+    call: &'a Call<'_>,
+    identity: &'a Identity,
+    providers: &'a [&'a str],
+    resolved: &'a str,
+) -> CallScopes<'a> {
+    let tags = call.tags.iter().map(String::as_str).chain(identity.key.tags.iter().map(AsRef::as_ref));
+    CallScopes { tags: tags.collect(), providers, model: resolved, model_group: call.model }
 }
 
 fn price_state(offers: &Offers<'_>) -> PriceState {

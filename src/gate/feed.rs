@@ -45,6 +45,8 @@ pub enum Subject {
     OrganizationMember(OrganizationId, UserId),
     /// The prices of models, or of one; or its access groups.
     Prices(Option<String>),
+    /// The scope budgets, which no sidecar keeps.
+    ScopeBudgets,
     /// Nothing that anybody keeps in memory.
     Other,
 }
@@ -137,6 +139,7 @@ async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, Stor
         ObjectType::Key => key(store, id).await?,
         ObjectType::Prices => Subject::Prices(None),
         ObjectType::Model => Subject::Prices(field(entry, "model_name").map(str::to_owned)),
+        ObjectType::ScopeBudget => Subject::ScopeBudgets,
         ObjectType::Invitation | ObjectType::SessionKey | ObjectType::Rollups => Subject::Other,
     };
     let revoked = matches!(entry.action, Action::Delete | Action::Block | Action::RemoveMember);
@@ -175,6 +178,7 @@ fn evictions_of(change: &Announcement) -> Vec<Eviction> {
             vec![Eviction::OrganizationMember(organization.clone(), user.clone()), Eviction::User(user.clone())]
         }
         Subject::Prices(_) => vec![Eviction::Prices],
+        Subject::ScopeBudgets => vec![Eviction::ScopeBudgets],
         Subject::Other => Vec::new(),
     }
 }

@@ -33,6 +33,7 @@ use crate::domain::decision::PriceRules;
 use crate::domain::identity::Identity;
 use crate::domain::money::Usd;
 use crate::domain::pricing::PriceBook;
+use crate::domain::scope_budget::ScopeBudgets;
 use crate::domain::ticket::TicketKey;
 use crate::domain::usage::CostRules;
 use crate::store::{Committed, Eviction, Store, StoreError};
@@ -66,6 +67,7 @@ pub struct Gate {
     ledger: Arc<Ledger>,
     batcher: Batcher,
     prices: ArcSwap<PriceBook>,
+    scope_budgets: ArcSwap<ScopeBudgets>,
     tickets: TicketKey,
     holder: i64,
     /// Told when this process changed something.
@@ -92,6 +94,7 @@ impl Gate {
         let gate = Self {
             directory: Directory::new(store.clone(), rules.directory_capacity),
             prices: ArcSwap::from_pointee(store.view().price_book().await?),
+            scope_budgets: ArcSwap::from_pointee(store.view().scope_budgets().await?),
             rules,
             store,
             ledger,
@@ -115,6 +118,16 @@ impl Gate {
         &self.rules
     }
 
+    /// Whether any scope has a budget.
+    fn has_scope_budgets(&self) -> bool {
+        !self.scope_budgets.load().is_empty()
+    }
+
+    /// The scope budgets as they are now.
+    pub fn scope_budgets(&self) -> Arc<ScopeBudgets> {
+        self.scope_budgets.load_full()
+    }
+
     /// The price book as it is now.
     pub fn prices(&self) -> Arc<PriceBook> {
         self.prices.load_full()
@@ -136,6 +149,9 @@ impl Gate {
         self.directory.evict(evictions);
         if evictions.contains(&Eviction::Prices) {
             self.prices.store(Arc::new(self.store.view().price_book().await?));
+        }
+        if evictions.contains(&Eviction::ScopeBudgets) {
+            self.scope_budgets.store(Arc::new(self.store.view().scope_budgets().await?));
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::key::Key;
 use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
+use crate::domain::scope_budget::CallScopes;
 use crate::domain::secret::KeyHash;
 use crate::domain::ticket::{Ticket, account_tag};
 use crate::domain::usage::{self, AgeRule, Costing, CostingError, Event, Usage};
@@ -186,7 +187,8 @@ impl Gate {
         if !self.lives_elsewhere(ticket, now) {
             return Ok(false);
         }
-        let (_, route) = self.route_by_id(ticket.key_id, now).await?;
+        let (_, mut route) = self.route_by_id(ticket.key_id, now).await?;
+        route.accounts.extend(self.shared_held(ticket));
         let windows = self.windows_of(ticket, &route.accounts);
         self.batcher.close(closed(ticket, &windows)).await.map_err(RecordError::Booking)
     }
@@ -239,10 +241,27 @@ impl Gate {
             }
             (None, None) => return Err(RecordError::ReservationUnknown),
         };
-        let Route { accounts, windows, settles, closes, late } = route;
+        let Route { mut accounts, windows, settles, closes, late } = route;
+        let shared = self.shared_accounts(&usage, &costing.provider, &key);
+        accounts.retain(|(account, _)| !account.scope().is_shared());
+        accounts.extend(shared);
         let event = event(usage, &key, organization_of(&accounts), costing, started_at, reporter);
         let booking = Booking { event, accounts, windows, settles, closes };
         Ok(Prepared { booking, key: key.key_hash, late })
+    }
+
+    /// The accounts that an event shares with those of other keys.
+    fn shared_accounts(&self, usage: &Usage, provider: &str, key: &KeyFacts) -> Vec<(AccountId, Budget)> {
+        let tags = usage.tags.iter().map(String::as_str).chain(key.tags.iter().map(AsRef::as_ref));
+        let (model, model_group) = (usage.model.as_str(), usage.model_group.as_str());
+        let scopes = CallScopes { tags: tags.collect(), providers: &[provider], model, model_group };
+        self.scope_budgets.load().of_call(&scopes).into_iter().cloned().collect()
+    }
+
+    /// Those in which a reservation of another run may be held.
+    fn shared_held(&self, ticket: &Ticket) -> Vec<(AccountId, Budget)> {
+        let budgets = self.scope_budgets.load();
+        budgets.iter().filter(|(account, _)| ticket.held_by.contains(&account_tag(account))).cloned().collect()
     }
 
     fn cost(&self, usage: &Usage, reporter: &Reporter, at: Timestamp) -> Result<Costing, RecordError> {
@@ -266,6 +285,7 @@ impl Gate {
         let (key, mut route) = Box::pin(self.route_by_id(ticket.key_id, now)).await?;
         route.late = !self.lives_elsewhere(ticket, now);
         if !route.late {
+            route.accounts.extend(self.shared_held(ticket));
             route.windows = self.windows_of(ticket, &route.accounts);
             route.closes = Some(closed(ticket, &route.windows));
         }

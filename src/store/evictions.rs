@@ -20,4 +20,6 @@ pub enum Eviction {
     OrganizationMember(OrganizationId, UserId),
     /// The price book.
     Prices,
+    /// The scope budgets.
+    ScopeBudgets,
 }

@@ -192,12 +192,13 @@ impl Tx {
             Scope::TeamMember => ObjectType::TeamMember,
             Scope::Organization => ObjectType::Organization,
             Scope::OrganizationMember => ObjectType::OrganizationMember,
+            Scope::Tag | Scope::Provider | Scope::Model | Scope::Global => ObjectType::ScopeBudget,
             // It follows the user's.
             Scope::UserPersonal => return,
         };
         let spent = |spend: Usd| BTreeMap::from([("spend", spend)]);
         let to = from.saturating_add(correction.costing.cost);
-        let change = Change::updated(object, account.object_id(), &spent(from), &spent(to));
+        let change = Change::updated(object, account.audit_id(), &spent(from), &spent(to));
         if let Some(change) = change {
             let placed =
                 change.of_organization(correction.organization_id.as_ref()).of_team(correction.team_id.as_ref());

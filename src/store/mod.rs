@@ -41,6 +41,7 @@ mod rebuild;
 mod retention;
 mod rollup_rows;
 mod rollups;
+mod scope_budgets;
 mod seal;
 mod secrets;
 mod session_keys;

@@ -1,8 +1,9 @@
 //! The price book: every price by model, and by deployment, through time.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use foldhash::{HashMap, HashMapExt};
 use serde_json::Value;
 
 use super::super::clock::Timestamp;
@@ -196,7 +197,25 @@ impl PriceBook {
             let prices = deployments.iter().filter_map(|deployment| deployment.at(at)).map(|(price, _)| price);
             return Offers::Registered(prices.filter(|price| price.is_priced()).collect());
         }
-        Offers::Listed(self.find(&Lookup { model, model_group, ..Lookup::default() }, at))
+        // What most calls name is what the list has.
+        let exact = self.exact(model, at).filter(|price| price.is_priced());
+        Offers::Listed(exact.or_else(|| self.find(&Lookup { model, model_group, ..Lookup::default() }, at)))
+    }
+
+    /// Who may answer calls of a public model with these offers, each once: the
+    /// providers of its deployments if it is registered, else that of the list.
+    #[must_use]
+    pub fn providers<'a>(&'a self, model: &str, offers: &Offers<'a>) -> Vec<&'a str> {
+        let deployments = self.registered.get(model).into_iter().flatten();
+        let named = deployments.map(|deployment| &*deployment.provider);
+        let priced = offers.iter().filter_map(|price| price.provider.as_deref());
+        let mut found = Vec::new();
+        for provider in named.chain(priced).filter(|provider| !provider.is_empty()) {
+            if !found.contains(&provider) {
+                found.push(provider);
+            }
+        }
+        found
     }
 
     fn of_deployment(&self, wanted: &Lookup<'_>, at: Timestamp) -> Option<&Price> {

@@ -1,12 +1,13 @@
 //! `BudgetService`: a table of contents.
 
+mod scopes;
 mod status;
 
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{App, read};
+use super::{App, read, write};
 use crate::pb;
 
 /// The service.
@@ -19,5 +20,26 @@ impl pb::budget_service_server::BudgetService for Budgets {
         request: Request<pb::GetBudgetStatusRequest>,
     ) -> Result<Response<pb::GetBudgetStatusResponse>, Status> {
         read(&self.0, request, status::get_budget_status).await
+    }
+
+    async fn set_scope_budget(
+        &self,
+        request: Request<pb::SetScopeBudgetRequest>,
+    ) -> Result<Response<pb::SetScopeBudgetResponse>, Status> {
+        write(&self.0, request, scopes::set::set_scope_budget).await
+    }
+
+    async fn list_scope_budgets(
+        &self,
+        request: Request<pb::ListScopeBudgetsRequest>,
+    ) -> Result<Response<pb::ListScopeBudgetsResponse>, Status> {
+        read(&self.0, request, scopes::list::list_scope_budgets).await
+    }
+
+    async fn delete_scope_budget(
+        &self,
+        request: Request<pb::DeleteScopeBudgetRequest>,
+    ) -> Result<Response<pb::DeleteScopeBudgetResponse>, Status> {
+        write(&self.0, request, scopes::delete::delete_scope_budget).await
     }
 }

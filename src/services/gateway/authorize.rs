@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 use foldhash::quality::FixedState;
 use prost::Message;
 
+use crate::domain::account::Scope;
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::DenyReason;
 use crate::domain::fault::{Refusal, Violation};
@@ -27,12 +28,14 @@ pub(super) async fn authorize(ctx: Ctx, request: pb::AuthorizeRequest) -> Result
         caller: ctx.caller.ticket_tag(),
         key,
         model: &request.model,
+        tags: &request.tags,
         estimate,
         reserve: request.reserve.then_some(request.request_id.as_str()),
         payload: if request.reserve { FixedState::default().hash_one(request.encode_to_vec()) } else { 0 },
     };
     let decision = ctx.app.gate.authorize(&call, ctx.now).await.map_err(explain)?;
-    Ok(render(decision, request.customer_id, ctx.now))
+    let sees_all = ctx.scope.is_all();
+    Ok(render(if sees_all { decision } else { without_others(decision) }, request.customer_id, ctx.now))
 }
 
 fn parse(request: &pb::AuthorizeRequest) -> Result<Estimate, Error> {
@@ -113,6 +116,16 @@ fn unknown_key() -> pb::AuthorizeResponse {
     }
 }
 
+/// What a key may know that asks about itself: not what all keys together
+/// spent.
+fn without_others(mut decision: Decision) -> Decision {
+    decision.budgets.retain(|standing| !standing.account.scope().is_shared());
+    if let Some(denial) = decision.denial.as_mut().filter(|denial| denial.scope.is_some_and(Scope::is_shared)) {
+        "a budget that all keys share has no room for the call".clone_into(&mut denial.message);
+    }
+    decision
+}
+
 fn render(decision: Decision, customer_id: String, now: Timestamp) -> pb::AuthorizeResponse {
     let identity = decision.identity.map(|identity| pb::CallIdentity {
         key_hash: identity.key.key_hash.to_string(),
@@ -144,6 +157,7 @@ fn render(decision: Decision, customer_id: String, now: Timestamp) -> pb::Author
         reservation_id: reservation_id.unwrap_or_default(),
         reservation_expires_at: expires_at.map(instant::to_wire),
         retry_after: decision.retry_at.map(|at| wait(at, now)),
+        exhausted_providers: decision.exhausted_providers,
     }
 }
 

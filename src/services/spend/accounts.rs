@@ -1,5 +1,6 @@
 //! Accounts by name: what a request that corrects spend is about.
 
+use crate::domain::account::AccountId;
 use crate::domain::fault::Refusal;
 use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::limit::Budget;
@@ -7,6 +8,7 @@ use crate::domain::organization::member_budget;
 use crate::domain::reason::Reason;
 use crate::error::Error;
 use crate::pb;
+use crate::services::wire::budget;
 use crate::services::wire::correction::Owner;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::team::effective;
@@ -21,6 +23,7 @@ pub(super) enum Holder {
     Member(TeamId, UserId),
     Organization(OrganizationId),
     OrganizationMember(OrganizationId, UserId),
+    Scope(AccountId),
 }
 
 impl Holder {
@@ -33,6 +36,7 @@ impl Holder {
             Self::Member(team, user) => Owner::Member(team, user),
             Self::Organization(id) => Owner::Organization(id),
             Self::OrganizationMember(organization, user) => Owner::OrganizationMember(organization, user),
+            Self::Scope(account) => Owner::Scope(account),
         }
     }
 }
@@ -79,6 +83,11 @@ async fn find(view: View<'_>, scope: pb::BudgetScope, id: &str) -> Result<Option
         }
         pb::BudgetScope::TeamMember => team_member(view, id).await,
         pb::BudgetScope::OrganizationMember => organization_member(view, id).await,
+        pb::BudgetScope::Tag | pb::BudgetScope::Provider | pb::BudgetScope::Model | pb::BudgetScope::Global => {
+            let account = AccountId::stored(budget::scope_from_wire(scope), id);
+            let found = view.find_scope_budget(&account).await?;
+            Ok(found.map(|found| (Holder::Scope(found.account), found.budget)))
+        }
     }
 }
 

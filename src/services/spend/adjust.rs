@@ -36,7 +36,10 @@ pub(super) async fn adjust_spend_of(
 fn parse(request: &pb::AdjustSpendRequest) -> Result<Command, Error> {
     let mut faults = Faults::default();
     let scope = accounts::take_scope("scope", request.scope, &mut faults);
-    text::required("id", &request.id, ACCOUNT_MAX_BYTES, &mut faults);
+    // There is one account of everything, and it has no name.
+    if scope != Some(pb::BudgetScope::Global) {
+        text::required("id", &request.id, ACCOUNT_MAX_BYTES, &mut faults);
+    }
     text::required("reason", &request.reason, REASON_MAX_BYTES, &mut faults);
     text::request_id("request_id", &request.request_id, &mut faults);
     let amount = faults.take("amount", Usd::parse_signed(&request.amount));

@@ -12,6 +12,7 @@ mod filters;
 mod get;
 mod list;
 mod names;
+mod providers;
 mod ranking;
 mod rebuild;
 mod record;
@@ -166,6 +167,13 @@ impl pb::spend_service_server::SpendService for Spend {
         request: Request<pb::GetSpendReportRequest>,
     ) -> Result<Response<pb::GetSpendReportResponse>, Status> {
         read(&self.0, request, report::get_spend_report).await
+    }
+
+    async fn get_provider_budgets(
+        &self,
+        request: Request<pb::GetProviderBudgetsRequest>,
+    ) -> Result<Response<pb::GetProviderBudgetsResponse>, Status> {
+        read(&self.0, request, providers::get_provider_budgets).await
     }
 
     async fn get_total_spend(

@@ -1,11 +1,11 @@
 //! `ResetSpend`: accounts begin their windows anew.
 
 use super::accounts;
-use crate::domain::account::Scope;
 use crate::domain::money::Usd;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
+use crate::services::wire::budget;
 use crate::services::wire::correction::{lock_spend, set_spend};
 use crate::services::wire::faults::Faults;
 
@@ -63,7 +63,12 @@ async fn reset_all(ctx: &Ctx, scope: pb::BudgetScope) -> Result<i64, Error> {
     let mut count = 0;
     let mut last = None;
     loop {
-        let found = ctx.app.store.view().accounts_with_spend(scope_of(scope), last.as_ref(), AT_ONCE as u64).await?;
+        let found = ctx
+            .app
+            .store
+            .view()
+            .accounts_with_spend(budget::scope_from_wire(scope), last.as_ref(), AT_ONCE as u64)
+            .await?;
         let Some(end) = found.last() else { return Ok(count) };
         last = Some(end.clone());
         let ids: Vec<String> = found.iter().map(crate::domain::account::AccountId::object_id).collect();
@@ -91,16 +96,4 @@ async fn reset(ctx: &Ctx, scope: pb::BudgetScope, ids: &[String], must_exist: bo
     }
     ctx.commit(tx).await?;
     Ok(count)
-}
-
-/// The accounts by which objects of a kind are found.
-const fn scope_of(scope: pb::BudgetScope) -> Scope {
-    match scope {
-        pb::BudgetScope::Unspecified | pb::BudgetScope::Key => Scope::Key,
-        pb::BudgetScope::Team => Scope::Team,
-        pb::BudgetScope::TeamMember => Scope::TeamMember,
-        pb::BudgetScope::User => Scope::User,
-        pb::BudgetScope::Organization => Scope::Organization,
-        pb::BudgetScope::OrganizationMember => Scope::OrganizationMember,
-    }
 }

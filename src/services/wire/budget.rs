@@ -1,5 +1,7 @@
 //! Budgets and rate limits on the wire.
 
+use strum::VariantArray;
+
 use super::instant;
 use crate::domain::account::Scope;
 use crate::domain::clock::Timestamp;
@@ -15,7 +17,18 @@ pub(crate) const fn scope_to_wire(scope: Scope) -> pb::BudgetScope {
         Scope::TeamMember => pb::BudgetScope::TeamMember,
         Scope::Organization => pb::BudgetScope::Organization,
         Scope::OrganizationMember => pb::BudgetScope::OrganizationMember,
+        Scope::Tag => pb::BudgetScope::Tag,
+        Scope::Provider => pb::BudgetScope::Provider,
+        Scope::Model => pb::BudgetScope::Model,
+        Scope::Global => pb::BudgetScope::Global,
     }
+}
+
+/// The scope that a request names, of a user that of all its keys; the first
+/// one if it names none.
+pub(crate) fn scope_from_wire(scope: pb::BudgetScope) -> Scope {
+    let named = Scope::VARIANTS.iter().copied().find(|known| scope_to_wire(*known) == scope);
+    named.unwrap_or(Scope::Key)
 }
 
 /// A budget's standing on the wire.

@@ -22,6 +22,8 @@ pub(crate) enum Owner<'a> {
     Member(&'a TeamId, &'a UserId),
     Organization(&'a OrganizationId),
     OrganizationMember(&'a OrganizationId, &'a UserId),
+    /// What calls of all keys share.
+    Scope(&'a AccountId),
 }
 
 impl Owner<'_> {
@@ -34,6 +36,7 @@ impl Owner<'_> {
             Self::Member(team, user) => vec![AccountId::team_member(team, user)],
             Self::Organization(id) => vec![AccountId::organization(id)],
             Self::OrganizationMember(organization, user) => vec![AccountId::organization_member(organization, user)],
+            Self::Scope(account) => vec![(*account).clone()],
         }
     }
 }

@@ -73,7 +73,8 @@ pub fn request(rpc: &str, place: &Place) -> Vec<u8> {
         "Team" => of_teams(rpc, place),
         "Organization" => of_organizations(rpc, place),
         "Key" => of_keys(rpc, place),
-        "Gateway" | "Budget" => of_gateway(rpc, place),
+        "Gateway" => of_gateway(rpc, place),
+        "Budget" => of_budgets(rpc, place),
         "Spend" => of_spend(rpc, place),
         "Model" => of_models(rpc, place),
         "Audit" => of_audit(rpc, place),
@@ -259,7 +260,6 @@ fn of_keys(rpc: &str, place: Place) -> Option<Vec<u8>> {
 }
 
 fn of_gateway(rpc: &str, place: Place) -> Option<Vec<u8>> {
-    let Place { key, .. } = place.clone();
     let bytes = match rpc {
         "Authorize" => authorize(&place).encode_to_vec(),
         "Settle" => pb::SettleRequest {
@@ -268,9 +268,25 @@ fn of_gateway(rpc: &str, place: Place) -> Option<Vec<u8>> {
         }
         .encode_to_vec(),
         "Release" => pb::ReleaseRequest { reservation_id: place.reservation }.encode_to_vec(),
+        _ => return None,
+    };
+    Some(bytes)
+}
+
+fn of_budgets(rpc: &str, place: Place) -> Option<Vec<u8>> {
+    let key = place.key;
+    let bytes = match rpc {
         "GetBudgetStatus" => {
             pb::GetBudgetStatusRequest { subject: Some(pb::get_budget_status_request::Subject::Key(key)) }
                 .encode_to_vec()
+        }
+        "SetScopeBudget" => {
+            let budget = Some(pb::Budget { max_budget: Some("1000000".into()), ..Default::default() });
+            pb::SetScopeBudgetRequest { scope: pb::BudgetScope::Tag.into(), id: "authz".into(), budget }.encode_to_vec()
+        }
+        "ListScopeBudgets" => pb::ListScopeBudgetsRequest::default().encode_to_vec(),
+        "DeleteScopeBudget" => {
+            pb::DeleteScopeBudgetRequest { scope: pb::BudgetScope::Tag.into(), id: "authz".into() }.encode_to_vec()
         }
         _ => return None,
     };
@@ -341,6 +357,7 @@ fn of_spend(rpc: &str, place: Place) -> Option<Vec<u8>> {
             let (start_date, end_date) = (TODAY.0.into(), TODAY.1.into());
             pb::RebuildRollupsRequest { start_date, end_date, ..Default::default() }.encode_to_vec()
         }
+        "GetProviderBudgets" => pb::GetProviderBudgetsRequest {}.encode_to_vec(),
         "GetTotalSpend" => pb::GetTotalSpendRequest::default().encode_to_vec(),
         "CalculateCost" => {
             let usage = Some(pb::UsageEvent { prompt_tokens: 1, ..Default::default() });

@@ -1,5 +1,7 @@
 //! `BudgetService`: budgets and limits as they stand.
 
+mod scopes;
+
 use bursar::pb;
 use pb::get_budget_status_request::Subject;
 use pb::{BudgetScope, ErrorReason, RateLimitKind};

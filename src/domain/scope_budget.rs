@@ -1,0 +1,151 @@
+//! Scope budgets: limits on what the calls of all keys together spend under a
+//! tag, with a provider, on a model, or at all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use super::account::{AccountId, Scope};
+use super::clock::Timestamp;
+use super::limit::Budget;
+
+/// A budget of a scope. Its account counts from when it was set.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScopeBudget {
+    /// What it is about: an account of one of [`Scope::SHARED`].
+    #[serde(serialize_with = "audit_id")]
+    pub account: AccountId,
+    /// The limit.
+    #[serde(flatten)]
+    pub budget: Budget,
+    /// When it was set.
+    #[serde(skip)]
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    #[serde(skip)]
+    pub updated_at: Timestamp,
+    /// How often it was changed.
+    #[serde(skip)]
+    pub version: i64,
+}
+
+fn audit_id<S: Serializer>(account: &AccountId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&account.audit_id())
+}
+
+/// What a call falls under, beside its key.
+#[derive(Clone, Debug)]
+pub struct CallScopes<'a> {
+    /// Its labels and those of its key, in any order.
+    pub tags: Vec<&'a str>,
+    /// Who may answer it, or did.
+    pub providers: &'a [&'a str],
+    /// The provider's model.
+    pub model: &'a str,
+    /// The name that was asked for.
+    pub model_group: &'a str,
+}
+
+/// An account of a scope with its budget.
+pub type Shared = (AccountId, Budget);
+
+/// All scope budgets, found by the names that calls have.
+#[derive(Clone, Debug, Default)]
+pub struct ScopeBudgets(HashMap<Scope, HashMap<Arc<str>, Shared>>);
+
+impl ScopeBudgets {
+    /// These budgets.
+    #[must_use]
+    pub fn new(budgets: Vec<ScopeBudget>) -> Self {
+        let mut found = Self::default();
+        for ScopeBudget { account, budget, .. } in budgets {
+            found.0.entry(account.scope()).or_default().insert(account.name().into(), (account, budget));
+        }
+        found
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those of a call, in the order in which they are checked. A model is known
+    /// by its own name or, if that has no budget, by the one asked for.
+    #[must_use]
+    pub fn of_call(&self, call: &CallScopes<'_>) -> Vec<&Shared> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut tags = call.tags.clone();
+        tags.sort_unstable();
+        tags.dedup();
+        let mut found: Vec<&Shared> = tags.into_iter().filter_map(|tag| self.get(Scope::Tag, tag)).collect();
+        found.extend(call.providers.iter().filter_map(|provider| self.get(Scope::Provider, provider)));
+        found.extend(self.get(Scope::Model, call.model).or_else(|| self.get(Scope::Model, call.model_group)));
+        found.extend(self.get(Scope::Global, ""));
+        found
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Shared> {
+        self.0.values().flat_map(HashMap::values)
+    }
+
+    fn get(&self, scope: Scope, name: &str) -> Option<&Shared> {
+        self.0.get(&scope)?.get(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budgets(accounts: &[(Scope, &str)]) -> ScopeBudgets {
+        let budget = |(scope, name): &(Scope, &str)| ScopeBudget {
+            account: AccountId::stored(*scope, *name),
+            budget: Budget::default(),
+            created_at: Timestamp::EPOCH,
+            updated_at: Timestamp::EPOCH,
+            version: 1,
+        };
+        ScopeBudgets::new(accounts.iter().map(budget).collect())
+    }
+
+    #[test]
+    fn a_call_falls_under_the_budgets_that_name_it() {
+        let all = budgets(&[
+            (Scope::Global, ""),
+            (Scope::Tag, "night"),
+            (Scope::Tag, "batch"),
+            (Scope::Tag, "day"),
+            (Scope::Provider, "openai"),
+            (Scope::Provider, "azure"),
+            (Scope::Model, "gpt-4o"),
+            (Scope::Model, "fast"),
+        ]);
+        let tags = vec!["night", "other", "batch", "night"];
+        let found = |providers: &[&str], model: &str| -> Vec<String> {
+            let call = CallScopes { tags: tags.clone(), providers, model, model_group: "fast" };
+            all.of_call(&call).iter().map(|(account, _)| account.to_string()).collect()
+        };
+        assert_eq!(
+            found(&["openai"], "gpt-4o"),
+            ["tag \"batch\"", "tag \"night\"", "provider \"openai\"", "model \"gpt-4o\"", "all keys"]
+        );
+        assert_eq!(
+            found(&["azure", "openai"], "gpt-4o-2024"),
+            [
+                "tag \"batch\"",
+                "tag \"night\"",
+                "provider \"azure\"",
+                "provider \"openai\"",
+                "model \"fast\"",
+                "all keys"
+            ]
+        );
+        let none = CallScopes { tags: tags.clone(), providers: &["openai"], model: "gpt-4o", model_group: "" };
+        assert!(budgets(&[(Scope::Tag, "other tag")]).of_call(&none).is_empty());
+    }
+}
