@@ -99,7 +99,7 @@ async fn ours(keys: &Arc<Vec<String>>, clients: &[SpendServiceClient<tonic::tran
         let events = events(&keys, caller, number);
         async move {
             let began = Instant::now();
-            let request = with_key(pb::RecordUsageRequest { events }, MASTER);
+            let request = with_key(pb::RecordUsageRequest { events, ..Default::default() }, MASTER);
             let answer = client.record_usage(request).await.expect("an answer").into_inner();
             assert_eq!(answer.recorded, EVENTS as i64);
             vec![began.elapsed()]

@@ -226,7 +226,7 @@ async fn ingest(address: &str, secret: &str) -> f64 {
             prompt_tokens: 400 + index,
             ..Default::default()
         });
-        let request = with_key(pb::RecordUsageRequest { events: events.collect() }, MASTER);
+        let request = with_key(pb::RecordUsageRequest { events: events.collect(), ..Default::default() }, MASTER);
         async move {
             let began = Instant::now();
             client.record_usage(request).await.expect("an answer");

@@ -364,7 +364,7 @@ impl Writer {
     fn succeed(&self, batch: Batch, outcome: &BatchOutcome, tentative: &[Uuid], now: Timestamp) {
         let results = results(&batch.bookings, outcome);
         let settling = batch.bookings.iter().zip(&results).filter_map(|((booking, _), result)| {
-            booking.settles.map(|id| (id, rate_tokens(&booking.event), *result == Outcome::Conflict))
+            booking.settles.map(|id| (id, rate_tokens(&booking.event), matches!(result, Outcome::Conflict { .. })))
         });
         let (conflicts, settled): (Vec<_>, Vec<_>) = settling.partition(|(.., is_conflict)| *is_conflict);
         let settled: Vec<(Uuid, i64)> = settled.into_iter().map(|(id, tokens, _)| (id, tokens)).collect();
@@ -423,8 +423,9 @@ impl Writer {
     }
 }
 
-/// What became of each booking. The first of an id was written; those that
-/// follow it in the batch are repeats of it, or conflict with it.
+/// What became of each booking. The first of an id was written, or compared
+/// with what was there; those that follow it in the batch are repeats of what is
+/// there now, or conflict with it.
 fn results(bookings: &[Waiting], outcome: &BatchOutcome) -> Vec<Outcome> {
     let mut seen: HashMap<&str, (&str, Usd)> = HashMap::new();
     bookings
@@ -432,15 +433,23 @@ fn results(bookings: &[Waiting], outcome: &BatchOutcome) -> Vec<Outcome> {
         .map(|(booking, _)| {
             let Event { usage, fingerprint, .. } = &booking.event;
             let id = usage.request_id.as_str();
-            let result = match seen.get(id) {
-                Some((first, cost)) if first == fingerprint => Outcome::Duplicate { cost: *cost },
-                Some(_) => Outcome::Conflict,
-                None => outcome.appended.get(id).cloned().unwrap_or(Outcome::Conflict),
-            };
-            if let Outcome::Recorded { cost } | Outcome::Duplicate { cost } = &result {
-                seen.entry(id).or_insert((fingerprint, *cost));
+            if let Some((stored, cost)) = seen.get(id) {
+                return if stored == fingerprint {
+                    Outcome::Duplicate { cost: *cost }
+                } else {
+                    Outcome::Conflict { fingerprint: (*stored).to_owned(), cost: *cost }
+                };
             }
-            result
+            let unknown = || Outcome::Conflict { fingerprint: String::new(), cost: Usd::ZERO };
+            let Some(result) = outcome.appended.get(id) else { return unknown() };
+            seen.insert(
+                id,
+                match result {
+                    Outcome::Recorded { cost } | Outcome::Duplicate { cost } => (fingerprint, *cost),
+                    Outcome::Conflict { fingerprint, cost } => (fingerprint, *cost),
+                },
+            );
+            result.clone()
         })
         .collect()
 }

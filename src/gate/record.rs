@@ -58,8 +58,8 @@ pub enum RecordError {
     Invalid(Violation),
     /// The cost can't be worked out.
     NotCosted(CostingError),
-    /// Another event has its request id.
-    Conflict,
+    /// Another event has its request id. What tells this one from it.
+    Conflict(String),
     /// The database does not answer.
     Store(StoreError),
     /// The event could not be written.
@@ -128,8 +128,9 @@ impl Gate {
         let prepared = self.prepare(report, Some(ticket), reporter, now).await?;
         let request_id = prepared.booking.event.usage.request_id.clone();
         let Prepared { booking, key, late } = prepared;
+        let fingerprint = booking.event.fingerprint.clone();
         let outcome = self.batcher.book(booking).await;
-        let recorded = recorded(outcome, late)?;
+        let recorded = recorded(outcome, late, fingerprint)?;
         let budgets = self.budgets_of(&key, now).await?;
         Ok(Settled { recorded, request_id, budgets })
     }
@@ -147,7 +148,7 @@ impl Gate {
             let ticket = self.open(&report.reservation_id, reporter);
             match self.prepare(report, ticket, reporter, now).await {
                 Ok(Prepared { booking, late, .. }) => {
-                    prepared.push(Ok(late));
+                    prepared.push(Ok((late, booking.event.fingerprint.clone())));
                     bookings.push(booking);
                 }
                 Err(error) => prepared.push(Err(error)),
@@ -157,9 +158,9 @@ impl Gate {
         prepared
             .into_iter()
             .map(|prepared| {
-                let late = prepared?;
+                let (late, fingerprint) = prepared?;
                 let outcome = outcomes.next().unwrap_or(Err(BookingError::Broken("an outcome is missing".to_owned())));
-                recorded(outcome, late)
+                recorded(outcome, late, fingerprint)
             })
             .collect()
     }
@@ -406,11 +407,11 @@ fn event(
     }
 }
 
-fn recorded(outcome: Result<Outcome, BookingError>, late: bool) -> Result<Recorded, RecordError> {
+fn recorded(outcome: Result<Outcome, BookingError>, late: bool, fingerprint: String) -> Result<Recorded, RecordError> {
     match outcome {
         Ok(Outcome::Recorded { cost }) => Ok(Recorded { cost, duplicate: false, late }),
         Ok(Outcome::Duplicate { cost }) => Ok(Recorded { cost, duplicate: true, late: false }),
-        Ok(Outcome::Conflict) => Err(RecordError::Conflict),
+        Ok(Outcome::Conflict { .. }) => Err(RecordError::Conflict(fingerprint)),
         Err(error) => Err(RecordError::Booking(error)),
     }
 }

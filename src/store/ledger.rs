@@ -64,7 +64,12 @@ pub enum Outcome {
         cost: Usd,
     },
     /// Another event has its id.
-    Conflict,
+    Conflict {
+        /// What tells that one from others.
+        fingerprint: String,
+        /// What that one was booked as.
+        cost: Usd,
+    },
 }
 
 /// An event's outcome, by its id.
@@ -237,7 +242,11 @@ async fn take_ids(
                 Some((fingerprint, cost)) if *fingerprint == event.fingerprint => {
                     Outcome::Duplicate { cost: Usd::from_nanos(*cost) }
                 }
-                _ => Outcome::Conflict,
+                Some((fingerprint, cost)) => {
+                    Outcome::Conflict { fingerprint: fingerprint.clone(), cost: Usd::from_nanos(*cost) }
+                }
+                // Gone between the two statements: it was too old to be kept.
+                None => Outcome::Conflict { fingerprint: String::new(), cost: Usd::ZERO },
             };
             appended.insert(event.usage.request_id.clone(), outcome);
         }
@@ -343,7 +352,7 @@ fn to_balance(row: &QueryResult) -> Result<(BalanceKey, Balance), StoreError> {
 /// What leaves a lease because it was booked. A reservation whose event was not
 /// booked stays.
 fn settled(hold: &HoldWrite, appended: &Appended) -> Usd {
-    let booked = |id: &String| !matches!(appended.get(id), None | Some(Outcome::Conflict));
+    let booked = |id: &String| !matches!(appended.get(id), None | Some(Outcome::Conflict { .. }));
     let settled = hold.settling.iter().filter(|(id, _)| booked(id));
     settled.fold(Usd::ZERO, |sum, (_, amount)| sum.saturating_add(*amount))
 }

@@ -38,7 +38,7 @@ async fn load(client: Client, secret: String, worker: usize, told: Arc<Acknowled
             ..Default::default()
         };
         let events = vec![event("x"), event("y")];
-        if let Ok(answer) = client.spend().record_usage(pb::RecordUsageRequest { events }).await {
+        if let Ok(answer) = client.spend().record_usage(pb::RecordUsageRequest { events, ..Default::default() }).await {
             let answer = answer.into_inner();
             told.events.lock().await.extend(answer.results.into_iter().map(|result| result.request_id));
         }

@@ -211,7 +211,10 @@ fn good_requests(secret: &str, reservation_id: &str) -> Vec<(&'static str, Vec<u
             pb::SettleRequest { reservation_id: reservation_id.into(), usage: Some(pb::UsageEvent::default()) }
                 .encode_to_vec(),
         ),
-        ("SpendService/RecordUsage", pb::RecordUsageRequest { events: vec![usage] }.encode_to_vec()),
+        (
+            "SpendService/RecordUsage",
+            pb::RecordUsageRequest { events: vec![usage], ..Default::default() }.encode_to_vec(),
+        ),
     ]
 }
 

@@ -87,7 +87,7 @@ on_both! {
                 ..Default::default()
             }
         });
-        let answer = world.admin.spend().record_usage(pb::RecordUsageRequest { events: events.collect() }).await.answer();
+        let answer = world.admin.spend().record_usage(pb::RecordUsageRequest { events: events.collect(), ..Default::default() }).await.answer();
         let costs: Vec<&str> = answer.results.iter().map(|result| result.cost.as_str()).collect();
         assert_eq!(costs, ["1", "1", "5"]);
     }

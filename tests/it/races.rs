@@ -65,7 +65,7 @@ on_both! {
             let event = |id: String| pb::UsageEvent { request_id: id, key: secret.clone(), model: "gpt-4o".into(), prompt_tokens: 400, ..Default::default() };
             // Each sends the shared events and one of its own.
             let events = vec![event("shared-1".into()), event(format!("own-{number}")), event("shared-2".into())];
-            senders.spawn(async move { client.spend().record_usage(pb::RecordUsageRequest { events }).await.answer() });
+            senders.spawn(async move { client.spend().record_usage(pb::RecordUsageRequest { events, ..Default::default() }).await.answer() });
         }
         let answers = senders.join_all().await;
         assert_eq!(answers.iter().map(|answer| answer.recorded).sum::<i64>(), 34);

@@ -2,12 +2,11 @@
 
 use prost_types::Struct;
 use prost_types::value::Kind;
-use rust_decimal::Decimal;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::models::MODEL_NAME_MAX_BYTES;
-use crate::domain::pricing::{self, Cost, Counts, Price, PriceError};
+use crate::domain::pricing::{Cost, Counts, Price, PriceError};
 use crate::domain::reason::Reason;
 use crate::domain::usage::Usage;
 use crate::error::Error;
@@ -16,7 +15,7 @@ use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{instant, text, usage};
 
-use super::tokens;
+use super::{breakdown, tokens};
 
 /// A valid request.
 struct Command {
@@ -46,28 +45,12 @@ pub(super) async fn calculate_cost(
     let booked = cost.booked().ok_or_else(out_of_range)?;
     Ok(pb::CalculateCostResponse {
         cost: booked.to_string(),
-        breakdown: Some(breakdown(&cost)),
+        breakdown: Some(breakdown::to_wire(&cost)),
         unpriced_parts: cost.unpriced_parts.iter().map(ToString::to_string).collect(),
         price_id: price.price_id.clone(),
         usage_inconsistent: cost.inconsistent,
         token_count: command.token_count,
     })
-}
-
-fn breakdown(cost: &Cost) -> pb::CostBreakdown {
-    let shown = |usd: Decimal| usd.normalize().to_string();
-    pb::CostBreakdown {
-        input: shown(cost.input),
-        output: shown(cost.output),
-        cache_read: shown(cost.cache_read),
-        cache_write: shown(cost.cache_write),
-        units: shown(cost.units),
-        tools: shown(cost.tools),
-        additional: shown(cost.additional),
-        original: shown(cost.original().unwrap_or_default()),
-        discount: shown(cost.discount),
-        margin: shown(cost.margin),
-    }
 }
 
 fn not_priced(usage: &Usage) -> Refusal {
@@ -81,10 +64,7 @@ fn out_of_range() -> Error {
 }
 
 fn cost_of(ctx: &Ctx, price: &Price, usage: &Usage, at: Timestamp) -> Result<Cost, Error> {
-    let provider =
-        if usage.provider.is_empty() { price.provider.as_deref().unwrap_or_default() } else { &usage.provider };
-    let markup = ctx.app.gate.rules().costs.markups.of(provider);
-    pricing::price(price, &usage.billable(at), &markup).map_err(|error| match error {
+    breakdown::price(ctx, price, usage, at).map_err(|error| match error {
         PriceError::OutOfRange => out_of_range(),
         PriceError::CallType(_) => {
             let refusal = Refusal::precondition(Reason::CallTypeNotPriced, error.to_string());

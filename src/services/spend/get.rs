@@ -10,7 +10,7 @@ use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::text;
 
-use super::{access, list};
+use super::{access, breakdown, list};
 
 /// Reads a usage event.
 pub(super) async fn get_usage(ctx: Ctx, request: pb::GetUsageRequest) -> Result<pb::GetUsageResponse, Error> {
@@ -23,6 +23,8 @@ pub(super) async fn get_usage(ctx: Ctx, request: pb::GetUsageRequest) -> Result<
     let scope = access::scope(&ctx, MemberPermission::SpendLogs);
     let found = ctx.app.store.view().find_event(&request.request_id, &scope).await?;
     let not_found = || Refusal::not_found(Reason::UsageNotFound, "usage event", [&request.request_id]);
-    let events = list::labelled(&ctx, vec![found.ok_or_else(not_found)?]).await?;
-    Ok(pb::GetUsageResponse { event: events.into_iter().next() })
+    let found = found.ok_or_else(not_found)?;
+    let breakdown = breakdown::of_event(&ctx, &found.event);
+    let events = list::labelled(&ctx, vec![found]).await?;
+    Ok(pb::GetUsageResponse { event: events.into_iter().next(), breakdown })
 }

@@ -4,6 +4,7 @@ mod access;
 mod accounts;
 mod activity;
 mod adjust;
+mod breakdown;
 mod calculate;
 mod daily;
 mod errors;

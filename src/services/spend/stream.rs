@@ -100,8 +100,9 @@ async fn begin(ctx: &Ctx, last: &mut Option<u64>, message: &pb::StreamUsageReque
     }
     *last = Some(sequence);
     let reports = record::parse(&message.events)?;
+    let conflicts = record::Conflicts::take(message.on_id_conflict)?;
     let ctx = Ctx { now, ..ctx.clone() };
-    let work = tokio::spawn(async move { record::record(&ctx, reports).await });
+    let work = tokio::spawn(async move { record::record(&ctx, reports, conflicts).await });
     Ok(Pending { sequence, work })
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn explain(error: RecordError, prefix: &str, request_id: &str) -> Err
             Error::invalid(Violation { field, ..violation })
         }
         RecordError::NotCosted(error) => not_costed(error, prefix),
-        RecordError::Conflict => {
+        RecordError::Conflict(_) => {
             let message = format!(
                 "usage with other content was booked under the request_id {request_id:?}; if this is the same call, it \
                  is booked, if it is another, use an id of its own"

@@ -305,8 +305,10 @@ fn of_spend(rpc: &str, place: Place) -> Option<Vec<u8>> {
         ..Default::default()
     };
     let bytes = match rpc {
-        "RecordUsage" => pb::RecordUsageRequest { events: vec![event()] }.encode_to_vec(),
-        "StreamUsage" => pb::StreamUsageRequest { sequence: 1, events: vec![event()] }.encode_to_vec(),
+        "RecordUsage" => pb::RecordUsageRequest { events: vec![event()], ..Default::default() }.encode_to_vec(),
+        "StreamUsage" => {
+            pb::StreamUsageRequest { sequence: 1, events: vec![event()], ..Default::default() }.encode_to_vec()
+        }
         "ListUsage" => pb::ListUsageRequest { key, ..Default::default() }.encode_to_vec(),
         "ExportUsage" => {
             let filter = Some(pb::ListUsageRequest { key, ..Default::default() });

@@ -31,7 +31,7 @@ on_both! {
                 for number in 0.. {
                     let id = format!("{worker}-{number}");
                     let events = vec![event(&id, &secret, 400)];
-                    match client.spend().record_usage(pb::RecordUsageRequest { events }).await {
+                    match client.spend().record_usage(pb::RecordUsageRequest { events, ..Default::default() }).await {
                         Ok(answer) => assert_eq!(answer.into_inner().recorded, 1),
                         Err(status) => {
                             // Told that it was not booked, or by the client's own transport

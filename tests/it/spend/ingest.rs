@@ -46,7 +46,7 @@ on_both! {
             senders.spawn(async move {
                 let (mut recorded, mut duplicates) = (0, 0);
                 for events in batches {
-                    let answer = client.spend().record_usage(pb::RecordUsageRequest { events }).await.answer();
+                    let answer = client.spend().record_usage(pb::RecordUsageRequest { events, ..Default::default() }).await.answer();
                     recorded += answer.recorded;
                     duplicates += answer.duplicates;
                 }

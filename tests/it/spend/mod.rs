@@ -34,7 +34,7 @@ pub fn event(request_id: &str, key: &str, prompt_tokens: i64) -> pb::UsageEvent 
 
 /// Records events, and expects an answer.
 pub async fn record(client: &Client, events: Vec<pb::UsageEvent>) -> pb::RecordUsageResponse {
-    client.spend().record_usage(pb::RecordUsageRequest { events }).await.answer()
+    client.spend().record_usage(pb::RecordUsageRequest { events, ..Default::default() }).await.answer()
 }
 
 /// An instant on the wire.

@@ -9,7 +9,7 @@ use bursar::domain::pricing::{Billable, Counts, Markup, Price, PriceRecord, Term
 use bursar::pb;
 use rust_decimal::Decimal;
 
-use super::record;
+use super::{event, record};
 use crate::prices::import;
 use crate::support::data::real;
 use crate::support::world::{World, parse_instant};
@@ -123,6 +123,45 @@ fn examples() -> Vec<(pb::UsageEvent, &'static str)> {
 }
 
 on_both! {
+    async fn an_event_shows_what_its_cost_is_made_of(backend: Backend) {
+        let world = World::builder(backend).at("2025-06-01T12:00:00Z").start().await;
+        let (secret, _) = world.key(pb::Key::default()).await;
+        let list_at = async |price: &str| {
+            let catalogue = format!(
+                r#"{{"m": {{"input_cost_per_token": {price}, "output_cost_per_token": 0.002, "cache_read_input_token_cost": 0.0001}}}}"#
+            );
+            world
+                .admin
+                .models()
+                .import_prices(pb::ImportPricesRequest { catalogue, ..Default::default() })
+                .await
+                .answer();
+        };
+        list_at("0.001").await;
+        let of_m = |id: &str| pb::UsageEvent {
+            model: "m".into(),
+            completion_tokens: 5,
+            cache_read_tokens: 4,
+            ..event(id, &secret, 10)
+        };
+        record(&world.admin, vec![of_m("computed"), pb::UsageEvent { cost: Some("1".into()), ..of_m("told") }]).await;
+        world.hands().advance(60);
+        // A later price does not change what an earlier call was made of.
+        list_at("0.005").await;
+        let get = |id: &str| {
+            let (request, client) = (pb::GetUsageRequest { request_id: id.into() }, world.admin.clone());
+            async move { client.spend().get_usage(request).await.answer() }
+        };
+        let found = get("computed").await;
+        let parts = found.breakdown.unwrap();
+        assert_eq!(
+            (parts.input.as_str(), parts.cache_read.as_str(), parts.output.as_str(), parts.original.as_str()),
+            ("0.006", "0.0004", "0.01", "0.0164")
+        );
+        assert_eq!(found.event.unwrap().cost.as_deref(), Some("0.0164"));
+        assert_eq!(get("told").await.breakdown, None, "nobody knows what a told cost is made of");
+    }
+
     async fn the_worked_examples_cost_what_they_should(backend: Backend) {
         let world = World::builder(backend).at("2025-06-01T12:00:00Z").start().await;
         import(&world, LIST).await;
@@ -182,7 +221,7 @@ on_both! {
             pb::UsageEvent { additional_cost: Some("-1".into()), ..event("f") },
             pb::UsageEvent { resolution: "x".repeat(65), ..event("g") },
         ];
-        let bad = world.admin.spend().record_usage(pb::RecordUsageRequest { events }).await.bad();
+        let bad = world.admin.spend().record_usage(pb::RecordUsageRequest { events, ..Default::default() }).await.bad();
         let fields: Vec<&str> = bad.iter().map(|(field, _)| field.as_str()).collect();
         assert_eq!(fields, [
             "events[0].images", "events[1].input_seconds", "events[2].output_seconds", "events[3].input_seconds",

@@ -7,7 +7,7 @@ use tonic::Code;
 use tonic_types::pb::ErrorInfo;
 
 use super::{at, event, record};
-use crate::gateway::reserve;
+use crate::gateway::{ask, authorize, reserve};
 use crate::support::world::{MODEL, World};
 use crate::support::{Answer, Backend, on_both};
 
@@ -40,6 +40,50 @@ on_both! {
         assert_eq!(spend_of(&world, &key.key_hash).await, "0.003");
         let verified = world.store().verify().await.unwrap();
         assert!(verified.discrepancies.is_empty() && verified.events == 2, "{verified:?}");
+    }
+
+    async fn an_id_that_another_event_has_can_be_made_ones_own(world: World) {
+        let (secret, key) = world.key(pb::Key::default()).await;
+        let sidecar = world.sidecar().await;
+        record(&sidecar, vec![event("a", &secret, 400)]).await;
+        let asked = pb::AuthorizeRequest { key: secret.clone(), ..ask("r", "0.5") };
+        let reserved = authorize(&sidecar, asked).await.reservation_id;
+        let events = || vec![
+            event("a", &secret, 400),
+            event("a", &secret, 800),
+            pb::UsageEvent { reservation_id: reserved.clone(), ..event("a", "", 1_600) },
+        ];
+        let rekey = |on_id_conflict: i32| {
+            let request = pb::RecordUsageRequest { events: events(), on_id_conflict };
+            let sidecar = sidecar.clone();
+            async move { sidecar.spend().record_usage(request).await }
+        };
+        let told = rekey(pb::IdConflict::Report.into()).await.answer();
+        assert_eq!((told.recorded, told.duplicates, told.results[1].status()), (0, 1, UsageResult::Conflict));
+        let first = rekey(pb::IdConflict::Rekey.into()).await.answer();
+        let statuses: Vec<UsageResult> = first.results.iter().map(pb::RecordUsageResult::status).collect();
+        assert_eq!(statuses, [UsageResult::Duplicate, UsageResult::Recorded, UsageResult::Recorded]);
+        let stored: Vec<&str> = first.results.iter().map(|result| result.stored_request_id.as_str()).collect();
+        assert!(stored[0].is_empty() && stored[1].starts_with("a~") && stored[1].len() == 10 && stored[1] != stored[2], "{stored:?}");
+        let again = rekey(pb::IdConflict::Rekey.into()).await.answer();
+        assert_eq!((again.recorded, again.duplicates), (0, 3), "repeats count once");
+        assert_eq!(again.results[1].stored_request_id, stored[1]);
+        assert_eq!(spend_of(&world, &key.key_hash).await, "0.007");
+        let status = pb::GetBudgetStatusRequest { subject: Some(pb::get_budget_status_request::Subject::Key(secret.clone())) };
+        assert_eq!(world.admin.budgets().get_budget_status(status).await.answer().budgets[0].reserved, "0", "it settled its own");
+        assert_eq!(rekey(9).await.bad()[0].0, "on_id_conflict");
+        assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
+    }
+
+    async fn a_repeat_is_a_repeat_whatever_comes_before_it(world: World) {
+        let (secret, key) = world.key(pb::Key::default()).await;
+        let sidecar = world.sidecar().await;
+        record(&sidecar, vec![event("a", &secret, 400)]).await;
+        let answer = record(&sidecar, vec![event("a", &secret, 800), event("a", &secret, 400), event("a", &secret, 1_600)]).await;
+        let statuses: Vec<UsageResult> = answer.results.iter().map(pb::RecordUsageResult::status).collect();
+        assert_eq!(statuses, [UsageResult::Conflict, UsageResult::Duplicate, UsageResult::Conflict]);
+        assert_eq!(answer.results[1].cost, "0.001");
+        assert_eq!(spend_of(&world, &key.key_hash).await, "0.001");
     }
 
     async fn bad_events_do_not_hurt_the_others(backend: Backend) {
@@ -93,7 +137,7 @@ on_both! {
             event("keyless", "", 1),
             pb::UsageEvent { tags: vec!["t".repeat(257)], ..event("tag", &secret, 1) },
         ];
-        let bad = sidecar.spend().record_usage(pb::RecordUsageRequest { events }).await.bad();
+        let bad = sidecar.spend().record_usage(pb::RecordUsageRequest { events, ..Default::default() }).await.bad();
         let fields: Vec<&str> = bad.iter().map(|(field, _)| field.as_str()).collect();
         assert_eq!(fields, [
             "events[1].request_id", "events[2].prompt_tokens", "events[3].request_id", "events[4].cost", "events[5].model",
@@ -102,7 +146,7 @@ on_both! {
         assert_eq!(spend_of(&world, &key.key_hash).await, "0", "nothing was written");
         assert_eq!(sidecar.spend().record_usage(pb::RecordUsageRequest::default()).await.bad()[0].0, "events");
         let events = vec![event("x", &secret, 1); 10_001];
-        assert_eq!(sidecar.spend().record_usage(pb::RecordUsageRequest { events }).await.bad()[0].0, "events");
+        assert_eq!(sidecar.spend().record_usage(pb::RecordUsageRequest { events, ..Default::default() }).await.bad()[0].0, "events");
     }
 
     async fn recording_under_a_reservation_frees_it(world: World) {
@@ -133,7 +177,7 @@ on_both! {
         let alice = world.person("alice", pb::Role::InternalUser).await;
         let (secret, _) = world.key(pb::Key::default()).await;
         for client in [alice, world.with_key(&secret)] {
-            let request = pb::RecordUsageRequest { events: vec![event("a", &secret, 1)] };
+            let request = pb::RecordUsageRequest { events: vec![event("a", &secret, 1)], ..Default::default() };
             client.spend().record_usage(request).await.refused(Code::PermissionDenied, ErrorReason::RoleNotAllowed);
         }
     }

@@ -24,7 +24,7 @@ async fn open(client: &Client) -> (mpsc::Sender<pb::StreamUsageRequest>, Streami
 }
 
 fn message(sequence: u64, events: Vec<pb::UsageEvent>) -> pb::StreamUsageRequest {
-    pb::StreamUsageRequest { sequence, events }
+    pb::StreamUsageRequest { sequence, events, ..Default::default() }
 }
 
 async fn next(answers: &mut Streaming<pb::StreamUsageResponse>) -> Result<Option<pb::StreamUsageResponse>, Status> {
