@@ -11,7 +11,7 @@ use crate::columns::{create, flag, index, number, table, text};
 pub(crate) struct Migration;
 
 /// The length of a partition in microseconds; partitions begin at multiples of
-/// it. Rollups know the same stretch of time.
+/// it.
 const SPAN: i64 = 16 * 86_400_000_000;
 
 #[async_trait::async_trait]

@@ -11,7 +11,7 @@ use crate::m20261121_000012_split_rollups::{DIMENSIONS, LEADS, rollups};
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
-const CUTS: [&str; 8] = ["team", "model", "key", "team_model", "customer", "key_model", "tag", "failure"];
+const CUTS: [&str; 9] = ["team", "model", "key", "team_model", "customer", "key_model", "tag", "failure", "denial"];
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {

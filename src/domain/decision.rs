@@ -1,5 +1,7 @@
 //! Decisions: may this key call this model? Everything that needs no counter.
 
+use strum::{EnumString, IntoStaticStr};
+
 use super::account::Scope;
 use super::clock::Timestamp;
 use super::identity::Identity;
@@ -7,7 +9,8 @@ use super::key::is_expired;
 use super::models::ModelList;
 
 /// Why a call is denied, in the order of the checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "gateway_service.proto documents each under the same name")]
 pub enum DenyReason {
     KeyUnknown,

@@ -53,6 +53,8 @@ pub enum Source {
     Tag,
     /// Every call that failed.
     Failure,
+    /// Every call that was denied. These are no events: nothing else knows them.
+    Denial,
 }
 
 /// A set of dimensions that rows are kept by, the coarsest first.
@@ -75,6 +77,8 @@ pub enum Cut {
     Tag,
     /// By error and deployment.
     Failure,
+    /// By the reason of a denial, and by key and model.
+    Denial,
 }
 
 use Dimension::{Customer, Deployment, ErrorCode, Key, Model, ModelGroup, Organization, Provider, Tag, Team, User};
@@ -93,7 +97,14 @@ impl Source {
             Self::Call => &[Key, User, Team, Organization, Customer, Model, ModelGroup, Provider],
             Self::Tag => &[Key, User, Team, Organization, Tag],
             Self::Failure => &[Model, ModelGroup, Provider, Deployment, ErrorCode],
+            Self::Denial => &[Key, User, Team, Organization, ModelGroup, ErrorCode],
         }
+    }
+
+    /// Whether it is made of events, and can be made of them again.
+    #[must_use]
+    pub fn is_of_events(self) -> bool {
+        self != Self::Denial
     }
 
     /// Whether its deltas keep a dimension apart.
@@ -122,6 +133,7 @@ impl Cut {
             Self::KeyModel => &[Key, User, Team, Organization, Model, ModelGroup, Provider],
             Self::Tag => Source::Tag.dimensions(),
             Self::Failure => Source::Failure.dimensions(),
+            Self::Denial => Source::Denial.dimensions(),
         }
     }
 
@@ -131,6 +143,7 @@ impl Cut {
         match self {
             Self::Tag => Source::Tag,
             Self::Failure => Source::Failure,
+            Self::Denial => Source::Denial,
             _ => Source::Call,
         }
     }
@@ -150,6 +163,11 @@ impl Cut {
     #[must_use]
     pub fn has(self, dimension: Dimension) -> bool {
         self.dimensions().contains(&dimension)
+    }
+
+    /// The cuts that are made of events.
+    pub fn of_events() -> impl Iterator<Item = Self> {
+        Self::VARIANTS.iter().copied().filter(|cut| cut.source().is_of_events())
     }
 
     /// The coarsest cut of a source that keeps all of these apart; `None`: only
@@ -191,6 +209,7 @@ mod tests {
         assert_eq!(Cut::for_dimensions(Source::Tag, &[Tag, User]), Some(Cut::Tag));
         assert_eq!(Cut::for_dimensions(Source::Tag, &[Tag, Model]), None);
         assert_eq!(Cut::for_dimensions(Source::Failure, &[ErrorCode]), Some(Cut::Failure));
+        assert_eq!(Cut::for_dimensions(Source::Denial, &[ErrorCode, ModelGroup]), Some(Cut::Denial));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod authorize;
 mod batcher;
+mod denials;
 mod directory;
 mod feed;
 mod ledger;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 pub use self::authorize::{AuthorizeError, Call, Decision, Estimate};
 use self::batcher::Batcher;
 pub use self::batcher::BookingError;
+use self::denials::Denials;
 pub use self::directory::Directory;
 use self::feed::News;
 pub use self::feed::{Announcement, Subject, follow_changes};
@@ -68,6 +70,7 @@ pub struct Gate {
     batcher: Batcher,
     prices: ArcSwap<PriceBook>,
     scope_budgets: ArcSwap<ScopeBudgets>,
+    denials: Denials,
     tickets: TicketKey,
     holder: i64,
     /// Told when this process changed something.
@@ -95,6 +98,7 @@ impl Gate {
             directory: Directory::new(store.clone(), rules.directory_capacity),
             prices: ArcSwap::from_pointee(store.view().price_book().await?),
             scope_budgets: ArcSwap::from_pointee(store.view().scope_budgets().await?),
+            denials: Denials::default(),
             rules,
             store,
             ledger,

@@ -1,7 +1,9 @@
-//! Background: what happens when nobody calls. No job is needed for a number
-//! to be right; without them memory and tables would only grow.
+//! Background: what happens when nobody calls. No job is needed for an amount of
+//! money to be right; without them memory and tables would only grow, and denied
+//! calls would not be counted.
 
 mod close;
+mod denials;
 mod merge;
 mod rebuild;
 mod retain;
@@ -27,6 +29,7 @@ impl Jobs {
     pub fn start(store: Store, gate: Arc<Gate>, clock: Clock, position: i64, kept_seconds: Option<i64>) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(tend::tend(Arc::clone(&gate), clock.clone()));
+        tasks.spawn(denials::write(Arc::clone(&gate)));
         tasks.spawn(follow_changes(gate, position));
         tasks.spawn(merge::merge(store.clone()));
         tasks.spawn(rebuild::rebuild(store.clone(), clock.clone()));

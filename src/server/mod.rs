@@ -185,6 +185,9 @@ impl Server {
 /// were cut off may still live: what they give it now is refused.
 async fn flush(app: Arc<App>, batcher: JoinHandle<()>, patience: Duration) -> Result<(), ServerError> {
     app.gate.stop().await;
+    if !matches!(tokio::time::timeout(patience, app.gate.write_denials()).await, Ok(Ok(()))) {
+        tracing::warn!("the calls that were denied last are not counted");
+    }
     if tokio::time::timeout(patience, batcher).await.is_err() {
         return Err(ServerError::Serve(
             "usage was still on its way to the database when drain_timeout ended".to_owned(),

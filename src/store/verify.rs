@@ -165,7 +165,7 @@ async fn compare_rollups(view: &View<'_>, sums: &Sums, result: &mut Verification
     let deltas = deltas(view).await?;
     // Rollups of what is no longer kept have nothing to be compared with.
     let closed = view.closed_spans().await?;
-    for cut in <Cut as strum::VariantArray>::VARIANTS {
+    for cut in Cut::of_events() {
         for grain in cut.grains() {
             let in_buckets = |of: &Sums| {
                 let mut buckets = BTreeMap::new();
@@ -176,7 +176,7 @@ async fn compare_rollups(view: &View<'_>, sums: &Sums, result: &mut Verification
             };
             let summed = in_buckets(sums);
             let mut counted = in_buckets(&deltas);
-            for (bucket, sum) in rollups(view, *cut, *grain).await? {
+            for (bucket, sum) in rollups(view, cut, *grain).await? {
                 add(&mut counted, bucket, sum);
             }
             let every: BTreeSet<Timestamp> = counted.keys().chain(summed.keys()).copied().collect();
@@ -185,13 +185,7 @@ async fn compare_rollups(view: &View<'_>, sums: &Sums, result: &mut Verification
             for bucket in every.into_iter().filter(|bucket| !is_closed(bucket)) {
                 let [counted, summed] = [&counted, &summed].map(|sums| sums.get(&bucket).copied().unwrap_or_default());
                 if counted != summed {
-                    result.discrepancies.push(Discrepancy::Rollup {
-                        cut: *cut,
-                        grain: *grain,
-                        bucket,
-                        counted,
-                        summed,
-                    });
+                    result.discrepancies.push(Discrepancy::Rollup { cut, grain: *grain, bucket, counted, summed });
                 }
             }
         }

@@ -52,7 +52,8 @@ impl Grain {
     }
 
     /// The first bucket that begins at an instant or after it.
-    pub(super) fn ceil(self, instant: Timestamp) -> Timestamp {
+    #[must_use]
+    pub fn ceil(self, instant: Timestamp) -> Timestamp {
         if self.floor(instant) == instant { instant } else { self.end(instant) }
     }
 }

@@ -7,7 +7,6 @@ use prost::Message;
 
 use crate::domain::account::Scope;
 use crate::domain::clock::Timestamp;
-use crate::domain::decision::DenyReason;
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::models::MODEL_NAME_MAX_BYTES;
 use crate::domain::pricing::counts::COUNT_MAX;
@@ -18,12 +17,15 @@ use crate::gate::{AuthorizeError, Call, Decision, Estimate};
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{budget, instant, record_error, text};
+use crate::services::wire::{budget, denial, instant, record_error, text};
 
 /// Decides about a model call.
 pub(super) async fn authorize(ctx: Ctx, request: pb::AuthorizeRequest) -> Result<pb::AuthorizeResponse, Error> {
     let estimate = parse(&request)?;
-    let Some(key) = calling_key(&ctx, &request)? else { return Ok(unknown_key()) };
+    let Some(key) = calling_key(&ctx, &request)? else {
+        ctx.app.gate.count_stranger(ctx.now);
+        return Ok(unknown_key());
+    };
     let call = Call {
         caller: ctx.caller.ticket_tag(),
         key,
@@ -34,6 +36,7 @@ pub(super) async fn authorize(ctx: Ctx, request: pb::AuthorizeRequest) -> Result
         payload: if request.reserve { FixedState::default().hash_one(request.encode_to_vec()) } else { 0 },
     };
     let decision = ctx.app.gate.authorize(&call, ctx.now).await.map_err(explain)?;
+    ctx.app.gate.count_denial(&call, &decision, ctx.now);
     let sees_all = ctx.scope.is_all();
     Ok(render(if sees_all { decision } else { without_others(decision) }, request.customer_id, ctx.now))
 }
@@ -139,10 +142,10 @@ fn render(decision: Decision, customer_id: String, now: Timestamp) -> pb::Author
     let verdict = if decision.denial.is_some() { pb::Decision::Deny } else { pb::Decision::Allow };
     let (deny_reason, deny_scope, message) = match decision.denial {
         None => (pb::DenyReason::Unspecified, pb::BudgetScope::Unspecified, String::new()),
-        Some(denial) => (
-            reason_to_wire(denial.reason),
-            denial.scope.map_or(pb::BudgetScope::Unspecified, budget::scope_to_wire),
-            denial.message,
+        Some(found) => (
+            denial::reason_to_wire(found.reason),
+            found.scope.map_or(pb::BudgetScope::Unspecified, budget::scope_to_wire),
+            found.message,
         ),
     };
     pb::AuthorizeResponse {
@@ -166,21 +169,4 @@ fn wait(until: Timestamp, now: Timestamp) -> prost_types::Duration {
     let micros = until.micros_since(now).max(0);
     let nanos = i32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0);
     prost_types::Duration { seconds: micros / 1_000_000, nanos }
-}
-
-const fn reason_to_wire(reason: DenyReason) -> pb::DenyReason {
-    match reason {
-        DenyReason::KeyUnknown => pb::DenyReason::KeyUnknown,
-        DenyReason::KeyBlocked => pb::DenyReason::KeyBlocked,
-        DenyReason::KeyExpired => pb::DenyReason::KeyExpired,
-        DenyReason::UserDeactivated => pb::DenyReason::UserDeactivated,
-        DenyReason::UserNotInTeam => pb::DenyReason::UserNotInTeam,
-        DenyReason::TeamBlocked => pb::DenyReason::TeamBlocked,
-        DenyReason::CallNotAllowed => pb::DenyReason::CallNotAllowed,
-        DenyReason::ModelUnknown => pb::DenyReason::ModelUnknown,
-        DenyReason::PriceUnknown => pb::DenyReason::PriceUnknown,
-        DenyReason::ModelNotAllowed => pb::DenyReason::ModelNotAllowed,
-        DenyReason::BudgetExceeded => pb::DenyReason::BudgetExceeded,
-        DenyReason::RateLimited => pb::DenyReason::RateLimited,
-    }
 }

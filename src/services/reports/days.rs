@@ -5,6 +5,7 @@ use chrono_tz::Tz;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::reason::Reason;
+use crate::domain::rollup::Grain;
 use crate::domain::usage::MAX_FUTURE_SECONDS;
 use crate::domain::window::Calendar;
 use crate::services::wire::faults::Faults;
@@ -120,9 +121,9 @@ pub(crate) fn date_of(at: Timestamp) -> String {
     at.to_utc().date_naive().to_string()
 }
 
-/// All time, as far as usage may be recorded.
+/// All time, as far as usage may be recorded, in whole months.
 pub(crate) fn all_time(now: Timestamp) -> (Timestamp, Timestamp) {
-    (Timestamp::EPOCH, now.plus_seconds(2 * MAX_FUTURE_SECONDS))
+    (Timestamp::EPOCH, Grain::Month.end(now.plus_seconds(2 * MAX_FUTURE_SECONDS)))
 }
 
 /// Days that are joined.

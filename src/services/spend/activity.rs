@@ -27,7 +27,8 @@ pub(super) async fn get_activity(ctx: Ctx, request: pb::GetActivityRequest) -> R
     faults.finish()?;
     let range = range.ok_or_else(|| Error::internal("a range vanished"))?;
     let filter = filters.of(&ctx, access::scope(&ctx, TeamDailyActivity)).await?;
-    let metrics = parts::by_interval(&ctx.app.store.view(), range.borders(), &filter).await?;
+    let snapshot = ctx.app.store.snapshot().await?;
+    let metrics = parts::by_interval(&snapshot.view(), range.borders(), &filter).await?;
     let totals = Some(parts::total(&metrics).to_wire());
     Ok(pb::GetActivityResponse { days: days_to_wire(&range, &metrics), totals })
 }
@@ -48,7 +49,8 @@ pub(super) async fn get_model_activity(
     let range = range.ok_or_else(|| Error::internal("a range vanished"))?;
     let most = if request.page_size == 0 { MODELS.0 } else { request.page_size };
     let filter = filters.of(&ctx, access::scope(&ctx, TeamDailyActivity)).await?;
-    let days = parts::by_part(&ctx.app.store.view(), range.borders(), &filter, Some(Dimension::ModelGroup)).await?;
+    let snapshot = ctx.app.store.snapshot().await?;
+    let days = parts::by_part(&snapshot.view(), range.borders(), &filter, Some(Dimension::ModelGroup)).await?;
 
     let mut models: HashMap<String, Vec<Metrics>> = HashMap::new();
     for (index, parts) in days.into_iter().enumerate() {

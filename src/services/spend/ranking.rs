@@ -91,10 +91,21 @@ async fn rank(
 ) -> Result<Ranked, Error> {
     let between = question.between(ctx);
     let Question { filters, page, list, .. } = question;
-    let mut filter = filters.of(ctx, visible_to).await?;
+    let filter = filters.of(ctx, visible_to).await?;
     let snapshot = ctx.app.store.snapshot().await?;
-    let view = snapshot.view();
-    let totals = whole(&view, &filter, among.as_ref(), between).await?;
+    rank_in(&snapshot.view(), filter, between, by, among, (page, &list)).await
+}
+
+/// Ranks them as one state of the database has them.
+async fn rank_in(
+    view: &View<'_>,
+    mut filter: UsageFilter,
+    between: (Timestamp, Timestamp),
+    by: Dimension,
+    among: Option<Among>,
+    (page, list): (PageRequest, &List),
+) -> Result<Ranked, Error> {
+    let totals = whole(view, &filter, among.as_ref(), between).await?;
     filter.among.extend(among);
     if by == Dimension::Tag {
         filter.source = Source::Tag;
@@ -116,7 +127,7 @@ async fn rank(
         let name = names.remove(&row.slice).unwrap_or_default();
         (row.slice, name, metrics.to_wire())
     });
-    Ok(Ranked { rows: rows.collect(), next_page_token: page::token(&list, next), totals: totals.to_wire() })
+    Ok(Ranked { rows: rows.collect(), next_page_token: page::token(list, next), totals: totals.to_wire() })
 }
 
 /// All that a list is about, each call once.
@@ -202,14 +213,17 @@ pub(super) async fn list_team_spend(
     }
     faults.finish()?;
     let visible_to = access::scope_of_teams(&ctx);
-    let days = match question.range.as_ref().filter(|_| request.include_days) {
+    let between = question.between(&ctx);
+    let Question { range, filters, page, list } = question;
+    let filter = filters.of(&ctx, visible_to).await?;
+    let snapshot = ctx.app.store.snapshot().await?;
+    let view = snapshot.view();
+    let days = match range.filter(|_| request.include_days) {
         None => Vec::new(),
-        Some(range) => {
-            let filter = question.filters.clone().of(&ctx, visible_to.clone()).await?;
-            days_by_team(&ctx, range, &filter).await?
-        }
+        Some(range) => days_by_team(&view, &range, &filter).await?,
     };
-    let Ranked { rows, next_page_token, totals } = rank(&ctx, question, Dimension::Team, visible_to, None).await?;
+    let ranked = rank_in(&view, filter, between, Dimension::Team, None, (page, &list)).await?;
+    let Ranked { rows, next_page_token, totals } = ranked;
     let row = |(team_id, name, metrics): (String, Name, pb::SpendMetrics)| pb::TeamSpend {
         team_id,
         team_alias: name.alias,
@@ -219,11 +233,10 @@ pub(super) async fn list_team_spend(
     Ok(pb::ListTeamSpendResponse { rows, next_page_token, totals: Some(totals), days })
 }
 
-async fn days_by_team(ctx: &Ctx, range: &DayRange, filter: &UsageFilter) -> Result<Vec<pb::DailySpend>, Error> {
-    let snapshot = ctx.app.store.snapshot().await?;
-    let metrics = parts::by_interval(&snapshot.view(), range.borders(), filter).await?;
+async fn days_by_team(view: &View<'_>, range: &DayRange, filter: &UsageFilter) -> Result<Vec<pb::DailySpend>, Error> {
+    let metrics = parts::by_interval(view, range.borders(), filter).await?;
     let by = (pb::SpendDimension::Team, Dimension::Team);
-    let split = parts::split(&snapshot.view(), range.borders(), filter, by, PARTS_MAX).await?;
+    let split = parts::split(view, range.borders(), filter, by, PARTS_MAX).await?;
     let mut days = days_to_wire(range, &metrics);
     for (day, breakdown) in days.iter_mut().zip(split) {
         day.breakdowns.push(breakdown);

@@ -25,6 +25,7 @@ pub(super) async fn get_total_spend(
         }
     };
     let filter = UsageFilter::of(Source::Call, EventScope::All);
-    let metrics = parts::total(&parts::by_interval(&ctx.app.store.view(), &[from, until], &filter).await?).to_wire();
+    let snapshot = ctx.app.store.snapshot().await?;
+    let metrics = parts::total(&parts::by_interval(&snapshot.view(), &[from, until], &filter).await?).to_wire();
     Ok(pb::GetTotalSpendResponse { spend: metrics.spend.clone(), metrics: Some(metrics) })
 }

@@ -4,6 +4,7 @@ pub(super) mod access;
 pub(super) mod answer;
 pub(super) mod budget;
 pub(super) mod correction;
+pub(super) mod denial;
 pub(super) mod etag;
 pub(super) mod faults;
 pub(super) mod instant;

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use sea_orm::{ColumnTrait, QueryResult};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, Statement};
-use strum::VariantArray;
 
 use super::super::connect::Store;
 use super::super::entity::usage_deltas;
@@ -56,19 +55,19 @@ impl Store {
             .all(&snapshot)
             .await?;
         let mut compared = Compared::default();
-        for cut in Cut::VARIANTS {
+        for cut in Cut::of_events() {
             let grains: Vec<Grain> = cut.grains().iter().copied().filter(|grain| *grain < Grain::Month).collect();
-            let mut cells = of_events(&snapshot, *cut, (day, end)).await?;
+            let mut cells = of_events(&snapshot, cut, (day, end)).await?;
             for delta in &waiting {
                 if word::<Source>(&delta.source)? == cut.source() {
-                    let place = kept_apart(*cut, delta).map(str::to_owned);
-                    let bucket = bucket_in(*cut, Timestamp::from_micros(delta.bucket_at));
+                    let place = kept_apart(cut, delta).map(str::to_owned);
+                    let bucket = bucket_in(cut, Timestamp::from_micros(delta.bucket_at));
                     let sums = cells.entry((bucket, place)).or_default();
                     sums.iter_mut().zip(sums_of(delta)).for_each(|(sum, part)| *sum = sum.saturating_sub(part));
                 }
             }
             let transaction = self.begin_replacing(job, now).await?;
-            compared.add(replace(&transaction, *cut, &grains, (day, end), cells).await?);
+            compared.add(replace(&transaction, cut, &grains, (day, end), cells).await?);
             transaction.commit().await?;
         }
         snapshot.commit().await?;
@@ -100,7 +99,7 @@ async fn of_events(
         .collect();
     let tags = match cut.source() {
         Source::Tag => "LEFT JOIN usage_event_tags t ON t.request_id = e.request_id AND t.started_at = e.started_at",
-        Source::Call | Source::Failure => "",
+        Source::Call | Source::Failure | Source::Denial => "",
     };
     let failed = if cut.source() == Source::Failure { format!("AND status <> '{success}'") } else { String::new() };
     let by: Vec<String> = (1..=columns.len() + 1).map(|position| position.to_string()).collect();

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, Statement};
-use strum::VariantArray;
 
 use super::super::connect::Store;
 use super::super::dialect::{Bulk, Column};
@@ -34,10 +33,10 @@ impl Store {
     ) -> Result<Compared, StoreError> {
         let end = Grain::Month.end(month);
         let mut compared = Compared::default();
-        for cut in Cut::VARIANTS.iter().filter(|cut| cut.grains().contains(&Grain::Month)) {
+        for cut in Cut::of_events() {
             let transaction = self.begin_replacing(job, now).await?;
-            let cells = of_days(&transaction, *cut, (month, end)).await?;
-            compared.add(replace(&transaction, *cut, &[Grain::Month], (month, end), cells).await?);
+            let cells = of_days(&transaction, cut, (month, end)).await?;
+            compared.add(replace(&transaction, cut, &[Grain::Month], (month, end), cells).await?);
             transaction.commit().await?;
         }
         Ok(compared)

@@ -36,7 +36,13 @@ impl<'a> Report<'a> {
         backend: DbBackend,
     ) -> Self {
         let (source, cut) = filter.read_from(by);
-        let cover = cover(borders, cut.map(Cut::grains).unwrap_or_default());
+        let grains = cut.map(Cut::grains).unwrap_or_default();
+        // What no event knows is told apart by half hours.
+        let cover = if source.is_of_events() {
+            cover(borders, grains)
+        } else {
+            cover(&borders.iter().map(|border| Grain::HalfHour.ceil(*border)).collect::<Vec<_>>(), grains)
+        };
         Self { filter, source, cut, cover, by, backend }
     }
 
@@ -85,11 +91,11 @@ impl<'a> Report<'a> {
     /// Everything that it adds up.
     fn parts(&self) -> SelectStatement {
         let rollups = self.cut.into_iter().flat_map(|cut| cut.grains().iter().map(move |grain| (cut, *grain)));
-        let rollups = rollups.filter_map(|(cut, grain)| self.rollups(cut, grain));
+        let rollups = rollups.flat_map(|(cut, grain)| self.rollups(cut, grain));
         let mut parts = rollups.chain(self.deltas()).chain(self.events());
         // Of no time there is nothing.
         let mut query = parts.next().unwrap_or_else(|| {
-            let mut nothing = self.select(Expr::val(0), Expr::val(""), &Expr::val(1), SUMS.map(named));
+            let mut nothing = Self::select(Expr::val(0), Expr::val(""), &Expr::val(1), SUMS.map(named));
             nothing.from(Alias::new("usage_deltas")).and_where(Expr::val(1).eq(0));
             nothing
         });
@@ -99,15 +105,29 @@ impl<'a> Report<'a> {
         query
     }
 
-    /// The rows of one grain. Each grain by itself: there is nothing that could
-    /// be joined but by looking each stretch up.
-    fn rollups(&self, cut: Cut, grain: Grain) -> Option<SelectStatement> {
+    /// The rows of one grain: a range for each of a few runs; of many, which the
+    /// days of other zones are, whatever a stretch of theirs finds.
+    fn rollups(&self, cut: Cut, grain: Grain) -> Vec<SelectStatement> {
         let of_grain = self.cover.buckets.iter().filter(|(of, _)| *of == grain).map(|(_, stretch)| stretch);
-        let mut query = self.select(named(AT), self.slice(), &named(SIGN), SUMS.map(named));
-        query.from_values(tuples(of_grain)?, Alias::new("stretches")).from(Alias::new("usage_rollups"));
-        query.and_where(named("cut").eq(cut.as_str())).and_where(named("grain").eq(grain.as_str()));
-        query.cond_where(within("bucket_at")).cond_where(self.wanted());
-        Some(query)
+        let runs = runs(grain, of_grain.clone());
+        let select = |at: SimpleExpr, sign: &SimpleExpr| {
+            let mut query = Self::select(at, self.slice(), sign, SUMS.map(named));
+            query.from(Alias::new("usage_rollups")).and_where(named("cut").eq(cut.as_str()));
+            query.and_where(named("grain").eq(grain.as_str())).cond_where(self.wanted());
+            query
+        };
+        if runs.len() <= RUNS_MAX {
+            let of_run = |run: &Run| {
+                let mut query = select(run.at.clone(), &Expr::val(run.sign));
+                query.and_where(named("bucket_at").gte(run.from.micros()));
+                query.and_where(named("bucket_at").lt(run.until.micros()));
+                query
+            };
+            return runs.iter().map(of_run).collect();
+        }
+        let mut query = select(named(AT), &named(SIGN));
+        query.from_values(tuples(of_grain), Alias::new("stretches")).cond_where(within("bucket_at"));
+        vec![query]
     }
 
     /// Like the rollups. They are few buckets, added up before they are told
@@ -125,14 +145,16 @@ impl<'a> Report<'a> {
         sums.cond_where(self.wanted());
         // By position, which no column's name can be taken for.
         sums.add_group_by([Expr::cust("1"), Expr::cust("2")]);
-        let mut query = self.select(named(AT), named("slice"), &named(SIGN), SUMS.map(named));
-        query.from_values(tuples(stretches())?, Alias::new("stretches"));
+        let mut query = Self::select(named(AT), named("slice"), &named(SIGN), SUMS.map(named));
+        query.from_values(tuples(stretches()), Alias::new("stretches"));
         query.from_subquery(sums, Alias::new("deltas")).cond_where(within("bucket_at"));
         Some(query)
     }
 
     fn events(&self) -> Option<SelectStatement> {
-        let rest = tuples(self.cover.rest.iter())?;
+        if self.cover.rest.is_empty() {
+            return None;
+        }
         let adjustment: &str = CostSource::Adjustment.into();
         let success: &str = UsageStatus::Success.into();
         let one_if = |is_so: SimpleExpr| SimpleExpr::Case(Box::new(CaseStatement::new().case(is_so, 1).finally(0)));
@@ -143,12 +165,12 @@ impl<'a> Report<'a> {
             "failed_requests" => one_if(named("status").ne(success)),
             other => named(other),
         });
-        let mut query = self.select(named(AT), self.slice(), &named(SIGN), values);
-        query.from_values(rest, Alias::new("stretches"));
+        let mut query = Self::select(named(AT), self.slice(), &named(SIGN), values);
+        query.from_values(tuples(self.cover.rest.iter()), Alias::new("stretches"));
         query.from(Alias::new("usage_events"));
         query.and_where(named("cost_source").ne(adjustment)).cond_where(within("started_at"));
         match self.source {
-            Source::Call => {}
+            Source::Call | Source::Denial => {}
             Source::Failure => {
                 query.and_where(named("status").ne(success));
             }
@@ -183,7 +205,7 @@ impl<'a> Report<'a> {
         self.by.map_or_else(|| Expr::val(""), |by| named(column_of(by)))
     }
 
-    fn select(&self, at: SimpleExpr, slice: SimpleExpr, sign: &SimpleExpr, values: [SimpleExpr; 8]) -> SelectStatement {
+    fn select(at: SimpleExpr, slice: SimpleExpr, sign: &SimpleExpr, values: [SimpleExpr; 8]) -> SelectStatement {
         let mut query = Query::select();
         query.expr_as(at, Alias::new("at")).expr_as(slice, Alias::new("slice"));
         for (name, value) in SUMS.into_iter().zip(values) {
@@ -220,10 +242,53 @@ pub(in crate::store) fn sum(value: SimpleExpr, backend: DbBackend) -> SimpleExpr
     if backend == DbBackend::Postgres { sum.cast_as(Alias::new("bigint")) } else { sum }
 }
 
-/// Stretches in the order of their columns; `None` if there are none.
-fn tuples<'a>(of: impl Iterator<Item = &'a Stretch>) -> Option<Vec<(i64, i64, i64, i64)>> {
-    let found: Vec<_> = of.map(|of| (of.at.micros(), of.from.micros(), of.until.micros(), of.sign)).collect();
-    (!found.is_empty()).then_some(found)
+/// Stretches in the order of their columns.
+fn tuples<'a>(of: impl Iterator<Item = &'a Stretch>) -> Vec<(i64, i64, i64, i64)> {
+    of.map(|of| (of.at.micros(), of.from.micros(), of.until.micros(), of.sign)).collect()
+}
+
+/// Buckets that follow each other, and the interval that a row of them belongs
+/// to.
+struct Run {
+    from: Timestamp,
+    until: Timestamp,
+    sign: i64,
+    at: SimpleExpr,
+    belongs: Belongs,
+}
+
+/// How a run's rows say which interval they belong to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Belongs {
+    /// All to one, which begins then.
+    To(Timestamp),
+    /// Each bucket to one of its own, which begins so many microseconds later.
+    After(i64),
+}
+
+/// Up to so many runs are read one after the other.
+const RUNS_MAX: usize = 8;
+
+/// Stretches that follow each other, joined.
+fn runs<'a>(grain: Grain, stretches: impl Iterator<Item = &'a Stretch>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for of in stretches {
+        let is_one = grain.end(of.from) == of.until;
+        let belongs = if is_one { Belongs::After(of.at.micros() - of.from.micros()) } else { Belongs::To(of.at) };
+        match runs.last_mut() {
+            Some(last) if last.until == of.from && last.sign == of.sign && last.belongs == belongs => {
+                last.until = of.until;
+            }
+            _ => {
+                let at = match belongs {
+                    Belongs::To(at) => Expr::val(at.micros()),
+                    Belongs::After(micros) => named("bucket_at").add(micros),
+                };
+                runs.push(Run { from: of.from, until: of.until, sign: of.sign, at, belongs });
+            }
+        }
+    }
+    runs
 }
 
 /// Whether a row lies in a stretch.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use bursar::pb;
-use pb::{ErrorReason, SpendDimension, SpendWindow};
+use pb::{DenyReason, ErrorReason, SpendDimension, SpendWindow};
 use tonic::Code;
 
 use super::reports::{Call, seven_weeks, sums};
-use crate::support::world::World;
+use crate::gateway::{ask, authorize};
+use crate::support::world::{MODEL, World};
 use crate::support::{Answer, Backend, on_both};
 
 async fn world(backend: Backend) -> World {
@@ -64,6 +65,47 @@ on_both! {
         assert_eq!(both.total, throttled.total + count("500", "east") + count("500", "west"));
         let alice = world.person("ann", pb::Role::InternalUser).await;
         alice.spend().get_error_activity(ask(&[])).await.refused(Code::PermissionDenied, ErrorReason::RoleNotAllowed);
+    }
+
+    async fn denied_calls_are_counted_by_reason_and_nowhere_else(backend: Backend) {
+        let world = World::builder(backend).at("2025-06-10T12:00:00Z").start().await;
+        let (poor, _) = world.key(pb::Key { max_budget: Some("0".into()), ..Default::default() }).await;
+        let (blocked, _) = world.key(pb::Key { blocked: Some(true), ..Default::default() }).await;
+        let sidecar = world.sidecar().await;
+        let call = |key: &str, request_id: &str| pb::AuthorizeRequest { key: key.into(), ..ask(request_id, "0.1") };
+        for number in 0..3 {
+            authorize(&sidecar, call(&poor, &format!("poor-{number}"))).await;
+        }
+        authorize(&sidecar, call(&blocked, "blocked")).await;
+        authorize(&sidecar, call("sk-nobody-has-this-key-0123456789", "unknown")).await;
+        authorize(&sidecar, call("no key at all", "stranger")).await;
+        authorize(&sidecar, pb::AuthorizeRequest { model: "nobody-knows-it".into(), ..call(&poor, "junk") }).await;
+        let activity = |time_zone: &str, model_group: &str| {
+            let request = pb::GetErrorActivityRequest {
+                start_date: "2025-06-09".into(), end_date: "2025-06-10".into(), time_zone: time_zone.into(), model_group: model_group.into(), ..Default::default()
+            };
+            let client = world.admin.clone();
+            async move {
+                let found = client.spend().get_error_activity(request).await.answer();
+                assert_eq!(found.total, 0, "no call failed");
+                found.denials.iter().map(|of| (of.reason(), of.days.iter().map(|day| day.failed_requests).collect::<Vec<_>>(), of.total)).collect::<Vec<_>>()
+            }
+        };
+        let all = vec![
+            (DenyReason::BudgetExceeded, vec![0, 4], 4), (DenyReason::KeyUnknown, vec![0, 2], 2), (DenyReason::KeyBlocked, vec![0, 1], 1),
+        ];
+        world.app().gate.write_denials().await.unwrap();
+        assert_eq!(activity("", "").await, all);
+        while world.store().merge_deltas(1_000).await.unwrap() > 0 {}
+        assert_eq!(activity("", "").await, all, "also from the rollups");
+        assert_eq!(activity("Asia/Kathmandu", "").await, all);
+        assert_eq!(activity("", MODEL).await[0], (DenyReason::BudgetExceeded, vec![0, 3], 3));
+        let total = world.admin.spend().get_total_spend(pb::GetTotalSpendRequest::default()).await.answer();
+        assert_eq!(total.metrics.unwrap().api_requests, 0);
+        let rebuild = world.admin.spend().rebuild_rollups(pb::RebuildRollupsRequest::default()).await.answer().rebuild.unwrap();
+        crate::spend::rebuild::done(&world.admin, &rebuild.job_id).await;
+        assert_eq!(activity("", "").await, all, "nothing else knows them");
+        assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
     }
 
     async fn the_total_is_of_all_time_or_of_thirty_days(backend: Backend) {

@@ -1,0 +1,22 @@
+//! Reasons of denials on the wire.
+
+use crate::domain::decision::DenyReason;
+use crate::pb;
+
+/// The reason on the wire.
+pub(crate) const fn reason_to_wire(reason: DenyReason) -> pb::DenyReason {
+    match reason {
+        DenyReason::KeyUnknown => pb::DenyReason::KeyUnknown,
+        DenyReason::KeyBlocked => pb::DenyReason::KeyBlocked,
+        DenyReason::KeyExpired => pb::DenyReason::KeyExpired,
+        DenyReason::UserDeactivated => pb::DenyReason::UserDeactivated,
+        DenyReason::UserNotInTeam => pb::DenyReason::UserNotInTeam,
+        DenyReason::TeamBlocked => pb::DenyReason::TeamBlocked,
+        DenyReason::CallNotAllowed => pb::DenyReason::CallNotAllowed,
+        DenyReason::ModelUnknown => pb::DenyReason::ModelUnknown,
+        DenyReason::PriceUnknown => pb::DenyReason::PriceUnknown,
+        DenyReason::ModelNotAllowed => pb::DenyReason::ModelNotAllowed,
+        DenyReason::BudgetExceeded => pb::DenyReason::BudgetExceeded,
+        DenyReason::RateLimited => pb::DenyReason::RateLimited,
+    }
+}
