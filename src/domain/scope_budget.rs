@@ -41,10 +41,8 @@ pub struct CallScopes<'a> {
     pub tags: Vec<&'a str>,
     /// Who may answer it, or did.
     pub providers: &'a [&'a str],
-    /// The provider's model.
-    pub model: &'a str,
-    /// The name that was asked for.
-    pub model_group: &'a str,
+    /// The names of its model: the one asked for, and the one called.
+    pub models: [&'a str; 2],
 }
 
 /// An account of a scope with its budget.
@@ -71,8 +69,8 @@ impl ScopeBudgets {
         self.0.is_empty()
     }
 
-    /// Those of a call, in the order in which they are checked. A model is known
-    /// by its own name or, if that has no budget, by the one asked for.
+    /// Those of a call, in the order in which they are checked. Of a model with
+    /// two names both count.
     #[must_use]
     pub fn of_call(&self, call: &CallScopes<'_>) -> Vec<&Shared> {
         if self.is_empty() {
@@ -83,7 +81,9 @@ impl ScopeBudgets {
         tags.dedup();
         let mut found: Vec<&Shared> = tags.into_iter().filter_map(|tag| self.get(Scope::Tag, tag)).collect();
         found.extend(call.providers.iter().filter_map(|provider| self.get(Scope::Provider, provider)));
-        found.extend(self.get(Scope::Model, call.model).or_else(|| self.get(Scope::Model, call.model_group)));
+        let [asked, called] = call.models;
+        found.extend(self.get(Scope::Model, asked));
+        found.extend(self.get(Scope::Model, called).filter(|_| called != asked));
         found.extend(self.get(Scope::Global, ""));
         found
     }
@@ -127,12 +127,12 @@ mod tests {
         ]);
         let tags = vec!["night", "other", "batch", "night"];
         let found = |providers: &[&str], model: &str| -> Vec<String> {
-            let call = CallScopes { tags: tags.clone(), providers, model, model_group: "fast" };
+            let call = CallScopes { tags: tags.clone(), providers, models: ["fast", model] };
             all.of_call(&call).iter().map(|(account, _)| account.to_string()).collect()
         };
         assert_eq!(
             found(&["openai"], "gpt-4o"),
-            ["tag \"batch\"", "tag \"night\"", "provider \"openai\"", "model \"gpt-4o\"", "all keys"]
+            ["tag \"batch\"", "tag \"night\"", "provider \"openai\"", "model \"fast\"", "model \"gpt-4o\"", "all keys"]
         );
         assert_eq!(
             found(&["azure", "openai"], "gpt-4o-2024"),
@@ -145,7 +145,7 @@ mod tests {
                 "all keys"
             ]
         );
-        let none = CallScopes { tags: tags.clone(), providers: &["openai"], model: "gpt-4o", model_group: "" };
+        let none = CallScopes { tags: tags.clone(), providers: &["openai"], models: ["gpt-4o", "gpt-4o"] };
         assert!(budgets(&[(Scope::Tag, "other tag")]).of_call(&none).is_empty());
     }
 }

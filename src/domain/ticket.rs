@@ -71,7 +71,7 @@ impl Ticket {
         for number in [self.holder, self.authorized_at.micros(), self.expires_at.micros(), self.amount.nanos()] {
             bytes.extend(number.to_be_bytes());
         }
-        // A call touches a handful of accounts.
+        // A call touches a handful of accounts, and those of its labels.
         bytes.push(u8::try_from(self.held_by.len()).map_or(HELD_MAX, |count| count.min(HELD_MAX)));
         for tag in self.held_by.iter().take(HELD_MAX.into()) {
             bytes.extend(tag.to_be_bytes());

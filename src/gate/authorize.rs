@@ -132,7 +132,7 @@ impl Gate {
         }
         let cost = self.estimated_cost(&offers, call, now);
         let providers = if self.has_scope_budgets() { prices.providers(&resolved, &offers) } else { Vec::new() };
-        self.check_limits(call, identity, resolved, Asked { price: state, cost, providers }, now).await
+        self.check_limits(call, identity, &resolved, Asked { price: state, cost, providers }, now).await
     }
 
     /// What a call may cost, wherever it is made.
@@ -157,23 +157,24 @@ impl Gate {
         &self,
         call: &Call<'_>,
         identity: Identity,
-        resolved: String,
+        resolved: &str,
         asked: Asked<'_>,
         now: Timestamp,
     ) -> Result<Decision, AuthorizeError> {
         let Asked { price, cost, mut providers } = asked;
-        let mut exhausted_providers = Vec::new();
+        let mut exhausted = Exhausted::default();
         let scope_budgets = self.scope_budgets.load();
         let tokens =
             TokenNeed { input: call.estimate.input_tokens.unwrap_or(0), output: call.estimate.max_output_tokens };
         let mut attempt = 1;
         let answer = loop {
             let mut lines = identity.lines(self.rules().user_budget_on_team_keys);
-            let scopes = scopes_of(call, &identity, &providers, &resolved);
+            let scopes = scopes_of(call, &identity, &providers, resolved);
             let shared = scope_budgets.of_call(&scopes);
             lines.extend(shared.iter().map(|(account, budget)| Line::of_money(account, budget)));
-            let reserve =
-                call.reserve.map(|request_id| Arc::new(new_reservation(call, request_id, &identity, &resolved)));
+            let reserve = call
+                .reserve
+                .map(|request_id| Arc::new(new_reservation(call, request_id, &identity, resolved, exhausted.names())));
             let ask = Ask {
                 lines: &lines,
                 cost,
@@ -203,24 +204,36 @@ impl Gate {
                     break (None, budgets, rates, reservation.map(|(reservation, _)| reservation), None);
                 }
                 // There may be room with another provider.
-                Answer::Denied { denial: Denial { scope: Some(Scope::Provider), .. }, budgets, .. }
+                Answer::Denied { denial: Denial { scope: Some(Scope::Provider), .. }, budgets, retry_at, .. }
                     if providers.len() > 1 =>
                 {
-                    let full = budgets.first().map(|standing| standing.account.name()).unwrap_or_default();
-                    providers.retain(|provider| *provider != full);
-                    exhausted_providers.push(full.to_owned());
+                    let full = budgets.into_iter().next();
+                    providers.retain(|provider| full.as_ref().is_none_or(|of| of.account.name() != *provider));
+                    exhausted.add(full, retry_at);
                 }
                 Answer::Denied { denial, budgets, rates, retry_at } => {
+                    let retry_at = exhausted.retry_at(&denial, retry_at);
                     break (Some(denial), budgets, rates, None, retry_at);
                 }
                 Answer::RequestIdReused => return Err(AuthorizeError::RequestIdReused),
             }
         };
-        let (denial, budgets, rates, reservation, retry_at) = answer;
+        let (denial, mut budgets, rates, reservation, retry_at) = answer;
+        // A request that is repeated gets the answer that it got.
+        let exhausted_providers = match &reservation {
+            Some(reservation) => reservation.asked.exhausted_providers.iter().map(ToString::to_string).collect(),
+            None => exhausted.all(denial.as_ref(), &budgets),
+        };
+        let is_open = |of: &BudgetStanding| {
+            of.account.scope() != Scope::Provider || !exhausted_providers.iter().any(|name| name == of.account.name())
+        };
+        if denial.is_none() {
+            budgets.retain(is_open);
+        }
         let reservation = reservation.map(|reservation| (self.ticket(&reservation), reservation.expires_at));
         Ok(Decision {
             denial,
-            resolved_model: resolved,
+            resolved_model: resolved.to_owned(),
             identity: Some(identity),
             budgets,
             rates,
@@ -249,6 +262,40 @@ impl Gate {
     }
 }
 
+/// Providers that a call can't go to, because their budgets have no room.
+#[derive(Default)]
+struct Exhausted {
+    names: Vec<Box<str>>,
+    retries: Vec<Timestamp>,
+}
+
+impl Exhausted {
+    fn add(&mut self, full: Option<BudgetStanding>, retry_at: Option<Timestamp>) {
+        self.names.extend(full.map(|standing| standing.account.name().into()));
+        self.retries.extend(retry_at);
+    }
+
+    fn names(&self) -> Box<[Box<str>]> {
+        self.names.as_slice().into()
+    }
+
+    /// All of them: of a call that is denied because no provider has room, also
+    /// the last one.
+    fn all(&self, denial: Option<&Denial>, budgets: &[BudgetStanding]) -> Vec<String> {
+        let last = budgets.first().filter(|_| denial.is_some_and(|denial| denial.scope == Some(Scope::Provider)));
+        let last = last.map(|standing| standing.account.name());
+        self.names.iter().map(AsRef::as_ref).chain(last).map(str::to_owned).collect()
+    }
+
+    /// When it may be worth asking again: as soon as any provider may have room.
+    fn retry_at(&self, denial: &Denial, last: Option<Timestamp>) -> Option<Timestamp> {
+        if denial.scope != Some(Scope::Provider) {
+            return last;
+        }
+        self.retries.iter().copied().chain(last).min()
+    }
+}
+
 /// What is asked of the limits.
 struct Asked<'a> {
     price: PriceState,
@@ -264,7 +311,7 @@ fn scopes_of<'a>(
     resolved: &'a str,
 ) -> CallScopes<'a> {
     let tags = call.tags.iter().map(String::as_str).chain(identity.key.tags.iter().map(AsRef::as_ref));
-    CallScopes { tags: tags.collect(), providers, model: resolved, model_group: call.model }
+    CallScopes { tags: tags.collect(), providers, models: [call.model, resolved] }
 }
 
 fn price_state(offers: &Offers<'_>) -> PriceState {
@@ -275,8 +322,15 @@ fn price_state(offers: &Offers<'_>) -> PriceState {
     offers.iter().map(state).max().unwrap_or(PriceState::Unpriced)
 }
 
-fn new_reservation(call: &Call<'_>, request_id: &str, identity: &Identity, resolved: &str) -> NewReservation {
+fn new_reservation(
+    call: &Call<'_>,
+    request_id: &str,
+    identity: &Identity,
+    resolved: &str,
+    exhausted_providers: Box<[Box<str>]>,
+) -> NewReservation {
     NewReservation {
+        exhausted_providers,
         id: new_uuid(),
         caller: call.caller,
         request_id: request_id.into(),

@@ -127,11 +127,6 @@ impl Gate {
         !self.scope_budgets.load().is_empty()
     }
 
-    /// The scope budgets as they are now.
-    pub fn scope_budgets(&self) -> Arc<ScopeBudgets> {
-        self.scope_budgets.load_full()
-    }
-
     /// The price book as it is now.
     pub fn prices(&self) -> Arc<PriceBook> {
         self.prices.load_full()
@@ -155,7 +150,10 @@ impl Gate {
             self.prices.store(Arc::new(self.store.view().price_book().await?));
         }
         if evictions.contains(&Eviction::ScopeBudgets) {
-            self.scope_budgets.store(Arc::new(self.store.view().scope_budgets().await?));
+            let budgets = self.store.view().scope_budgets().await?;
+            // One that was made anew, or corrected, elsewhere has another balance.
+            self.ledger.read_again(budgets.iter().map(|(account, _)| account));
+            self.scope_budgets.store(Arc::new(budgets));
         }
         Ok(())
     }

@@ -244,7 +244,10 @@ impl Gate {
         };
         let Route { mut accounts, windows, settles, closes, late } = route;
         let shared = self.shared_accounts(&usage, &costing.provider, &key);
-        accounts.retain(|(account, _)| !account.scope().is_shared());
+        // What was set aside for the call it pays, but for the providers that it
+        // did not go to.
+        accounts
+            .retain(|(account, _)| account.scope() != Scope::Provider && shared.iter().all(|(of, _)| of != account));
         accounts.extend(shared);
         let event = event(usage, &key, organization_of(&accounts), costing, started_at, reporter);
         let booking = Booking { event, accounts, windows, settles, closes };
@@ -254,8 +257,8 @@ impl Gate {
     /// The accounts that an event shares with those of other keys.
     fn shared_accounts(&self, usage: &Usage, provider: &str, key: &KeyFacts) -> Vec<(AccountId, Budget)> {
         let tags = usage.tags.iter().map(String::as_str).chain(key.tags.iter().map(AsRef::as_ref));
-        let (model, model_group) = (usage.model.as_str(), usage.model_group.as_str());
-        let scopes = CallScopes { tags: tags.collect(), providers: &[provider], model, model_group };
+        let models = [usage.model_group.as_str(), usage.model.as_str()];
+        let scopes = CallScopes { tags: tags.collect(), providers: &[provider], models };
         self.scope_budgets.load().of_call(&scopes).into_iter().cloned().collect()
     }
 

@@ -13,6 +13,7 @@ use super::view::View;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::audit::{Change, ObjectType};
 use crate::domain::clock::Timestamp;
+use crate::domain::money::Usd;
 use crate::domain::scope_budget::{ScopeBudget, ScopeBudgets};
 
 impl View<'_> {
@@ -139,8 +140,8 @@ fn to_row(made: &ScopeBudget) -> scope_budgets::ActiveModel {
     scope_budgets::ActiveModel {
         scope: Set(made.account.scope().as_str().to_owned()),
         name: Set(made.account.name().to_owned()),
-        max_budget_nanos: Set(limits.max.map(|max| max.nanos())),
-        soft_budget_nanos: Set(limits.soft.map(|soft| soft.nanos())),
+        max_budget_nanos: Set(limits.max.map(Usd::nanos)),
+        soft_budget_nanos: Set(limits.soft.map(Usd::nanos)),
         budget_duration: Set(limits.duration.map(|length| length.to_string())),
         budget_anchor_at: Set(limits.anchor.micros()),
         created_at: Set(made.created_at.micros()),

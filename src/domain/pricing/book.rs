@@ -198,14 +198,16 @@ impl PriceBook {
             return Offers::Registered(prices.filter(|price| price.is_priced()).collect());
         }
         // What most calls name is what the list has.
-        let exact = self.exact(model, at).filter(|price| price.is_priced());
+        let is_plain = !self.registered.contains_key(model_group);
+        let exact = self.exact(model, at).filter(|price| is_plain && price.is_priced());
         Offers::Listed(exact.or_else(|| self.find(&Lookup { model, model_group, ..Lookup::default() }, at)))
     }
 
     /// Who may answer calls of a public model with these offers, each once: the
-    /// providers of its deployments if it is registered, else that of the list.
+    /// providers of its deployments if it is registered, else that of the list, else
+    /// the first part of a name such as `openai/gpt-4o`.
     #[must_use]
-    pub fn providers<'a>(&'a self, model: &str, offers: &Offers<'a>) -> Vec<&'a str> {
+    pub fn providers<'a>(&'a self, model: &'a str, offers: &Offers<'a>) -> Vec<&'a str> {
         let deployments = self.registered.get(model).into_iter().flatten();
         let named = deployments.map(|deployment| &*deployment.provider);
         let priced = offers.iter().filter_map(|price| price.provider.as_deref());
@@ -214,6 +216,10 @@ impl PriceBook {
             if !found.contains(&provider) {
                 found.push(provider);
             }
+        }
+        // A model that nobody knows may tell by its name.
+        if found.is_empty() {
+            found.extend(model.split_once('/').map(|(provider, _)| provider));
         }
         found
     }

@@ -93,6 +93,11 @@ impl Account {
         }
     }
 
+    /// What was spent may not be what is committed: it must be read again.
+    pub(super) fn read_again(&mut self) {
+        self.windows.iter_mut().for_each(|state| state.stale = true);
+    }
+
     /// Drops windows that are over and have nothing in flight.
     pub(super) fn drop_finished(&mut self, now: Timestamp) {
         self.windows.retain(|state| state.window.contains(now) || state.reserved > Usd::ZERO);

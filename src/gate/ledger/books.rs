@@ -10,15 +10,14 @@ use indexmap::IndexMap;
 use uuid::Uuid;
 
 use super::account::Account;
-use super::reservation::{NewReservation, Reservation, ReservedLine, State};
+use super::ask::{Answer, Ask, Grant, Settling};
+use super::reservation::{Reservation, ReservedLine, State};
 use super::{LedgerRules, MissingWindow};
 use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::{Denial, DenyReason};
-use crate::domain::identity::KeyFacts;
 use crate::domain::money::Usd;
-use crate::domain::window::Window;
-use crate::gate::rates::{RateCounts, SCOPE_ORDER, TokenNeed};
+use crate::gate::rates::{RateCounts, SCOPE_ORDER};
 use crate::gate::standing::{BudgetStanding, RateKind, RateStanding};
 use crate::store::{Balance, BalanceKey, Lease};
 
@@ -31,76 +30,6 @@ const IDLE_SLICE: usize = 2_000;
 
 /// How many seconds a caller should wait for a call in flight to end.
 const PARALLEL_WAIT_SECONDS: i64 = 1;
-
-/// What a caller asks the ledger.
-#[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
-    /// The accounts that the call touches, in the order of the checks.
-    pub lines: &'a [Line<'a>],
-    /// What the call is estimated to cost.
-    pub cost: Usd,
-    /// Whether budgets apply: not to models that cost nothing.
-    pub budgets_apply: bool,
-    /// The tokens that it is estimated to use.
-    pub tokens: TokenNeed,
-    /// What to reserve.
-    pub reserve: Option<&'a Arc<NewReservation>>,
-}
-
-/// What the ledger answers.
-#[derive(Debug)]
-pub enum Answer {
-    /// The call may be made.
-    Allowed {
-        /// What was reserved. While it is tentative the caller must wait for
-        /// the batcher before it may rely on it.
-        reservation: Option<(Reservation, Grant)>,
-        /// The budgets that bind, after this decision.
-        budgets: Vec<BudgetStanding>,
-        /// The rate limits that bind, after this decision.
-        rates: Vec<RateStanding>,
-        /// Room that is held in advance runs short.
-        runs_short: bool,
-    },
-    /// It may not; nothing was consumed.
-    Denied {
-        /// Why.
-        denial: Denial,
-        /// The budgets that bind, failing ones first.
-        budgets: Vec<BudgetStanding>,
-        /// The rate limits that bind, failing ones first.
-        rates: Vec<RateStanding>,
-        /// When it may be worth asking again.
-        retry_at: Option<Timestamp>,
-    },
-    /// The caller used this request id for another request.
-    RequestIdReused,
-    /// These accounts must be read first.
-    Missing(Vec<MissingWindow>),
-}
-
-/// Whether a reservation may be relied on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grant {
-    /// Room for it is held in the database.
-    Held,
-    /// It waits for room.
-    Tentative,
-}
-
-/// What became of an attempt to settle.
-#[derive(Debug)]
-pub enum Settling {
-    /// The reservation is live.
-    Live {
-        /// The key that called, as it was when it was authorised.
-        key: Arc<KeyFacts>,
-        /// The windows that its cost belongs to.
-        windows: Vec<(AccountId, Window)>,
-    },
-    /// It is not in memory: settled, released, expired, or of another run.
-    Gone,
-}
 
 /// Every account and reservation in memory.
 #[derive(Default)]
@@ -160,12 +89,15 @@ impl Books {
             return Answer::Denied { denial, budgets, rates, retry_at };
         }
         let (reservation, runs_short) = self.admit(ask, &places, rules, now);
-        Answer::Allowed {
-            budgets: self.budget_standings(&limited, rules, now),
-            rates: self.rate_standings(&places, now),
-            reservation,
-            runs_short,
+        if reservation.is_some() {
+            for standing in &mut budgets {
+                standing.reserved = standing.reserved.saturating_add(ask.cost);
+            }
         }
+        if !rates.is_empty() {
+            rates = self.rate_standings(&places, now);
+        }
+        Answer::Allowed { budgets, rates, reservation, runs_short }
     }
 
     /// The answer to a request that was made before.
@@ -224,7 +156,7 @@ impl Books {
                 amount: ask.cost,
                 authorized_at: now,
                 expires_at,
-                lines,
+                lines: lines.into(),
                 state,
             };
             if state == State::Tentative {
@@ -360,7 +292,7 @@ impl Books {
         reservation: &Reservation,
         mut act: impl FnMut(&mut RateCounts, crate::gate::rates::CountedCall),
     ) {
-        for line in &reservation.lines {
+        for line in reservation.lines.iter() {
             if let Some(counted) = line.counted
                 && let Some(account) = self.accounts.get_mut(&line.account)
             {
@@ -426,6 +358,14 @@ impl Books {
         for key in keys {
             if let Some(window) = self.accounts.get_mut(&key.0).and_then(|account| account.window_mut(key.1)) {
                 window.distrust();
+            }
+        }
+    }
+
+    pub(super) fn read_again<'a>(&mut self, accounts: impl Iterator<Item = &'a AccountId>) {
+        for id in accounts {
+            if let Some(account) = self.accounts.get_mut(id) {
+                account.read_again();
             }
         }
     }

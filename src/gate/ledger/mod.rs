@@ -10,6 +10,7 @@
 //! The lock is held for a few map operations, never across a wait.
 
 mod account;
+mod ask;
 mod books;
 mod reservation;
 #[cfg(test)]
@@ -20,8 +21,8 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+pub(super) use self::ask::{Answer, Ask, Grant, Settling};
 use self::books::Books;
-pub(super) use self::books::{Answer, Ask, Grant, Settling};
 pub(super) use self::reservation::{NewReservation, Reservation};
 use super::standing::{BudgetStanding, RateStanding};
 use crate::domain::account::{AccountId, Line};
@@ -163,6 +164,11 @@ impl Ledger {
     /// touched must be read again.
     pub fn distrust(&self, keys: &[BalanceKey]) {
         self.books.lock().distrust(keys);
+    }
+
+    /// Somebody else may have corrected these accounts: they must be read again.
+    pub fn read_again<'a>(&self, accounts: impl Iterator<Item = &'a AccountId>) {
+        self.books.lock().read_again(accounts);
     }
 
     /// Adds tokens that were used without a reservation.

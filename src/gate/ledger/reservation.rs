@@ -28,6 +28,8 @@ pub struct NewReservation {
     pub model: Box<str>,
     /// The model that was asked for.
     pub model_group: Box<str>,
+    /// Its providers whose budgets had no room.
+    pub exhausted_providers: Box<[Box<str>]>,
 }
 
 /// What is set aside for one call.
@@ -42,7 +44,7 @@ pub struct Reservation {
     /// From when on it no longer counts.
     pub expires_at: Timestamp,
     /// The accounts that the call touches.
-    pub(super) lines: Vec<ReservedLine>,
+    pub(super) lines: Arc<[ReservedLine]>,
     pub(super) state: State,
 }
 

@@ -60,6 +60,7 @@ impl OneKey {
         let account = &self.key.account;
         let line = Line { account, budget: &self.budget, rates: &rates, budget_binds: true, rates_bind: true };
         let asked = NewReservation {
+            exhausted_providers: Box::default(),
             id: Uuid::from_u128(id),
             caller: 0,
             request_id: id.to_string().into(),

@@ -117,12 +117,44 @@ on_both! {
         let second = authorize(&client, of_m("b", "0.8")).await;
         assert_eq!((second.decision(), second.exhausted_providers.as_slice()), (pb::Decision::Allow, &["east".to_owned()][..]));
         assert_eq!(denial(&authorize(&client, of_m("c", "1.3")).await), (DenyReason::BudgetExceeded, BudgetScope::Provider));
+        // Whoever asks again gets the answer that it got.
+        let repeated = authorize(&client, of_m("b", "0.8")).await;
+        assert_eq!((repeated.reservation_id, repeated.exhausted_providers), (second.reservation_id.clone(), second.exhausted_providers.clone()));
         // A provider without a budget has always room.
         delete(&world, BudgetScope::Provider, "west").await;
         let fourth = authorize(&client, of_m("d", "50")).await;
         assert_eq!((fourth.decision(), fourth.exhausted_providers.as_slice()), (pb::Decision::Allow, &["east".to_owned()][..]));
         settle_with(&client, second.reservation_id, "west", 800).await;
         assert_eq!(listed(&world).await, [row(BudgetScope::Provider, "east", "0.7", "0")]);
+        assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
+    }
+
+    async fn who_has_to_wait_for_a_provider_is_told_the_first_that_may_have_room(backend: Backend) {
+        let world = World::builder(backend).at("2025-06-15T12:00:00Z").start().await;
+        at_two_providers(&world).await;
+        set(&world, BudgetScope::Provider, "east", pb::Budget { budget_duration: Some("1d".into()), ..dollars("0") }).await;
+        set(&world, BudgetScope::Provider, "west", pb::Budget { budget_duration: Some("30d".into()), ..dollars("0") }).await;
+        let denied = authorize(&caller(&world).await, of_m("a", "0.1")).await;
+        assert_eq!(denial(&denied), (DenyReason::BudgetExceeded, BudgetScope::Provider));
+        assert_eq!(denied.exhausted_providers, ["east", "west"]);
+        assert_eq!(denied.retry_after.unwrap().seconds, 12 * 3_600);
+    }
+
+    async fn what_was_set_aside_for_a_call_it_pays(world: World) {
+        set(&world, BudgetScope::Tag, "night", dollars("1")).await;
+        set(&world, BudgetScope::Model, "fast", dollars("1")).await;
+        set(&world, BudgetScope::Model, MODEL, dollars("1")).await;
+        let aliases = [("fast".to_owned(), MODEL.to_owned())].into();
+        let (secret, _) = world.key(pb::Key { model_aliases: aliases, ..Default::default() }).await;
+        let client = world.with_key(&secret);
+        let asked = pb::AuthorizeRequest { model: "fast".into(), tags: vec!["night".into()], ..ask("a", "0.5") };
+        let reserved = authorize(&client, asked).await;
+        // Whoever settles need not repeat its labels.
+        crate::gateway::settle(&client, &reserved.reservation_id, 40_000).await;
+        let all = [
+            row(BudgetScope::Model, "fast", "0.1", "0"), row(BudgetScope::Model, MODEL, "0.1", "0"), row(BudgetScope::Tag, "night", "0.1", "0"),
+        ];
+        assert_eq!(listed(&world).await, all);
         assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
     }
 
@@ -257,4 +289,29 @@ on_both! {
         viewer.budgets().list_scope_budgets(pb::ListScopeBudgetsRequest::default()).await.answer();
         viewer.budgets().set_scope_budget(of(BudgetScope::Tag, "x", Some(dollars("1")))).await.refused(Code::PermissionDenied, ErrorReason::RoleNotAllowed);
     }
+}
+
+#[tokio::test]
+async fn another_instance_hears_of_a_budget_that_begins_anew() {
+    let first = World::builder(Backend::Postgres).start().await;
+    let second = World::builder(Backend::Postgres).start_on(first.database.clone()).await;
+    let (secret, _) = first.key(pb::Key::default()).await;
+    set(&first, BudgetScope::Provider, "openai", dollars("0.001")).await;
+    record(&first.admin, vec![event("a", &secret, 400)]).await;
+    let decision = async || {
+        authorize(&second.with_key(&secret), pb::AuthorizeRequest { reserve: false, ..ask("", "0") }).await.decision()
+    };
+    let until = async |wanted: pb::Decision| {
+        for _ in 0..200 {
+            if decision().await == wanted {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("the other instance never says {wanted:?}");
+    };
+    until(pb::Decision::Deny).await;
+    delete(&first, BudgetScope::Provider, "openai").await;
+    set(&first, BudgetScope::Provider, "openai", dollars("0.001")).await;
+    until(pb::Decision::Allow).await;
 }

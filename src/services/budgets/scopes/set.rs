@@ -10,7 +10,7 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::correction::{Owner, begin_at_zero, keep_window};
 use crate::services::wire::faults::Faults;
-use crate::store::StoreError;
+use crate::store::{StoreError, Tx};
 
 /// A valid request.
 struct Command {
@@ -25,30 +25,33 @@ pub(in crate::services::budgets) async fn set_scope_budget(
 ) -> Result<pb::SetScopeBudgetResponse, Error> {
     let Command { account, wanted } = parse(&ctx, &request)?;
     let mut tx = ctx.begin().await?;
-    let before = tx.view().find_scope_budget(&account).await?;
-    let set = match before {
-        Some(before) => {
-            let mut after = before.clone();
-            after.budget = Budget { max: wanted.max, soft: wanted.soft, ..before.budget };
-            let length = wanted.duration.map_or(Patch::Clear, Patch::Set);
-            after.budget.set_duration(length, &ctx.app.rules.calendar, ctx.now);
-            keep_window(&ctx, &mut tx, &Owner::Scope(&account), &before.budget, &after.budget).await?;
-            tx.update_scope_budget(&before, &mut after).await?;
-            after
-        }
-        None => {
-            let made = ScopeBudget { account, budget: wanted, created_at: ctx.now, updated_at: ctx.now, version: 1 };
-            // Whoever made the same one meanwhile has changed what this looked at.
-            tx.insert_scope_budget(&made).await.map_err(|error| match error {
-                StoreError::Taken(_) => StoreError::Stale,
-                other => other,
-            })?;
-            begin_at_zero(&ctx, &mut tx, &[Owner::Scope(&made.account)]).await?;
-            made
-        }
+    let set = match tx.view().find_scope_budget(&account).await? {
+        Some(before) => replace(&ctx, &mut tx, &before, &wanted).await?,
+        None => make(&ctx, &mut tx, account, wanted).await?,
     };
     ctx.commit(tx).await?;
     Ok(pb::SetScopeBudgetResponse { scope_budget: to_wire(&ctx, vec![set]).await?.pop() })
+}
+
+async fn replace(ctx: &Ctx, tx: &mut Tx, before: &ScopeBudget, wanted: &Budget) -> Result<ScopeBudget, Error> {
+    let mut after = before.clone();
+    after.budget = Budget { max: wanted.max, soft: wanted.soft, ..before.budget };
+    let length = wanted.duration.map_or(Patch::Clear, Patch::Set);
+    after.budget.set_duration(length, &ctx.app.rules.calendar, ctx.now);
+    keep_window(ctx, tx, &Owner::Scope(&before.account), &before.budget, &after.budget).await?;
+    tx.update_scope_budget(before, &mut after).await?;
+    Ok(after)
+}
+
+async fn make(ctx: &Ctx, tx: &mut Tx, account: AccountId, budget: Budget) -> Result<ScopeBudget, Error> {
+    let made = ScopeBudget { account, budget, created_at: ctx.now, updated_at: ctx.now, version: 1 };
+    // Whoever made the same one meanwhile has changed what this looked at.
+    tx.insert_scope_budget(&made).await.map_err(|error| match error {
+        StoreError::Taken(_) => StoreError::Stale,
+        other => other,
+    })?;
+    begin_at_zero(ctx, tx, &[Owner::Scope(&made.account)]).await?;
+    Ok(made)
 }
 
 fn parse(ctx: &Ctx, request: &pb::SetScopeBudgetRequest) -> Result<Command, Error> {
