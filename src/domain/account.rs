@@ -148,6 +148,14 @@ impl AccountId {
         if self.scope.is_shared() { format!("{}/{}", self.scope.as_str(), self.name) } else { self.object_id() }
     }
 
+    /// The account with an [`AccountId::audit_id`] that calls of all keys share.
+    #[must_use]
+    pub fn of_audit_id(id: &str) -> Option<Self> {
+        let (scope, name) = id.split_once('/')?;
+        let scope = scope.parse::<Scope>().ok().filter(|scope| scope.is_shared())?;
+        Some(Self::stored(scope, name))
+    }
+
     /// The id of the object that it belongs to: `team_id/user_id` or
     /// `organization_id/user_id` for a member.
     #[must_use]
@@ -207,6 +215,14 @@ impl<'a> Line<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shared_is_known_by_its_audit_id() {
+        for account in [AccountId::stored(Scope::Model, "a/b"), AccountId::stored(Scope::Global, "")] {
+            assert_eq!(AccountId::of_audit_id(&account.audit_id()), Some(account));
+        }
+        assert_eq!(AccountId::of_audit_id("team/red"), None);
+    }
 
     #[test]
     fn no_two_members_share_an_account() {

@@ -13,14 +13,14 @@ use super::ids::KeyId;
 use super::money::Usd;
 
 /// The format's first byte.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// The bytes of the signature that are kept.
 const SIGNATURE_BYTES: usize = 16;
 /// The most characters of a ticket.
 pub const TICKET_MAX_CHARS: usize = 2_610;
-/// The most accounts that a ticket names: those of a key, of 200 labels, and a
-/// few more. What is held in others is freed when it expires.
-const HELD_MAX: u8 = 208;
+/// The most accounts that a ticket names: those of a key, and of some ninety
+/// labels with budgets. What is held in others is freed when it expires.
+const HELD_MAX: u8 = 104;
 
 /// What tickets are signed with: shared by all instances of one database.
 #[derive(Clone)]
@@ -52,7 +52,7 @@ pub struct Ticket {
     /// What is set aside in each account that holds it.
     pub amount: Usd,
     /// The accounts that hold it, as [`account_tag`]s.
-    pub held_by: Vec<u32>,
+    pub held_by: Vec<u64>,
     /// The model after aliases.
     pub model: String,
     /// The model that was asked for.
@@ -110,7 +110,7 @@ impl Ticket {
         let expires_at = Timestamp::from_micros(i64::from_be_bytes(reader.take()?));
         let amount = Usd::from_nanos(i64::from_be_bytes(reader.take()?));
         let [tags] = reader.take()?;
-        let held_by = (0..tags).map(|_| reader.take().map(u32::from_be_bytes)).collect::<Option<_>>()?;
+        let held_by = (0..tags).map(|_| reader.take().map(u64::from_be_bytes)).collect::<Option<_>>()?;
         let model = reader.text()?;
         let group = reader.text()?;
         let model_group = if group.is_empty() { model.clone() } else { group };
@@ -147,9 +147,10 @@ impl Reader<'_> {
     }
 }
 
-/// A short name for an account inside a ticket.
+/// A short name for an account inside a ticket: long enough that no two that
+/// anybody has share it.
 #[must_use]
-pub fn account_tag(account: &AccountId) -> u32 {
+pub fn account_tag(account: &AccountId) -> u64 {
     fold(account.scope().as_str().bytes().chain([0]).chain(account.name().bytes()))
 }
 
@@ -160,8 +161,8 @@ pub fn caller_tag(caller: Option<KeyId>) -> u64 {
 }
 
 /// FNV-1a: stable for ever, which a hasher of the standard library is not.
-fn fold(bytes: impl Iterator<Item = u8>) -> u32 {
-    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+fn fold(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -171,7 +172,7 @@ mod tests {
 
     fn any_ticket() -> impl Strategy<Value = Ticket> {
         let names = ("[a-z/-]{0,512}", "[a-z/-]{500,512}");
-        let held_by = proptest::collection::vec(any::<u32>(), 0..=HELD_MAX.into());
+        let held_by = proptest::collection::vec(any::<u64>(), 0..=HELD_MAX.into());
         (any::<u128>(), any::<u64>(), any::<i64>(), held_by, names).prop_map(
             |(id, caller, number, held_by, (model, model_group))| Ticket {
                 reservation: Uuid::from_u128(id),

@@ -24,6 +24,9 @@ pub enum UsageStatus {
     Failure,
 }
 
+/// The provider of a call of which nobody says who answered it.
+pub const UNKNOWN_PROVIDER: &str = "unknown";
+
 /// Where a cost comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
@@ -283,8 +286,11 @@ pub fn cost(
 ) -> Result<Costing, CostingError> {
     let parts = usage.counts.parts();
     let known = record.and_then(|record| record.provider.clone());
-    let provider =
-        if usage.provider.is_empty() { known.unwrap_or_else(|| "unknown".to_owned()) } else { usage.provider.clone() };
+    let provider = if usage.provider.is_empty() {
+        known.unwrap_or_else(|| UNKNOWN_PROVIDER.to_owned())
+    } else {
+        usage.provider.clone()
+    };
     let costing = |cost, source| Costing {
         cost,
         list_cost: None,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::exhausted::Exhausted;
 use super::ledger::{Answer, Ask, Grant, NewReservation, Reservation};
 use super::rates::TokenNeed;
 use super::standing::{BudgetStanding, RateStanding};
@@ -119,10 +120,10 @@ impl Gate {
             None => Box::pin(self.directory().find(&call.key, now)).await?,
         };
         let Some(identity) = found else { return Ok(Decision::denied(Denial::unknown_key(), call.model, None)) };
-        if let Err(denial) = decision::check_identity(&identity, now) {
-            return Ok(Decision::denied(denial, call.model, Some(identity)));
-        }
         let resolved = decision::resolve_model(&identity, call.model).to_owned();
+        if let Err(denial) = decision::check_identity(&identity, now) {
+            return Ok(Decision::denied(denial, &resolved, Some(identity)));
+        }
         let prices = self.prices.load();
         let offers = prices.offers(&resolved, call.model, now);
         let state = price_state(&offers);
@@ -203,16 +204,17 @@ impl Gate {
                     }
                     break (None, budgets, rates, reservation.map(|(reservation, _)| reservation), None);
                 }
-                // There may be room with another provider.
-                Answer::Denied { denial: Denial { scope: Some(Scope::Provider), .. }, budgets, retry_at, .. }
-                    if providers.len() > 1 =>
-                {
-                    let full = budgets.into_iter().next();
-                    providers.retain(|provider| full.as_ref().is_none_or(|of| of.account.name() != *provider));
-                    exhausted.add(full, retry_at);
-                }
-                Answer::Denied { denial, budgets, rates, retry_at } => {
-                    let retry_at = exhausted.retry_at(&denial, retry_at);
+                Answer::Denied { denial, mut budgets, rates, retry_at } => {
+                    let is_full = denial.scope == Some(Scope::Provider);
+                    if is_full && providers.len() > 1 && !budgets.is_empty() {
+                        // There may be room with another provider.
+                        let full = budgets.swap_remove(0);
+                        providers.retain(|provider| *provider != full.account.name());
+                        exhausted.add(full);
+                        continue;
+                    }
+                    let retry_at = if is_full { exhausted.retry_at(&budgets, cost) } else { retry_at };
+                    exhausted.show(&mut budgets, is_full);
                     break (Some(denial), budgets, rates, None, retry_at);
                 }
                 Answer::RequestIdReused => return Err(AuthorizeError::RequestIdReused),
@@ -220,9 +222,9 @@ impl Gate {
         };
         let (denial, mut budgets, rates, reservation, retry_at) = answer;
         // A request that is repeated gets the answer that it got.
-        let exhausted_providers = match &reservation {
+        let exhausted_providers: Vec<String> = match &reservation {
             Some(reservation) => reservation.asked.exhausted_providers.iter().map(ToString::to_string).collect(),
-            None => exhausted.all(denial.as_ref(), &budgets),
+            None => exhausted.names().iter().map(ToString::to_string).collect(),
         };
         let is_open = |of: &BudgetStanding| {
             of.account.scope() != Scope::Provider || !exhausted_providers.iter().any(|name| name == of.account.name())
@@ -259,40 +261,6 @@ impl Gate {
             model_group: asked.model_group.to_string(),
         };
         ticket.seal(&self.tickets)
-    }
-}
-
-/// Providers that a call can't go to, because their budgets have no room.
-#[derive(Default)]
-struct Exhausted {
-    names: Vec<Box<str>>,
-    retries: Vec<Timestamp>,
-}
-
-impl Exhausted {
-    fn add(&mut self, full: Option<BudgetStanding>, retry_at: Option<Timestamp>) {
-        self.names.extend(full.map(|standing| standing.account.name().into()));
-        self.retries.extend(retry_at);
-    }
-
-    fn names(&self) -> Box<[Box<str>]> {
-        self.names.as_slice().into()
-    }
-
-    /// All of them: of a call that is denied because no provider has room, also
-    /// the last one.
-    fn all(&self, denial: Option<&Denial>, budgets: &[BudgetStanding]) -> Vec<String> {
-        let last = budgets.first().filter(|_| denial.is_some_and(|denial| denial.scope == Some(Scope::Provider)));
-        let last = last.map(|standing| standing.account.name());
-        self.names.iter().map(AsRef::as_ref).chain(last).map(str::to_owned).collect()
-    }
-
-    /// When it may be worth asking again: as soon as any provider may have room.
-    fn retry_at(&self, denial: &Denial, last: Option<Timestamp>) -> Option<Timestamp> {
-        if denial.scope != Some(Scope::Provider) {
-            return last;
-        }
-        self.retries.iter().copied().chain(last).min()
     }
 }
 

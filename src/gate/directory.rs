@@ -177,7 +177,7 @@ impl Directory {
                 Eviction::OrganizationMember(organization, user) => {
                     self.organization_members.0.remove(&(organization.clone(), user.clone()));
                 }
-                Eviction::Prices | Eviction::ScopeBudgets => {}
+                Eviction::Prices | Eviction::ScopeBudget(_) => {}
             }
         }
     }

@@ -12,6 +12,7 @@ use tokio::sync::broadcast;
 use tokio::time::MissedTickBehavior;
 
 use super::Gate;
+use crate::domain::account::AccountId;
 use crate::domain::audit::{Action, Fields, ObjectType};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
@@ -45,8 +46,9 @@ pub enum Subject {
     OrganizationMember(OrganizationId, UserId),
     /// The prices of models, or of one; or its access groups.
     Prices(Option<String>),
-    /// The scope budgets, which no sidecar keeps.
-    ScopeBudgets,
+    /// The budget of an account that calls of all keys share, which no sidecar
+    /// keeps.
+    ScopeBudget(AccountId),
     /// Nothing that anybody keeps in memory.
     Other,
 }
@@ -139,7 +141,7 @@ async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, Stor
         ObjectType::Key => key(store, id).await?,
         ObjectType::Prices => Subject::Prices(None),
         ObjectType::Model => Subject::Prices(field(entry, "model_name").map(str::to_owned)),
-        ObjectType::ScopeBudget => Subject::ScopeBudgets,
+        ObjectType::ScopeBudget => AccountId::of_audit_id(id).map_or(Subject::Other, Subject::ScopeBudget),
         ObjectType::Invitation | ObjectType::SessionKey | ObjectType::Rollups => Subject::Other,
     };
     let revoked = matches!(entry.action, Action::Delete | Action::Block | Action::RemoveMember);
@@ -178,7 +180,7 @@ fn evictions_of(change: &Announcement) -> Vec<Eviction> {
             vec![Eviction::OrganizationMember(organization.clone(), user.clone()), Eviction::User(user.clone())]
         }
         Subject::Prices(_) => vec![Eviction::Prices],
-        Subject::ScopeBudgets => vec![Eviction::ScopeBudgets],
+        Subject::ScopeBudget(account) => vec![Eviction::ScopeBudget(account.clone())],
         Subject::Other => Vec::new(),
     }
 }

@@ -7,6 +7,7 @@ mod authorize;
 mod batcher;
 mod denials;
 mod directory;
+mod exhausted;
 mod feed;
 mod ledger;
 mod rates;
@@ -29,7 +30,7 @@ pub use self::feed::{Announcement, Subject, follow_changes};
 pub use self::ledger::{Ledger, LedgerRules};
 pub use self::record::{RecordError, Recorded, Report, Reporter, Settled};
 pub use self::standing::{BudgetStanding, RateKind, RateStanding};
-use crate::domain::account::Line;
+use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::decision::PriceRules;
 use crate::domain::identity::Identity;
@@ -70,6 +71,8 @@ pub struct Gate {
     batcher: Batcher,
     prices: ArcSwap<PriceBook>,
     scope_budgets: ArcSwap<ScopeBudgets>,
+    /// Held by whoever reads prices or scope budgets anew.
+    reloading: tokio::sync::Mutex<()>,
     denials: Denials,
     tickets: TicketKey,
     holder: i64,
@@ -98,6 +101,7 @@ impl Gate {
             directory: Directory::new(store.clone(), rules.directory_capacity),
             prices: ArcSwap::from_pointee(store.view().price_book().await?),
             scope_budgets: ArcSwap::from_pointee(store.view().scope_budgets().await?),
+            reloading: tokio::sync::Mutex::default(),
             denials: Denials::default(),
             rules,
             store,
@@ -146,14 +150,23 @@ impl Gate {
 
     async fn evict(&self, evictions: &[Eviction]) -> Result<(), StoreError> {
         self.directory.evict(evictions);
-        if evictions.contains(&Eviction::Prices) {
+        let budgets: Vec<&AccountId> = evictions
+            .iter()
+            .filter_map(|eviction| if let Eviction::ScopeBudget(account) = eviction { Some(account) } else { None })
+            .collect();
+        let prices = evictions.contains(&Eviction::Prices);
+        if !prices && budgets.is_empty() {
+            return Ok(());
+        }
+        // One after the other, so that what was read first is not stored last.
+        let _reloading = self.reloading.lock().await;
+        if prices {
             self.prices.store(Arc::new(self.store.view().price_book().await?));
         }
-        if evictions.contains(&Eviction::ScopeBudgets) {
-            let budgets = self.store.view().scope_budgets().await?;
+        if !budgets.is_empty() {
+            self.scope_budgets.store(Arc::new(self.store.view().scope_budgets().await?));
             // One that was made anew, or corrected, elsewhere has another balance.
-            self.ledger.read_again(budgets.iter().map(|(account, _)| account));
-            self.scope_budgets.store(Arc::new(budgets));
+            self.ledger.read_again(budgets.into_iter());
         }
         Ok(())
     }

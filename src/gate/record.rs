@@ -6,7 +6,7 @@ use super::batcher::Booking;
 use super::ledger::Settling;
 use super::standing::BudgetStanding;
 use super::{BookingError, Gate};
-use crate::domain::account::{AccountId, Scope};
+use crate::domain::account::{AccountId, Line, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Violation;
 use crate::domain::identity::{Identity, KeyFacts};
@@ -17,7 +17,7 @@ use crate::domain::money::Usd;
 use crate::domain::scope_budget::CallScopes;
 use crate::domain::secret::KeyHash;
 use crate::domain::ticket::{Ticket, account_tag};
-use crate::domain::usage::{self, AgeRule, Costing, CostingError, Event, Usage};
+use crate::domain::usage::{self, AgeRule, Costing, CostingError, Event, UNKNOWN_PROVIDER, Usage};
 use crate::domain::window::Window;
 use crate::store::{ClosedReservation, Outcome, StoreError};
 
@@ -233,8 +233,8 @@ impl Gate {
             usage.model_group.clone_from(&usage.model);
         }
         let costing = self.cost(&usage, reporter, started_at)?;
-        let (key, route) = match (ticket, key) {
-            (Some(ticket), _) => self.route_by_ticket(&ticket, costing.cost, now).await?,
+        let (key, route) = match (&ticket, key) {
+            (Some(ticket), _) => self.route_by_ticket(ticket, costing.cost, now).await?,
             (None, Some(hash)) => {
                 let (key, mut route) = self.route_by_hash(&hash, now).await?;
                 route.late = !reservation_id.is_empty();
@@ -242,12 +242,15 @@ impl Gate {
             }
             (None, None) => return Err(RecordError::ReservationUnknown),
         };
-        let Route { mut accounts, windows, settles, closes, late } = route;
+        let Route { mut accounts, mut windows, settles, closes, late } = route;
         let shared = self.shared_accounts(&usage, &costing.provider, &key);
         // What was set aside for the call it pays, but for the providers that it
         // did not go to.
         accounts
             .retain(|(account, _)| account.scope() != Scope::Provider && shared.iter().all(|(of, _)| of != account));
+        if let Some(ticket) = ticket.filter(|_| closes.is_some()) {
+            windows.extend(self.windows_of(&ticket, &shared));
+        }
         accounts.extend(shared);
         let event = event(usage, &key, organization_of(&accounts), costing, started_at, reporter);
         let booking = Booking { event, accounts, windows, settles, closes };
@@ -271,7 +274,16 @@ impl Gate {
     fn cost(&self, usage: &Usage, reporter: &Reporter, at: Timestamp) -> Result<Costing, RecordError> {
         let prices = self.prices();
         let price = prices.find_for(usage, at);
-        usage::cost(usage, price, reporter.believes_cost, at, &self.rules().costs).map_err(RecordError::NotCosted)
+        let costing = usage::cost(usage, price, reporter.believes_cost, at, &self.rules().costs);
+        let mut costing = costing.map_err(RecordError::NotCosted)?;
+        if costing.provider == UNKNOWN_PROVIDER {
+            // As Authorize knows it.
+            let offers = prices.offers(&usage.model, &usage.model_group, at);
+            if let [only] = prices.providers(&usage.model, &offers)[..] {
+                only.clone_into(&mut costing.provider);
+            }
+        }
+        Ok(costing)
     }
 
     /// Where the cost of a reserved call goes: to the windows in which it was
@@ -288,8 +300,9 @@ impl Gate {
         }
         let (key, mut route) = Box::pin(self.route_by_id(ticket.key_id, now)).await?;
         route.late = !self.lives_elsewhere(ticket, now);
+        // What was set aside for the call it pays, also when it is late.
+        route.accounts.extend(self.shared_held(ticket));
         if !route.late {
-            route.accounts.extend(self.shared_held(ticket));
             route.windows = self.windows_of(ticket, &route.accounts);
             route.closes = Some(closed(ticket, &route.windows));
         }
@@ -354,7 +367,7 @@ impl Gate {
     async fn budgets_of(&self, key: &KeyHash, now: Timestamp) -> Result<Vec<BudgetStanding>, RecordError> {
         let Some(identity) = self.directory().find(key, now).await? else { return Ok(Vec::new()) };
         let mut lines = self.binding_lines(&identity);
-        lines.retain(super::super::domain::account::Line::limits_money);
+        lines.retain(Line::limits_money);
         Ok(self.standings(&lines, now).await?.0)
     }
 }

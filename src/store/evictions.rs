@@ -1,5 +1,6 @@
 //! Evictions: what a change makes stale in memory.
 
+use crate::domain::account::AccountId;
 use crate::domain::ids::{OrganizationId, TeamId, UserId};
 use crate::domain::secret::KeyHash;
 
@@ -20,6 +21,6 @@ pub enum Eviction {
     OrganizationMember(OrganizationId, UserId),
     /// The price book.
     Prices,
-    /// The scope budgets.
-    ScopeBudgets,
+    /// The budget of an account that calls of all keys share, and what it spent.
+    ScopeBudget(AccountId),
 }

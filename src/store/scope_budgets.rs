@@ -36,7 +36,8 @@ impl View<'_> {
         row.map(to_budget).transpose()
     }
 
-    /// Budgets of one scope or of all, by scope and name, behind one of them.
+    /// Budgets of one scope or of all, by scope and name, behind one of them;
+    /// `most` of them, or all.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
@@ -44,7 +45,7 @@ impl View<'_> {
         &self,
         scope: Option<Scope>,
         after: Option<(&str, &str)>,
-        most: u64,
+        most: Option<u64>,
     ) -> Result<Vec<ScopeBudget>, StoreError> {
         let behind = after.map(|(scope, name)| {
             let key = Expr::tuple([Column::Scope, Column::Name].map(Expr::col));
@@ -71,7 +72,7 @@ impl Tx {
     pub async fn insert_scope_budget(&mut self, made: &ScopeBudget) -> Result<(), StoreError> {
         scope_budgets::Entity::insert(to_row(made)).exec_without_returning(&self.inner).await?;
         self.record(Change::created(ObjectType::ScopeBudget, made.account.audit_id(), made));
-        self.evict(Eviction::ScopeBudgets);
+        self.evict(Eviction::ScopeBudget(made.account.clone()));
         Ok(())
     }
 
@@ -98,7 +99,7 @@ impl Tx {
             .await?;
         one_row(updated.rows_affected)?;
         self.record(change);
-        self.evict(Eviction::ScopeBudgets);
+        self.evict(Eviction::ScopeBudget(before.account.clone()));
         Ok(())
     }
 
@@ -115,7 +116,7 @@ impl Tx {
             .await?;
         one_row(deleted.rows_affected)?;
         self.record(Change::deleted(ObjectType::ScopeBudget, gone.account.audit_id(), gone));
-        self.evict(Eviction::ScopeBudgets);
+        self.evict(Eviction::ScopeBudget(gone.account.clone()));
         Ok(())
     }
 }

@@ -17,6 +17,7 @@ use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::{Denial, DenyReason};
 use crate::domain::money::Usd;
+use crate::gate::exhausted::latest;
 use crate::gate::rates::{RateCounts, SCOPE_ORDER};
 use crate::gate::standing::{BudgetStanding, RateKind, RateStanding};
 use crate::store::{Balance, BalanceKey, Lease};
@@ -77,7 +78,8 @@ impl Books {
         let admits = |standing: &RateStanding| RateCounts::admits(standing, ask.tokens, ask.reserve.is_some());
         if let Some(failing) = budgets.iter().find(|standing| !fits(standing)) {
             let denial = deny(DenyReason::BudgetExceeded, &failing.account, failing.in_words(ask.cost));
-            let retry_at = failing.window.end;
+            let retry_at =
+                latest(budgets.iter().filter(|standing| !fits(standing)).map(|standing| standing.window.end));
             budgets.sort_by_key(fits);
             return Answer::Denied { denial, budgets, rates, retry_at };
         }

@@ -156,6 +156,6 @@ fn to_wire(change: &Announcement) -> Option<pb::Change> {
         Subject::Prices(model) => {
             pb::Change { model_name: model.clone().unwrap_or_default(), ..of_kind(pb::ChangeKind::Prices) }
         }
-        Subject::ScopeBudgets | Subject::Other => return None,
+        Subject::ScopeBudget(_) | Subject::Other => return None,
     })
 }

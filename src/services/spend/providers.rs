@@ -11,7 +11,7 @@ pub(super) async fn get_provider_budgets(
     ctx: Ctx,
     _request: pb::GetProviderBudgetsRequest,
 ) -> Result<pb::GetProviderBudgetsResponse, Error> {
-    let found = ctx.app.store.view().list_scope_budgets(Some(Scope::Provider), None, u64::MAX >> 1).await?;
+    let found = ctx.app.store.view().list_scope_budgets(Some(Scope::Provider), None, None).await?;
     let lines: Vec<Line<'_>> = found.iter().map(|of| Line::of_money(&of.account, &of.budget)).collect();
     let (standings, _) = ctx.app.gate.standings(&lines, ctx.now).await?;
     let status = standings.iter().map(budget::to_wire);

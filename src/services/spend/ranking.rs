@@ -142,8 +142,8 @@ async fn whole(
     };
     let mut narrowed = filter.clone();
     match among {
-        // Of which calls there is some tag, or somebody, is a sum over many; of
-        // which there is none is one over few.
+        // Calls with a tag, or on behalf of somebody, are many rows; those
+        // without are few, and the rest is with.
         Some(Among { dimension, ids, of_some, .. }) if ids.is_empty() => {
             let all = sum(filter).await?;
             if !of_some {

@@ -138,6 +138,14 @@ on_both! {
         assert_eq!(denial(&denied), (DenyReason::BudgetExceeded, BudgetScope::Provider));
         assert_eq!(denied.exhausted_providers, ["east", "west"]);
         assert_eq!(denied.retry_after.unwrap().seconds, 12 * 3_600);
+        // Not before every other budget has room, too.
+        set(&world, BudgetScope::Global, "", pb::Budget { budget_duration: Some("7d".into()), ..dollars("0") }).await;
+        assert_eq!(authorize(&caller(&world).await, of_m("b", "0.1")).await.retry_after.unwrap().seconds, 12 * 3_600);
+        set(&world, BudgetScope::Global, "", dollars("0")).await;
+        assert_eq!(authorize(&caller(&world).await, of_m("c", "0.1")).await.retry_after, None, "it never resets");
+        let seen = authorize(&world.sidecar().await, pb::AuthorizeRequest { key: world.key(pb::Key::default()).await.0, ..of_m("d", "0.1") }).await;
+        let shown: Vec<&str> = seen.budgets.iter().map(|budget| budget.id.as_str()).collect();
+        assert_eq!(shown, ["west", "east", ""], "all that have no room, the one that denied first");
     }
 
     async fn what_was_set_aside_for_a_call_it_pays(world: World) {
@@ -156,6 +164,27 @@ on_both! {
         ];
         assert_eq!(listed(&world).await, all);
         assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
+    }
+
+    async fn who_answered_is_known_by_the_name_if_by_nothing_else(world: World) {
+        set(&world, BudgetScope::Provider, "house", dollars("1")).await;
+        let client = caller(&world).await;
+        let asked = pb::AuthorizeRequest { model: "house/model".into(), ..ask("a", "0.5") };
+        let reserved = authorize(&client, asked).await.reservation_id;
+        assert_eq!(listed(&world).await, [row(BudgetScope::Provider, "house", "0", "0.5")]);
+        let usage = pb::UsageEvent { cost: Some("0.4".into()), ..Default::default() };
+        world.admin.gateway().settle(pb::SettleRequest { reservation_id: reserved, usage: Some(usage) }).await.answer();
+        assert_eq!(listed(&world).await, [row(BudgetScope::Provider, "house", "0.4", "0")]);
+    }
+
+    async fn a_late_settlement_pays_what_was_set_aside(backend: Backend) {
+        let world = World::builder(backend).at("2025-06-15T12:00:00Z").set("reservation_ttl", "1m").start().await;
+        set(&world, BudgetScope::Tag, "night", dollars("1")).await;
+        let client = caller(&world).await;
+        let reserved = authorize(&client, pb::AuthorizeRequest { tags: vec!["night".into()], ..ask("a", "0.5") }).await.reservation_id;
+        world.hands().advance(61);
+        assert!(crate::gateway::settle(&client, &reserved, 40_000).await.late);
+        assert_eq!(listed(&world).await, [row(BudgetScope::Tag, "night", "0.1", "0")]);
     }
 
     async fn of_64_callers_with_room_for_10_exactly_10_pass(world: World) {

@@ -24,7 +24,7 @@ pub(in crate::services::budgets) async fn list_scope_budgets(
         CursorKey::Text(scope) => Some((scope.as_str(), cursor.id.as_str())),
         _ => None,
     });
-    let mut found = ctx.app.store.view().list_scope_budgets(scope, after, page.size + 1).await?;
+    let mut found = ctx.app.store.view().list_scope_budgets(scope, after, Some(page.size + 1)).await?;
     let size = usize::try_from(page.size).unwrap_or(usize::MAX);
     let more = found.len() > size;
     found.truncate(size);
