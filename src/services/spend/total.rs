@@ -1,11 +1,13 @@
 //! `GetTotalSpend`.
 
+use crate::domain::account::{AccountId, Line, Scope};
 use crate::domain::rollup::{Grain, Source};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::reports::days::all_time;
 use crate::services::reports::parts;
+use crate::services::wire::budget;
 use crate::services::wire::faults::Faults;
 use crate::store::{EventScope, UsageFilter};
 
@@ -27,5 +29,16 @@ pub(super) async fn get_total_spend(
     let filter = UsageFilter::of(Source::Call, EventScope::All);
     let snapshot = ctx.app.store.snapshot().await?;
     let metrics = parts::total(&parts::by_interval(&snapshot.view(), &[from, until], &filter).await?).to_wire();
-    Ok(pb::GetTotalSpendResponse { spend: metrics.spend.clone(), metrics: Some(metrics) })
+    drop(snapshot);
+    let budget = global_budget(&ctx).await?;
+    Ok(pb::GetTotalSpendResponse { spend: metrics.spend.clone(), metrics: Some(metrics), budget })
+}
+
+/// How the budget of everything stands, if it is set.
+async fn global_budget(ctx: &Ctx) -> Result<Option<pb::BudgetStatus>, Error> {
+    let account = AccountId::stored(Scope::Global, "");
+    let Some(of) = ctx.app.store.view().find_scope_budget(&account).await? else { return Ok(None) };
+    let line = Line::of_money(&of.account, &of.budget);
+    let (standings, _) = ctx.app.gate.standings(&[line], ctx.now).await?;
+    Ok(standings.first().map(budget::to_wire))
 }
