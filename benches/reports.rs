@@ -347,8 +347,11 @@ async fn main() {
         .expect("a key");
     partitions(&url).await;
     let secret = bench.generate(pb::Key::default()).await;
-    ingest(&bench.address, &secret).await;
-    let empty = ingest(&bench.address, &secret).await;
+    let empty = {
+        let server = ServerProcess::start(&url).await;
+        ingest(&server.address, &secret).await;
+        ingest(&server.address, &secret).await
+    };
     let begun = Instant::now();
     seed(&bench, &url, 0, FEW).await;
     let few = measure(&bench, &key).await;
