@@ -104,27 +104,25 @@ fn plan((from, until): Interval, grains: &[Grain]) -> Plan {
     }
     let Some((coarsest, finer)) = grains.split_last() else { return Plan::of_events((from, until)) };
     let (first, end) = (coarsest.ceil(from), coarsest.floor(until));
-    let bucket = |at: Timestamp| (coarsest.floor(at), coarsest.end(at));
     if first > end {
-        let (start, stop) = bucket(from);
-        let around = plan((start, from), finer).plus(plan((until, stop), finer));
-        return plan((from, until), finer).or(Plan::of_buckets(*coarsest, (start, stop)).less(around));
+        return edge((from, until), *coarsest, finer);
     }
-    let mut whole = Plan::default();
-    if from < first {
-        let (start, stop) = bucket(from);
-        let off = Plan::of_buckets(*coarsest, (start, stop)).less(plan((start, from), finer));
-        whole = whole.plus(plan((from, first), finer).or(off));
-    }
+    let mut whole = edge((from, first), *coarsest, finer);
     if first < end {
         whole = whole.plus(Plan::of_buckets(*coarsest, (first, end)));
     }
-    if end < until {
-        let (start, stop) = bucket(end);
-        let off = Plan::of_buckets(*coarsest, (start, stop)).less(plan((until, stop), finer));
-        whole = whole.plus(plan((end, until), finer).or(off));
+    whole.plus(edge((end, until), *coarsest, finer))
+}
+
+/// A part of one bucket: made of finer ones, or of the bucket without what lies
+/// around the part.
+fn edge((from, until): Interval, grain: Grain, finer: &[Grain]) -> Plan {
+    if from >= until {
+        return Plan::default();
     }
-    whole
+    let (start, stop) = (grain.floor(from), grain.end(from));
+    let around = plan((start, from), finer).plus(plan((until, stop), finer));
+    plan((from, until), finer).or(Plan::of_buckets(grain, (start, stop)).less(around))
 }
 
 #[cfg(test)]

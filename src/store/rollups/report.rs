@@ -118,7 +118,7 @@ impl<'a> Report<'a> {
         };
         if runs.len() <= RUNS_MAX {
             let of_run = |run: &Run| {
-                let mut query = select(run.at.clone(), &Expr::val(run.sign));
+                let mut query = select(run.belongs.at(), &Expr::val(run.sign));
                 query.and_where(named("bucket_at").gte(run.from.micros()));
                 query.and_where(named("bucket_at").lt(run.until.micros()));
                 query
@@ -253,7 +253,6 @@ struct Run {
     from: Timestamp,
     until: Timestamp,
     sign: i64,
-    at: SimpleExpr,
     belongs: Belongs,
 }
 
@@ -264,6 +263,16 @@ enum Belongs {
     To(Timestamp),
     /// Each bucket to one of its own, which begins so many microseconds later.
     After(i64),
+}
+
+impl Belongs {
+    /// The first instant of a row's interval.
+    fn at(self) -> SimpleExpr {
+        match self {
+            Self::To(at) => Expr::val(at.micros()),
+            Self::After(micros) => named("bucket_at").add(micros),
+        }
+    }
 }
 
 /// Up to so many runs are read one after the other.
@@ -279,13 +288,7 @@ fn runs<'a>(grain: Grain, stretches: impl Iterator<Item = &'a Stretch>) -> Vec<R
             Some(last) if last.until == of.from && last.sign == of.sign && last.belongs == belongs => {
                 last.until = of.until;
             }
-            _ => {
-                let at = match belongs {
-                    Belongs::To(at) => Expr::val(at.micros()),
-                    Belongs::After(micros) => named("bucket_at").add(micros),
-                };
-                runs.push(Run { from: of.from, until: of.until, sign: of.sign, at, belongs });
-            }
+            _ => runs.push(Run { from: of.from, until: of.until, sign: of.sign, belongs }),
         }
     }
     runs
