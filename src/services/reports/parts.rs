@@ -93,7 +93,7 @@ pub(crate) fn total(days: &[Metrics]) -> Metrics {
 }
 
 /// Each interval split by a dimension, the largest parts first and by
-/// themselves, `most` of them.
+/// themselves, `most` of them. `whole` is what was used in each.
 ///
 /// # Errors
 /// [`Error`] if the database fails.
@@ -103,10 +103,11 @@ pub(crate) async fn split(
     filter: &UsageFilter,
     (name, dimension): (pb::SpendDimension, Dimension),
     most: usize,
+    whole: &[Metrics],
 ) -> Result<Vec<pb::SpendBreakdown>, Error> {
     // By tags a call counts under each; whatever else it is asked for by, once.
-    let source = if dimension == Dimension::Tag { Source::Tag } else { filter.source };
-    let filter = UsageFilter { source, ..filter.clone() };
+    let by_tag = dimension == Dimension::Tag && filter.source != Source::Tag;
+    let filter = UsageFilter { source: if by_tag { Source::Tag } else { filter.source }, ..filter.clone() };
     let mut intervals: Vec<Parts> = vec![Parts::default(); borders.len().saturating_sub(1)];
     let most = u64::try_from(most).unwrap_or(u64::MAX);
     for RankedRow { usage, parts } in view.ranked_usage(&filter, borders, dimension, most).await? {
@@ -116,9 +117,10 @@ pub(crate) async fn split(
         }
     }
     if intervals.iter().any(Parts::hides_some) {
-        let whole = by_interval(view, borders, &filter).await?;
+        let of_tags = if by_tag { by_interval(view, borders, &filter).await? } else { Vec::new() };
+        let whole = if by_tag { &of_tags } else { whole };
         for (interval, whole) in intervals.iter_mut().zip(whole).filter(|(interval, _)| interval.hides_some()) {
-            interval.others = Some(interval.shown.iter().fold(whole, |rest, (_, part)| rest.without(part)));
+            interval.others = Some(interval.shown.iter().fold(*whole, |rest, (_, part)| rest.without(part)));
         }
     }
     let mut ids: Vec<String> = intervals.iter().flat_map(|of| of.shown.iter().map(|(id, _)| id.clone())).collect();
