@@ -84,7 +84,8 @@ async fn find(view: View<'_>, scope: pb::BudgetScope, id: &str) -> Result<Option
         pb::BudgetScope::TeamMember => team_member(view, id).await,
         pb::BudgetScope::OrganizationMember => organization_member(view, id).await,
         pb::BudgetScope::Tag | pb::BudgetScope::Provider | pb::BudgetScope::Model | pb::BudgetScope::Global => {
-            let account = AccountId::stored(budget::scope_from_wire(scope), id);
+            let Some(scope) = budget::scope_from_wire(scope) else { return Ok(None) };
+            let account = AccountId::stored(scope, id);
             let found = view.find_scope_budget(&account).await?;
             Ok(found.map(|found| (Holder::Scope(found.account), found.budget)))
         }

@@ -60,15 +60,11 @@ fn parse(request: pb::ResetSpendRequest) -> Result<Command, Error> {
 
 /// Resets every account of a kind that ever spent anything, some at a time.
 async fn reset_all(ctx: &Ctx, scope: pb::BudgetScope) -> Result<i64, Error> {
+    let Some(kind) = budget::scope_from_wire(scope) else { return Ok(0) };
     let mut count = 0;
     let mut last = None;
     loop {
-        let found = ctx
-            .app
-            .store
-            .view()
-            .accounts_with_spend(budget::scope_from_wire(scope), last.as_ref(), AT_ONCE as u64)
-            .await?;
+        let found = ctx.app.store.view().accounts_with_spend(kind, last.as_ref(), AT_ONCE as u64).await?;
         let Some(end) = found.last() else { return Ok(count) };
         last = Some(end.clone());
         let ids: Vec<String> = found.iter().map(crate::domain::account::AccountId::object_id).collect();

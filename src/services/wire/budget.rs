@@ -24,11 +24,10 @@ pub(crate) const fn scope_to_wire(scope: Scope) -> pb::BudgetScope {
     }
 }
 
-/// The scope that a request names, of a user that of all its keys; the first
-/// one if it names none.
-pub(crate) fn scope_from_wire(scope: pb::BudgetScope) -> Scope {
-    let named = Scope::VARIANTS.iter().copied().find(|known| scope_to_wire(*known) == scope);
-    named.unwrap_or(Scope::Key)
+/// The scope that a request names, of a user that of all its keys; `None` if it
+/// names none.
+pub(crate) fn scope_from_wire(scope: pb::BudgetScope) -> Option<Scope> {
+    Scope::VARIANTS.iter().copied().find(|known| scope_to_wire(*known) == scope)
 }
 
 /// A budget's standing on the wire.

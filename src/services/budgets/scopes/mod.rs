@@ -15,7 +15,8 @@ use crate::services::wire::{budget, instant, text};
 
 /// Takes a kind of account that all keys share.
 fn take_scope(number: i32, faults: &mut Faults) -> Option<Scope> {
-    let named = Scope::SHARED.into_iter().find(|scope| i32::from(budget::scope_to_wire(*scope)) == number);
+    let named = pb::BudgetScope::try_from(number).ok().and_then(budget::scope_from_wire);
+    let named = named.filter(|scope| scope.is_shared());
     if named.is_none() {
         faults.add("scope", "must be BUDGET_SCOPE_TAG, _PROVIDER, _MODEL or _GLOBAL");
     }
