@@ -72,11 +72,8 @@ impl ScopeBudgets {
     /// Those of a call, in the order in which they are checked. Of a model with
     /// two names both count.
     #[must_use]
-    pub fn of_call(&self, call: &CallScopes<'_>) -> Vec<&Shared> {
-        if self.is_empty() {
-            return Vec::new();
-        }
-        let mut tags = call.tags.clone();
+    pub fn of_call(&self, call: CallScopes<'_>) -> Vec<&Shared> {
+        let mut tags = call.tags;
         tags.sort_unstable();
         tags.dedup();
         let mut found: Vec<&Shared> = tags.into_iter().filter_map(|tag| self.get(Scope::Tag, tag)).collect();
@@ -128,7 +125,7 @@ mod tests {
         let tags = vec!["night", "other", "batch", "night"];
         let found = |providers: &[&str], model: &str| -> Vec<String> {
             let call = CallScopes { tags: tags.clone(), providers, models: ["fast", model] };
-            all.of_call(&call).iter().map(|(account, _)| account.to_string()).collect()
+            all.of_call(call).iter().map(|(account, _)| account.to_string()).collect()
         };
         assert_eq!(
             found(&["openai"], "gpt-4o"),
@@ -146,6 +143,6 @@ mod tests {
             ]
         );
         let none = CallScopes { tags: tags.clone(), providers: &["openai"], models: ["gpt-4o", "gpt-4o"] };
-        assert!(budgets(&[(Scope::Tag, "other tag")]).of_call(&none).is_empty());
+        assert!(budgets(&[(Scope::Tag, "other tag")]).of_call(none).is_empty());
     }
 }

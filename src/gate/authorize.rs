@@ -14,7 +14,7 @@ use crate::domain::identity::Identity;
 use crate::domain::ids::new_uuid;
 use crate::domain::money::Usd;
 use crate::domain::pricing::{Offers, Price, cost};
-use crate::domain::scope_budget::CallScopes;
+use crate::domain::scope_budget::{CallScopes, ScopeBudgets};
 use crate::domain::secret::KeyHash;
 use crate::domain::ticket::{Ticket, account_tag};
 use crate::store::StoreError;
@@ -132,8 +132,10 @@ impl Gate {
             return Ok(Decision::denied(denial, &resolved, Some(identity)));
         }
         let cost = self.estimated_cost(&offers, call, now);
-        let providers = if self.has_scope_budgets() { prices.providers(&resolved, &offers) } else { Vec::new() };
-        self.check_limits(call, identity, &resolved, Asked { price: state, cost, providers }, now).await
+        let scopes = self.scope_budgets.load();
+        let providers = if scopes.is_empty() { Vec::new() } else { prices.providers(&resolved, &offers) };
+        let asked = Asked { price: state, cost, scopes: &scopes, providers };
+        self.check_limits(call, identity, &resolved, asked, now).await
     }
 
     /// What a call may cost, wherever it is made.
@@ -162,17 +164,17 @@ impl Gate {
         asked: Asked<'_>,
         now: Timestamp,
     ) -> Result<Decision, AuthorizeError> {
-        let Asked { price, cost, mut providers } = asked;
+        let Asked { price, cost, scopes, mut providers } = asked;
         let mut exhausted = Exhausted::default();
-        let scope_budgets = self.scope_budgets.load();
         let tokens =
             TokenNeed { input: call.estimate.input_tokens.unwrap_or(0), output: call.estimate.max_output_tokens };
         let mut attempt = 1;
         let answer = loop {
             let mut lines = identity.lines(self.rules().user_budget_on_team_keys);
-            let scopes = scopes_of(call, &identity, &providers, resolved);
-            let shared = scope_budgets.of_call(&scopes);
-            lines.extend(shared.iter().map(|(account, budget)| Line::of_money(account, budget)));
+            if !scopes.is_empty() {
+                let shared = scopes.of_call(scopes_of(call, &identity, &providers, resolved));
+                lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
+            }
             let reserve = call
                 .reserve
                 .map(|request_id| Arc::new(new_reservation(call, request_id, &identity, resolved, exhausted.names())));
@@ -268,6 +270,8 @@ impl Gate {
 struct Asked<'a> {
     price: PriceState,
     cost: Usd,
+    /// The budgets that calls of all keys share.
+    scopes: &'a ScopeBudgets,
     /// Who may answer the call.
     providers: Vec<&'a str>,
 }

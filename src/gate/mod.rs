@@ -126,11 +126,6 @@ impl Gate {
         &self.rules
     }
 
-    /// Whether any scope has a budget.
-    fn has_scope_budgets(&self) -> bool {
-        !self.scope_budgets.load().is_empty()
-    }
-
     /// The price book as it is now.
     pub fn prices(&self) -> Arc<PriceBook> {
         self.prices.load_full()

@@ -259,10 +259,14 @@ impl Gate {
 
     /// The accounts that an event shares with those of other keys.
     fn shared_accounts(&self, usage: &Usage, provider: &str, key: &KeyFacts) -> Vec<(AccountId, Budget)> {
+        let budgets = self.scope_budgets.load();
+        if budgets.is_empty() {
+            return Vec::new();
+        }
         let tags = usage.tags.iter().map(String::as_str).chain(key.tags.iter().map(AsRef::as_ref));
         let models = [usage.model_group.as_str(), usage.model.as_str()];
         let scopes = CallScopes { tags: tags.collect(), providers: &[provider], models };
-        self.scope_budgets.load().of_call(&scopes).into_iter().cloned().collect()
+        budgets.of_call(scopes).into_iter().cloned().collect()
     }
 
     /// Those in which a reservation of another run may be held.
