@@ -27,6 +27,7 @@ mod m20261129_000014_create_rollup_rebuilds;
 mod m20261129_000015_partition_usage;
 mod m20261129_000016_add_up_months;
 mod m20261129_000017_create_scope_budgets;
+mod m20261129_000018_add_whole_numbers;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000015_partition_usage::Migration),
             Box::new(m20261129_000016_add_up_months::Migration),
             Box::new(m20261129_000017_create_scope_budgets::Migration),
+            Box::new(m20261129_000018_add_whole_numbers::Migration),
         ]
     }
 }

@@ -81,7 +81,7 @@ pub use secrets::SecretName;
 pub use session_keys::SessionKey;
 pub use teams::{StoredTeam, TeamFilter, TeamScope};
 pub use tx::{Committed, Tx};
-pub use usage::{EventFilter, EventScope, StoredEvent};
+pub use usage::{EventFilter, EventScope, EventTime, StoredEvent};
 pub use users::{StoredUser, UserFilter, UserScope};
 pub use verify::{Discrepancy, Verification};
 pub use view::{Snapshot, View};

@@ -32,10 +32,23 @@ pub struct StoredEvent {
     pub unpriced_parts: Vec<String>,
 }
 
+/// The time of an event that a range is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EventTime {
+    /// When the call began.
+    #[default]
+    Start,
+    /// When it ended.
+    End,
+    /// When it was recorded.
+    Recorded,
+}
+
 /// Which events a list shows. Empty filters do not filter.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the fields are those of ListUsageRequest")]
 pub struct EventFilter {
+    pub time: EventTime,
     pub from: Option<Timestamp>,
     pub until: Option<Timestamp>,
     pub key_id: Option<KeyId>,
@@ -219,9 +232,17 @@ fn condition(filter: &EventFilter) -> Condition {
     let model = (!filter.model.is_empty()).then(|| {
         Condition::any().add(Column::Model.eq(filter.model.as_str())).add(Column::ModelGroup.eq(filter.model.as_str()))
     });
+    let time = match filter.time {
+        EventTime::Start => Column::StartedAt,
+        EventTime::End => Column::EndedAt,
+        EventTime::Recorded => Column::RecordedAt,
+    };
+    // No call ends before it begins: what began later is not looked at.
+    let ends_before = filter.until.filter(|_| filter.time == EventTime::End);
     Condition::all()
-        .add_option(filter.from.map(|from| Column::StartedAt.gte(from.micros())))
-        .add_option(filter.until.map(|until| Column::StartedAt.lt(until.micros())))
+        .add_option(ends_before.map(|until| Column::StartedAt.lt(until.micros())))
+        .add_option(filter.from.map(|from| time.gte(from.micros())))
+        .add_option(filter.until.map(|until| time.lt(until.micros())))
         .add_option(filter.key_id.map(|key| Column::KeyId.eq(key.to_string())))
         .add_option(filter.user_id.as_ref().map(|user| Column::UserId.eq(user.as_str())))
         .add_option(filter.team_id.as_ref().map(|team| Column::TeamId.eq(team.as_str())))

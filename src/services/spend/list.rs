@@ -12,7 +12,7 @@ use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::page::{self, Asked, List};
 use crate::services::wire::{instant, key_ref, text, usage};
-use crate::store::{EventFilter, EventScope, PageRequest, StoredEvent};
+use crate::store::{EventFilter, EventScope, EventTime, PageRequest, StoredEvent};
 
 use super::access::{self, Named};
 
@@ -71,6 +71,15 @@ pub(super) fn take_filter(prefix: &str, request: pb::ListUsageRequest, faults: &
             None
         }
     };
+    let time = match pb::UsageTimeField::try_from(request.time_field) {
+        Ok(pb::UsageTimeField::Unspecified | pb::UsageTimeField::Start) => EventTime::Start,
+        Ok(pb::UsageTimeField::End) => EventTime::End,
+        Ok(pb::UsageTimeField::Recorded) => EventTime::Recorded,
+        Err(_) => {
+            faults.add(path("time_field"), format!("has no value {}", request.time_field));
+            EventTime::Start
+        }
+    };
     let cost_source = usage::source_filter(&path("cost_source"), request.cost_source, faults);
     let named = Named {
         key: key_ref::optional(&path("key"), &request.key, faults),
@@ -79,6 +88,7 @@ pub(super) fn take_filter(prefix: &str, request: pb::ListUsageRequest, faults: &
         organization_id: text::organization_id(&path("organization_id"), &request.organization_id, faults),
     };
     let filter = EventFilter {
+        time,
         from: instant::from_wire(&path("start_time"), request.start_time.as_ref(), faults),
         until: instant::from_wire(&path("end_time"), request.end_time.as_ref(), faults),
         key_id: None,

@@ -16,22 +16,34 @@ pub(super) async fn get_total_spend(
     ctx: Ctx,
     request: pb::GetTotalSpendRequest,
 ) -> Result<pb::GetTotalSpendResponse, Error> {
+    let window = window(request.window)?;
+    let budget = global_budget(&ctx).await?;
     let tomorrow = Grain::Day.end(ctx.now);
-    let (from, until) = match pb::SpendWindow::try_from(request.window) {
-        Ok(pb::SpendWindow::Unspecified | pb::SpendWindow::Lifetime) => all_time(ctx.now),
-        Ok(pb::SpendWindow::Last30Days) => (tomorrow.plus_seconds(-30 * 86_400), tomorrow),
-        Err(_) => {
-            let mut faults = Faults::default();
-            faults.add("window", "must be a window that this server knows");
-            return Err(faults.finish().err().unwrap_or_else(|| Error::internal("a fault vanished")));
+    let (from, until) = match (window, &budget) {
+        (pb::SpendWindow::Unspecified | pb::SpendWindow::CurrentBudget, Some(budget)) => {
+            return Ok(pb::GetTotalSpendResponse {
+                spend: budget.spend.clone(),
+                metrics: None,
+                budget: Some(budget.clone()),
+            });
         }
+        (pb::SpendWindow::Last30Days, _) => (tomorrow.plus_seconds(-30 * 86_400), tomorrow),
+        _ => all_time(ctx.now),
     };
     let filter = UsageFilter::of(Source::Call, EventScope::All);
     let snapshot = ctx.app.store.snapshot().await?;
     let metrics = parts::total(&parts::by_interval(&snapshot.view(), &[from, until], &filter).await?).to_wire();
-    drop(snapshot);
-    let budget = global_budget(&ctx).await?;
     Ok(pb::GetTotalSpendResponse { spend: metrics.spend.clone(), metrics: Some(metrics), budget })
+}
+
+fn window(number: i32) -> Result<pb::SpendWindow, Error> {
+    let mut faults = Faults::default();
+    let window = pb::SpendWindow::try_from(number).unwrap_or_else(|_| {
+        faults.add("window", format!("has no value {number}"));
+        pb::SpendWindow::Unspecified
+    });
+    faults.finish()?;
+    Ok(window)
 }
 
 /// How the budget of everything stands, if it is set.

@@ -229,17 +229,19 @@ impl<'a> Report<'a> {
         among.add_option(self.filter.visible_to.condition())
     }
 
-    /// A sum that stays a whole number: PostgreSQL adds 64-bit numbers up to a
-    /// decimal and fails, as it should, when that does not fit back.
+    /// See [`sum`].
     pub(super) fn sum(&self, value: SimpleExpr) -> SimpleExpr {
         sum(value, self.backend)
     }
 }
 
-/// See [`Report::sum`].
+/// A sum of whole numbers that is one, and fails when it does not fit. That of
+/// PostgreSQL is our own: its `SUM` of 64-bit numbers is a decimal.
 pub(in crate::store) fn sum(value: SimpleExpr, backend: DbBackend) -> SimpleExpr {
-    let sum = SimpleExpr::from(Func::sum(value));
-    if backend == DbBackend::Postgres { sum.cast_as(Alias::new("bigint")) } else { sum }
+    if backend == DbBackend::Postgres {
+        return Func::cust(Alias::new("whole_sum")).arg(value).into();
+    }
+    Func::sum(value).into()
 }
 
 /// Stretches in the order of their columns.

@@ -209,8 +209,13 @@ on_both! {
         assert_eq!(providers.len(), 1);
         assert_eq!((providers["openai"].spend.as_str(), &providers["openai"].max_budget), ("0.001", &None));
         assert_eq!(listed(&world).await, [row(BudgetScope::Global, "", "0.001", "0"), row(BudgetScope::Provider, "openai", "0.001", "0")]);
-        let total = world.admin.spend().get_total_spend(pb::GetTotalSpendRequest::default()).await.answer();
-        assert_eq!((total.spend.as_str(), total.budget.unwrap().spend.as_str()), ("0.011", "0.001"));
+        let total = |window: pb::SpendWindow| pb::GetTotalSpendRequest { window: window.into() };
+        let ever = world.admin.spend().get_total_spend(total(pb::SpendWindow::Lifetime)).await.answer();
+        assert_eq!((ever.spend.as_str(), ever.budget.unwrap().spend.as_str()), ("0.011", "0.001"));
+        for window in [pb::SpendWindow::Unspecified, pb::SpendWindow::CurrentBudget] {
+            let counted = world.admin.spend().get_total_spend(total(window)).await.answer();
+            assert_eq!((counted.spend.as_str(), counted.metrics), ("0.001", None));
+        }
         // Lowered below what was spent, it denies at once.
         set(&world, BudgetScope::Provider, "openai", dollars("0.001")).await;
         assert_eq!(denial(&authorize(&world.with_key(&secret), ask("a", "0")).await).1, BudgetScope::Provider);

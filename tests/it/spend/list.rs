@@ -60,6 +60,28 @@ on_both! {
         }
     }
 
+    async fn a_range_is_of_any_time_of_an_event(backend: Backend) {
+        let world = World::builder(backend).at("2025-06-10T00:00:00Z").start().await;
+        let (secret, _) = world.key(pb::Key::default()).await;
+        let call = |id: &str, start: &str, end: &str| pb::UsageEvent { start_time: at(start), end_time: at(end), ..event(id, &secret, 1) };
+        record(&world.admin, vec![call("long", "2025-06-01T00:00:00Z", "2025-06-02T10:00:00Z"), call("short", "2025-06-02T00:00:00Z", "2025-06-02T00:00:01Z")]).await;
+        world.hands().set("2025-06-11T00:00:00Z");
+        record(&world.admin, vec![call("late", "2025-06-01T12:00:00Z", "2025-06-01T12:00:01Z")]).await;
+        for (field, from, until, found) in [
+            (pb::UsageTimeField::Unspecified, "2025-06-02T00:00:00Z", "2025-06-03T00:00:00Z", vec!["short"]),
+            (pb::UsageTimeField::Start, "2025-06-02T00:00:00Z", "2025-06-03T00:00:00Z", vec!["short"]),
+            (pb::UsageTimeField::End, "2025-06-02T00:00:00Z", "2025-06-03T00:00:00Z", vec!["short", "long"]),
+            (pb::UsageTimeField::End, "2025-06-02T00:00:01Z", "2025-06-02T10:00:00Z", vec!["short"]),
+            (pb::UsageTimeField::Recorded, "2025-06-10T00:00:00Z", "2025-06-11T00:00:00Z", vec!["short", "long"]),
+            (pb::UsageTimeField::Recorded, "2025-06-11T00:00:00Z", "2025-06-12T00:00:00Z", vec!["late"]),
+        ] {
+            let request = pb::ListUsageRequest { start_time: at(from), end_time: at(until), time_field: field.into(), ..all() };
+            assert_eq!(ids(&world.admin, request.clone()).await, found, "{request:?}");
+        }
+        let odd = pb::ListUsageRequest { time_field: 9, ..all() };
+        assert_eq!(world.admin.spend().list_usage(odd).await.bad()[0].0, "time_field");
+    }
+
     async fn pages_skip_and_repeat_nothing_at_equal_times(backend: Backend) {
         let world = World::builder(backend).at("2025-06-10T00:00:00Z").start().await;
         let (secret, _) = world.key(pb::Key::default()).await;

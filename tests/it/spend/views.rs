@@ -118,6 +118,7 @@ on_both! {
         let all = total(SpendWindow::Unspecified).await;
         assert_eq!(sums(all.metrics.as_ref()).0, calls.iter().map(|call| call.nanos).sum::<i64>());
         assert_eq!(all.spend, all.metrics.unwrap().spend);
+        assert_eq!(total(SpendWindow::CurrentBudget).await.spend, all.spend, "without a budget of everything");
         // 27 May to 25 June.
         let recent = |call: &&Call| call.at.to_utc().date_naive().to_string().as_str() >= "2025-05-27";
         let expected: i64 = calls.iter().filter(recent).map(|call| call.nanos).sum();
