@@ -16,6 +16,7 @@ use super::authn::Authenticator;
 use super::caller::{Caller, Credential};
 use super::policy::{Scope, rule_of};
 use super::request_id::RequestId;
+use super::throttle::{Allowance, Throttle};
 use crate::domain::clock::Clock;
 use crate::error::Error;
 
@@ -42,6 +43,7 @@ pub struct Passport {
 #[derive(Clone)]
 pub struct AuthLayer {
     authenticator: Arc<Authenticator>,
+    guesses: Arc<Throttle>,
     clock: Clock,
     reflection_is_public: bool,
 }
@@ -49,7 +51,8 @@ pub struct AuthLayer {
 impl AuthLayer {
     /// A layer that asks this authenticator.
     pub fn new(authenticator: Authenticator, clock: Clock, reflection_is_public: bool) -> Self {
-        Self { authenticator: Arc::new(authenticator), clock, reflection_is_public }
+        let guesses = Arc::new(Throttle::new(Allowance::CREDENTIALS));
+        Self { authenticator: Arc::new(authenticator), guesses, clock, reflection_is_public }
     }
 
     fn is_public(&self, path: &str) -> bool {
@@ -66,7 +69,11 @@ impl AuthLayer {
             request.extensions_mut().insert(passport);
             return Ok(());
         }
-        let caller = self.authenticator.caller(request.headers(), self.clock.now()).await?;
+        let now = self.clock.now();
+        let caller = match self.authenticator.caller(request.headers(), now).await {
+            Err(error @ Error::Unauthenticated { .. }) => return Err(self.guesses.blame(remote, error, now)),
+            known => known?,
+        };
         let path = request.uri().path();
         if path.starts_with(REFLECTION) {
             return Ok(());

@@ -15,4 +15,4 @@ pub use self::layer::{AuthLayer, Passport};
 pub use self::policy::{Column, POLICY, Reach, Rule, Scope, rule_of};
 pub use self::request_id::{REQUEST_ID, RequestId};
 pub use self::sessions::{Session, Sessions, new_key as new_session_key};
-pub use self::throttle::{Attempt, Subject, Throttle};
+pub use self::throttle::{Allowance, Attempt, Subject, Throttle};

@@ -1,5 +1,6 @@
 //! Throttling of guesses: after so many failures nothing is tried any more for
-//! a while, be it right or wrong.
+//! a while, be it right or wrong; or, of credentials, what is wrong is not told
+//! any more.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -13,10 +14,20 @@ use crate::domain::clock::Timestamp;
 use crate::domain::reason::Reason;
 use crate::error::Error;
 
-/// How many failures are allowed …
-const FAILURES: usize = 10;
-/// … in so many seconds.
-const WINDOW_SECONDS: i64 = 900;
+/// How many failures are allowed, in so many seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    failures: usize,
+    seconds: i64,
+}
+
+impl Allowance {
+    /// Of passwords and invitations.
+    pub const SIGN_IN: Self = Self { failures: 10, seconds: 900 };
+    /// Of credentials, by whoever sends them from one address.
+    pub const CREDENTIALS: Self = Self { failures: 100, seconds: 60 };
+}
+
 /// How many subjects are remembered, the most active of them.
 const CAPACITY: usize = 100_000;
 
@@ -33,12 +44,9 @@ pub enum Subject {
 type Failures = Arc<Mutex<VecDeque<Timestamp>>>;
 
 /// Counts failures in memory.
-pub struct Throttle(Cache<Subject, Failures>);
-
-impl Default for Throttle {
-    fn default() -> Self {
-        Self(Cache::new(CAPACITY))
-    }
+pub struct Throttle {
+    allowed: Allowance,
+    failed: Cache<Subject, Failures>,
 }
 
 /// A guess that counts as a failure until it is known to be right: so that a
@@ -50,6 +58,23 @@ pub struct Attempt {
 }
 
 impl Throttle {
+    /// Allows so many failures.
+    #[must_use]
+    pub fn new(allowed: Allowance) -> Self {
+        Self { allowed, failed: Cache::new(CAPACITY) }
+    }
+
+    /// Counts a failure that was found out at once, and says what is told of it:
+    /// that there were too many, or what it was. Who shows what is right is not
+    /// kept out by the failures of others behind the same address.
+    pub fn blame(&self, address: Option<IpAddr>, error: Error, now: Timestamp) -> Error {
+        match self.begin(address.map(Subject::Address), now) {
+            // Not known to be right, so it counts.
+            Ok(_) => error,
+            Err(too_many) => too_many,
+        }
+    }
+
     /// Begins a guess.
     ///
     /// # Errors
@@ -60,11 +85,11 @@ impl Throttle {
             let failures = self.of(&subject);
             let full_since = {
                 let mut times = failures.lock();
-                let since = now.plus_seconds(-WINDOW_SECONDS);
+                let since = now.plus_seconds(-self.allowed.seconds);
                 while times.front().is_some_and(|at| *at <= since) {
                     times.pop_front();
                 }
-                let oldest = times.front().copied().filter(|_| times.len() >= FAILURES);
+                let oldest = times.front().copied().filter(|_| times.len() >= self.allowed.failures);
                 if oldest.is_none() {
                     times.push_back(now);
                 }
@@ -72,7 +97,7 @@ impl Throttle {
             };
             if let Some(oldest) = full_since {
                 attempt.succeeded();
-                let micros = oldest.plus_seconds(WINDOW_SECONDS).micros_since(now).max(1_000_000);
+                let micros = oldest.plus_seconds(self.allowed.seconds).micros_since(now).max(1_000_000);
                 return Err(Error::Exhausted {
                     reason: Reason::TooManyFailures,
                     message: "too many failures; try again later",
@@ -86,7 +111,7 @@ impl Throttle {
 
     fn of(&self, subject: &Subject) -> Failures {
         let fresh = || -> Result<Failures, std::convert::Infallible> { Ok(Failures::default()) };
-        match self.0.get_or_insert_with(subject, fresh) {
+        match self.failed.get_or_insert_with(subject, fresh) {
             Ok(failures) => failures,
             Err(never) => match never {},
         }
@@ -122,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_eleventh_failure_in_a_quarter_of_an_hour_is_not_tried() {
-        let throttle = Throttle::default();
+        let throttle = Throttle::new(Allowance::SIGN_IN);
         let at = |seconds: i64| Timestamp::EPOCH.plus_seconds(seconds);
         for second in 0..10 {
             let _ = throttle.begin(account(), at(second)).expect("allowed");
@@ -136,8 +161,30 @@ mod tests {
     }
 
     #[test]
+    fn bad_credentials_are_told_a_hundred_times_a_minute() {
+        let throttle = Throttle::new(Allowance::CREDENTIALS);
+        let wrong = || Error::Unauthenticated { reason: Reason::KeyUnknown, message: "wrong", metadata: Vec::new() };
+        let blame = |address: u8, seconds: i64| {
+            let address = Some(IpAddr::from([127, 0, 0, address]));
+            match throttle.blame(address, wrong(), Timestamp::EPOCH.plus_seconds(seconds)) {
+                Error::Exhausted { retry, .. } => Some(retry.as_secs()),
+                _ => None,
+            }
+        };
+        for _ in 0..100 {
+            assert_eq!(blame(1, 0), None);
+        }
+        assert_eq!((blame(1, 1), blame(2, 1)), (Some(59), None));
+        assert_eq!(blame(1, 60), None, "a minute later they are forgotten");
+        // Nobody knows where it came from: it is told.
+        for _ in 0..200 {
+            assert!(matches!(throttle.blame(None, wrong(), Timestamp::EPOCH), Error::Unauthenticated { .. }));
+        }
+    }
+
+    #[test]
     fn what_succeeds_does_not_count() {
-        let throttle = Throttle::default();
+        let throttle = Throttle::new(Allowance::SIGN_IN);
         for _ in 0..100 {
             throttle.begin(account(), Timestamp::EPOCH).expect("allowed").succeeded();
         }

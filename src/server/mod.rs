@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 
 use self::layers::RequestLayer;
-use crate::auth::{AuthLayer, Authenticator, Sessions, Throttle};
+use crate::auth::{Allowance, AuthLayer, Authenticator, Sessions, Throttle};
 use crate::config::{ConfigError, Period, Settings};
 use crate::domain::clock::Clock;
 use crate::domain::secret::Secret;
@@ -99,8 +99,11 @@ impl Server {
         // Last of all: a key that is made must be shown, whatever else fails.
         let (masters, new_master_key) = master_key::accepted(&settings, &store).await?;
         let sessions = Arc::new(Sessions::start(store.clone(), settings.session_ttl.seconds(), clock.now()).await?);
-        let sign_in =
-            SignIn { passwords: Passwords::new()?, sessions: Arc::clone(&sessions), throttle: Throttle::default() };
+        let sign_in = SignIn {
+            passwords: Passwords::new()?,
+            sessions: Arc::clone(&sessions),
+            throttle: Throttle::new(Allowance::SIGN_IN),
+        };
         let app = App {
             store: store.clone(),
             gate: Arc::clone(&gate),
