@@ -28,6 +28,8 @@ mod m20261129_000015_partition_usage;
 mod m20261129_000016_add_up_months;
 mod m20261129_000017_create_scope_budgets;
 mod m20261129_000018_add_whole_numbers;
+mod m20261129_000019_rotate_keys;
+mod m20261129_000020_limit_keys;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000016_add_up_months::Migration),
             Box::new(m20261129_000017_create_scope_budgets::Migration),
             Box::new(m20261129_000018_add_whole_numbers::Migration),
+            Box::new(m20261129_000019_rotate_keys::Migration),
+            Box::new(m20261129_000020_limit_keys::Migration),
         ]
     }
 }

@@ -83,7 +83,7 @@ impl Authenticator {
 
     async fn key(&self, hash: &KeyHash, now: Timestamp) -> Result<Identity, Error> {
         let directory = self.gate.directory();
-        let found = match directory.known(hash) {
+        let found = match directory.known(hash, now) {
             Some(identity) => Some(identity),
             // Boxed, because it seldom happens and would make every call large.
             None => Box::pin(directory.find(hash, now)).await?,

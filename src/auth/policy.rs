@@ -109,7 +109,7 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub static POLICY: [Rule; 88] = [
+pub static POLICY: [Rule; 92] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -155,8 +155,12 @@ pub static POLICY: [Rule; 88] = [
 
     row("bursar.v1.KeyService/GenerateKey",                       Write, [ALL,     NO,      ORG,     NO,      ADM,     PERM,    OWN,     NO,      PERM,    NO,      NO]),
     row("bursar.v1.KeyService/GetKey",                            Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    OWN,     OWN,     TM_SELF, SELF,    NO]),
+    row("bursar.v1.KeyService/BatchGetKeys",                      Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    OWN,     OWN,     TM_SELF, SELF,    NO]),
     row("bursar.v1.KeyService/ListKeys",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TM_PERM, OWN,     OWN,     PERM,    NO,      NO]),
+    row("bursar.v1.KeyService/ListKeyAliases",                    Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TM_PERM, OWN,     OWN,     PERM,    NO,      NO]),
     row("bursar.v1.KeyService/UpdateKey",                         Write, [ALL,     NO,      ORG,     NO,      ADM,     PERM,    OWN,     NO,      PERM,    NO,      NO]),
+    row("bursar.v1.KeyService/BatchUpdateKeys",                   Write, [ALL,     NO,      ORG,     NO,      ADM,     PERM,    OWN,     NO,      PERM,    NO,      NO]),
+    row("bursar.v1.KeyService/RegenerateKey",                     Write, [ALL,     NO,      ORG,     NO,      ADM,     PERM,    OWN,     NO,      PERM,    NO,      NO]),
     row("bursar.v1.KeyService/DeleteKeys",                        Write, [ALL,     NO,      ORG,     NO,      ADM,     PERM,    OWN,     NO,      PERM,    NO,      NO]),
     row("bursar.v1.KeyService/BlockKey",                          Write, [ALL,     NO,      ORG,     NO,      ADM,     PERM,    NO,      NO,      PERM,    NO,      NO]),
     row("bursar.v1.KeyService/UnblockKey",                        Write, [ALL,     NO,      ORG,     NO,      ADM,     PERM,    NO,      NO,      PERM,    NO,      NO]),

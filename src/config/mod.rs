@@ -22,7 +22,7 @@ use serde::Deserialize;
 pub use self::costs::{MarginParams, Share};
 use self::parse::{database_url, optional, parsed};
 pub use self::rules::Rules;
-pub use self::sources::{Documented, EXAMPLE, documented, load, load_from};
+pub use self::sources::{Documented, EXAMPLE, client_variable, documented, load, load_from};
 use crate::domain::key_rules::BoundMode;
 use crate::domain::money::Usd;
 use crate::domain::role::{MemberPermission, Role, TeamRole};
@@ -161,6 +161,8 @@ pub struct Settings {
     pub user_budget_on_team_keys: bool,
     #[serde(deserialize_with = "parsed")]
     pub allow_custom_keys: bool,
+    #[serde(default, deserialize_with = "optional")]
+    pub rotation_grace_period: Option<Length>,
     #[serde(deserialize_with = "parsed")]
     pub allow_user_created_teams: bool,
     #[serde(deserialize_with = "parsed")]

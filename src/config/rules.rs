@@ -10,10 +10,11 @@ use crate::domain::key_rules::{GenerationRules, KeyBounds, KeyDefaults, REQUIRAB
 use crate::domain::limit::Rates;
 use crate::domain::models::{ListOwner, ModelList};
 use crate::domain::money::Usd;
+use crate::domain::rotation::GRACE_MAX_DAYS;
 use crate::domain::team::TeamDefaults;
 use crate::domain::usage::CostRules;
 use crate::domain::user::UserDefaults;
-use crate::domain::window::Calendar;
+use crate::domain::window::{Calendar, Length};
 use crate::gate::{GateRules, LedgerRules};
 
 /// The most that `max_event_cost` may be: beyond it, sums of prices with 22
@@ -32,6 +33,7 @@ pub struct Rules {
     pub generation: GenerationRules,
     pub calendar: Calendar,
     pub allow_custom_keys: bool,
+    pub rotation_grace_period: Option<Length>,
     pub allow_user_created_teams: bool,
     pub team_admins_may_delete: bool,
     pub self_serve_budgets: SelfServeBudgets,
@@ -53,6 +55,9 @@ impl Settings {
             "upperbound_key_generate_params",
             &[bound.tpm_limit, bound.rpm_limit, bound.max_parallel_requests],
         )?;
+        if self.rotation_grace_period.is_some_and(|grace| grace.nominal_seconds() > GRACE_MAX_DAYS * 86_400) {
+            return Err(ConfigError(format!("wrong setting: rotation_grace_period must be at most {GRACE_MAX_DAYS}d")));
+        }
         Ok(Rules {
             users: UserDefaults {
                 user_role: user.user_role,
@@ -93,6 +98,7 @@ impl Settings {
             generation: generation(&self.key_generation_settings)?,
             calendar: self.calendar(),
             allow_custom_keys: self.allow_custom_keys,
+            rotation_grace_period: self.rotation_grace_period,
             allow_user_created_teams: self.allow_user_created_teams,
             team_admins_may_delete: self.team_admins_may_delete,
             self_serve_budgets: self.self_serve_budget_policy,

@@ -75,6 +75,15 @@ impl Given {
     }
 }
 
+/// What commands that ask a server read; no settings of one.
+const CLIENT_VARIABLES: [&str; 3] = ["BURSAR_ADDRESS", "BURSAR_KEY", "BURSAR_PROFILE"];
+
+/// A variable that a command reads which asks a server.
+#[expect(clippy::disallowed_methods, reason = "the one file that reads the environment")]
+pub fn client_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// Reads the settings. `flags` are pairs of name and value; `file` is the file
 /// that a flag names.
 ///
@@ -82,7 +91,9 @@ impl Given {
 /// [`ConfigError`] that names the setting and where it was given.
 pub fn load(flags: &[(String, String)], file: Option<PathBuf>) -> Result<Settings, ConfigError> {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-    let mut variables: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let all = std::env::vars();
+    let ours = all.filter(|(name, _)| name.starts_with(PREFIX) && !CLIENT_VARIABLES.contains(&name.as_str()));
+    let mut variables: Vec<(String, String)> = ours.collect();
     let named = variables.iter().position(|(name, _)| name == FILE_VARIABLE).map(|index| variables.remove(index).1);
     let default = PathBuf::from(DEFAULT_FILE);
     let file = file.or(named.map(PathBuf::from)).or_else(|| default.is_file().then_some(default));

@@ -7,6 +7,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::ids::{KeyId, OrganizationId, TeamId, UserId};
 use super::limit::{Budget, Rates};
+use super::window::Length;
 
 /// A kind of account. All kinds behave the same; a new one is a new row here
 /// and in the list of accounts that a call touches.
@@ -15,6 +16,10 @@ use super::limit::{Budget, Rates};
 pub enum Scope {
     /// One key.
     Key,
+    /// One key, in windows of another length.
+    KeyWindow,
+    /// One key with one model.
+    KeyModel,
     /// All keys of a team.
     Team,
     /// All keys of a user.
@@ -60,6 +65,8 @@ impl Scope {
     pub const fn in_words(self) -> &'static str {
         match self {
             Self::Key => "key",
+            Self::KeyWindow => "key window",
+            Self::KeyModel => "key and model",
             Self::Team => "team",
             Self::User | Self::UserPersonal => "user",
             Self::TeamMember => "team member",
@@ -85,6 +92,18 @@ impl AccountId {
     #[must_use]
     pub fn key(id: KeyId) -> Self {
         Self { scope: Scope::Key, name: id.to_string().into() }
+    }
+
+    /// The account of a key in windows of a length.
+    #[must_use]
+    pub fn key_window(id: KeyId, length: Length) -> Self {
+        Self { scope: Scope::KeyWindow, name: format!("{id}/{length}").into() }
+    }
+
+    /// The account of a key with a model.
+    #[must_use]
+    pub fn key_model(id: KeyId, model: &str) -> Self {
+        Self { scope: Scope::KeyModel, name: format!("{id}/{model}").into() }
     }
 
     /// The account of a team.
@@ -157,7 +176,8 @@ impl AccountId {
     }
 
     /// The id of the object that it belongs to: `team_id/user_id` or
-    /// `organization_id/user_id` for a member.
+    /// `organization_id/user_id` for a member, `key_id/duration` or
+    /// `key_id/model` for a part of a key.
     #[must_use]
     pub fn object_id(&self) -> String {
         let is_member = matches!(self.scope, Scope::TeamMember | Scope::OrganizationMember);

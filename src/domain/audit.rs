@@ -27,6 +27,7 @@ pub enum Action {
     RemoveMember,
     Reset,
     Import,
+    Rotate,
 }
 
 impl Action {

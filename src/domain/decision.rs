@@ -68,7 +68,8 @@ pub fn routes_allow(routes: &[Box<str>], rpc: &str) -> bool {
 pub fn check_identity(identity: &Identity, now: Timestamp) -> Result<(), Denial> {
     let key = &identity.key;
     if key.blocked {
-        return Err(Denial::new(DenyReason::KeyBlocked, "the key is blocked"));
+        let why = key.block_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        return Err(Denial::new(DenyReason::KeyBlocked, format!("the key is blocked{why}")));
     }
     if is_expired(key.expires_at, now) {
         let expiry = key.expires_at.unwrap_or(now);
@@ -172,8 +173,8 @@ mod tests {
     use super::*;
     use crate::domain::account::AccountId;
     use crate::domain::identity::{
-        Affiliation, KeyFacts, MemberFacts, Membership, OrganizationFacts, OrganizationMemberFacts, Ranks, TeamFacts,
-        UserFacts,
+        Affiliation, KeyFacts, MemberFacts, Membership, Models, OrganizationFacts, OrganizationMemberFacts, Ranks,
+        TeamFacts, UserFacts,
     };
     use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
     use crate::domain::key::KeyType;
@@ -211,10 +212,13 @@ mod tests {
             aliases: ModelAliases::default(),
             budget: Budget::default(),
             rates: Rates::default(),
+            limits: None,
             allowed_routes: Box::default(),
             tags: Box::default(),
             blocked: false,
+            block_reason: None,
             expires_at: None,
+            former_secrets: Box::default(),
             account: AccountId::key(key_id),
         }
     }
@@ -262,6 +266,7 @@ mod tests {
         Identity {
             user: key.user_id.is_some().then(|| Arc::new(user)),
             team: in_team.then(|| Arc::new(team)),
+            raised_budget: None,
             key: Arc::new(key),
             membership,
             affiliation: None,
@@ -369,7 +374,7 @@ mod tests {
         let denial = check_model(&narrow, &asked(PriceState::Priced), PriceRules::default()).expect_err("denied");
         assert_eq!((denial.reason, denial.scope), (DenyReason::ModelNotAllowed, Some(Scope::Organization)));
         let limited = affiliated(calls(), organization(), Some(7));
-        let lines = limited.lines(false);
+        let lines = limited.lines(Models::All, false);
         let member = lines.iter().find(|line| line.account.scope() == Scope::OrganizationMember).expect("a line");
         assert_eq!(member.budget.max, Some(Usd::from_nanos(7)));
         assert_eq!(member.budget.duration, organization().budget.duration, "in the organization's windows");
@@ -397,7 +402,7 @@ mod tests {
             let mut key = key();
             key.team_id = key.team_id.filter(|_| in_team);
             let identity = identity(key, user(), team(), true);
-            let lines = identity.lines(setting);
+            let lines = identity.lines(Models::All, setting);
             lines.iter().filter(|line| line.budget_binds).map(|line| line.account.scope()).collect::<Vec<_>>()
         };
         assert_eq!(binding(false, false), [Scope::Key, Scope::UserPersonal]);

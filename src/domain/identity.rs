@@ -7,11 +7,13 @@ use super::account::{AccountId, Line};
 use super::clock::Timestamp;
 use super::ids::{KeyId, OrganizationId, TeamId, UserId};
 use super::key::{Key, KeyType};
+use super::key_limits::{LimitFacts, ModelFacts};
 use super::limit::{Budget, Rates};
 use super::models::{ModelAliases, ModelList};
 use super::money::Usd;
 use super::organization::{Organization, OrganizationMember, member_budget};
 use super::role::{OrganizationRole, Role, TeamRole};
+use super::rotation::{self, FormerSecret};
 use super::secret::KeyHash;
 use super::team::{Member, MemberDefaults, MemberLimits, Team};
 use super::user::{SessionEpoch, User};
@@ -37,14 +39,20 @@ pub struct KeyFacts {
     pub budget: Budget,
     /// Its rate limits.
     pub rates: Rates,
+    /// What else limits it.
+    pub limits: Option<Box<LimitFacts>>,
     /// The RPCs it may call.
     pub allowed_routes: Box<[Box<str>]>,
     /// Added to its usage.
     pub tags: Box<[Box<str>]>,
     /// Whether it is blocked.
     pub blocked: bool,
+    /// Why, if that was told.
+    pub block_reason: Option<Box<str>>,
     /// When it expires.
     pub expires_at: Option<Timestamp>,
+    /// Secrets that were replaced, and are good for a while.
+    pub former_secrets: Box<[FormerSecret]>,
     /// Its account.
     pub account: AccountId,
 }
@@ -62,12 +70,23 @@ impl From<Key> for KeyFacts {
             aliases: key.model_aliases,
             budget: key.budget,
             rates: key.rates,
+            limits: LimitFacts::new(key.key_id, key.limits),
             allowed_routes: boxed(key.allowed_routes),
             tags: boxed(key.tags),
             blocked: key.blocked,
+            block_reason: key.block_reason.map(String::into_boxed_str),
             expires_at: key.expires_at,
+            former_secrets: key.former_secrets.into(),
             account: AccountId::key(key.key_id),
         }
+    }
+}
+
+impl KeyFacts {
+    /// Whether a secret with this hash is the key's now.
+    #[must_use]
+    pub fn accepts(&self, hash: &KeyHash, now: Timestamp) -> bool {
+        rotation::accepts(&self.key_hash, &self.former_secrets, hash, now)
     }
 }
 
@@ -284,6 +303,8 @@ impl Affiliation {
 pub struct Identity {
     /// The key.
     pub key: Arc<KeyFacts>,
+    /// Its budget, if that is larger now.
+    pub raised_budget: Option<Box<Budget>>,
     /// Its owner.
     pub user: Option<Arc<UserFacts>>,
     /// Its team.
@@ -292,6 +313,24 @@ pub struct Identity {
     pub membership: Option<Membership>,
     /// The organization.
     pub affiliation: Option<Affiliation>,
+}
+
+/// The models that accounts are looked for by.
+#[derive(Clone, Copy, Debug)]
+pub enum Models<'a> {
+    /// The one that is called.
+    Called(&'a str),
+    /// All that a key has limits of.
+    All,
+}
+
+impl Models<'_> {
+    fn hold(self, model: &str) -> bool {
+        match self {
+            Self::Called(called) => called == model,
+            Self::All => true,
+        }
+    }
 }
 
 /// The organization that calls with these count for: that of the team, or of a
@@ -316,14 +355,24 @@ impl Identity {
     ///
     /// A user's budget binds keys without a team, compared with what those
     /// spent; with `user_budget_on_team_keys` it binds every key, compared
-    /// with what all of them spent. A user's rates bind every key.
+    /// with what all of them spent. A user's rates bind every key. Of the models
+    /// that the key has limits of, the one that is called counts.
     #[must_use]
-    pub fn lines(&self, user_budget_on_team_keys: bool) -> Vec<Line<'_>> {
+    pub fn lines(&self, models: Models<'_>, user_budget_on_team_keys: bool) -> Vec<Line<'_>> {
         let mut lines = Vec::with_capacity(7);
         let mut add = |account, budget, rates, budget_binds, rates_bind| {
             lines.push(Line { account, budget, rates, budget_binds, rates_bind });
         };
-        add(&self.key.account, &self.key.budget, &self.key.rates, true, true);
+        let budget = self.raised_budget.as_deref().unwrap_or(&self.key.budget);
+        add(&self.key.account, budget, &self.key.rates, true, true);
+        if let Some(limits) = &self.key.limits {
+            for (account, budget) in &limits.windows {
+                add(account, budget, &Rates::NONE, true, false);
+            }
+            for ModelFacts { account, budget, rates, .. } in limits.models.iter().filter(|of| models.hold(&of.model)) {
+                add(account, budget, rates, true, true);
+            }
+        }
         if let Some(team) = &self.team {
             add(&team.account, &team.budget, &team.rates, true, true);
         }

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::audit::Fields;
 use super::clock::Timestamp;
 use super::ids::{KeyId, TeamId, UserId};
+use super::key_limits::KeyLimits;
 use super::limit::{Budget, Rates};
 use super::models::{ModelAliases, ModelList};
+use super::rotation::{FormerSecret, Rotation};
 use super::secret::KeyHash;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
@@ -41,6 +43,9 @@ pub struct Key {
     /// The calls the key may make.
     #[serde(flatten)]
     pub rates: Rates,
+    /// What else limits it.
+    #[serde(flatten)]
+    pub limits: KeyLimits,
     /// The RPCs the key may call, on top of its type. Empty: all.
     pub allowed_routes: Vec<String>,
     /// Added to every usage event.
@@ -49,8 +54,17 @@ pub struct Key {
     pub metadata: Fields,
     /// A blocked key is refused.
     pub blocked: bool,
+    /// Why, if that was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_reason: Option<String>,
     /// From this instant the key is refused.
     pub expires_at: Option<Timestamp>,
+    /// Secrets that were replaced, and are good for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_secrets: Vec<FormerSecret>,
+    /// When it gets another secret.
+    #[serde(flatten)]
+    pub rotation: Rotation,
     /// When the key was made.
     pub created_at: Timestamp,
     /// Who made it.
@@ -141,8 +155,39 @@ pub fn check_alias(text: &str) -> Result<(), ParseAliasError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Some key.
+    pub(in crate::domain) fn key() -> Key {
+        Key {
+            key_id: KeyId::generate(),
+            key_hash: KeyHash::of("sk-first"),
+            key_name: "sk-...irst".into(),
+            key_type: KeyType::Default,
+            key_alias: None,
+            user_id: None,
+            team_id: None,
+            service_account_id: None,
+            models: ModelList::default(),
+            model_aliases: ModelAliases::default(),
+            budget: Budget::default(),
+            rates: Rates::NONE,
+            limits: KeyLimits::default(),
+            allowed_routes: Vec::new(),
+            tags: Vec::new(),
+            metadata: Fields::new(),
+            blocked: false,
+            block_reason: None,
+            expires_at: None,
+            former_secrets: Vec::new(),
+            rotation: Rotation::default(),
+            created_at: Timestamp::EPOCH,
+            created_by: "master".into(),
+            updated_at: Timestamp::EPOCH,
+            version: 1,
+        }
+    }
 
     #[test]
     fn an_expiry_is_over_at_its_instant() {

@@ -10,6 +10,7 @@ use super::clock::Timestamp;
 use super::fault::{Refusal, Violation};
 use super::ids::{TeamId, UserId};
 use super::key::KeyType;
+use super::key_limits::KeyLimits;
 use super::limit::Rates;
 use super::models::{ModelAliases, ModelList};
 use super::money::Usd;
@@ -60,6 +61,8 @@ pub struct NewKey {
     pub budget_duration: Option<Length>,
     #[serde(flatten)]
     pub rates: Rates,
+    #[serde(flatten)]
+    pub limits: KeyLimits,
     pub allowed_routes: Vec<String>,
     pub tags: Vec<String>,
     pub metadata: Fields,
@@ -68,7 +71,7 @@ pub struct NewKey {
 }
 
 /// The fields that a generation setting may require.
-pub const REQUIRABLE_FIELDS: [&str; 14] = [
+pub const REQUIRABLE_FIELDS: [&str; 18] = [
     "key_alias",
     "user_id",
     "team_id",
@@ -80,6 +83,10 @@ pub const REQUIRABLE_FIELDS: [&str; 14] = [
     "tpm_limit",
     "rpm_limit",
     "max_parallel_requests",
+    "budget_limits",
+    "model_max_budget",
+    "model_tpm_limit",
+    "model_rpm_limit",
     "tags",
     "metadata",
     "duration",
@@ -280,6 +287,8 @@ pub fn keep_below_ceiling(max_budget: &mut Option<Usd>, ceiling: Option<Usd>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::key_limits::ModelLimit;
+    use crate::domain::limit::Budget;
 
     fn usd(text: &str) -> Usd {
         text.parse().expect("money")
@@ -360,6 +369,11 @@ mod tests {
             soft_budget: Some(Usd::ZERO),
             budget_duration: Some(length("1d")),
             rates: Rates { tpm: Some(1), rpm: Some(1), parallel: Some(1) },
+            limits: KeyLimits {
+                windows: vec![Budget::default()],
+                models: [("m".to_owned(), ModelLimit::default())].into(),
+                ..KeyLimits::default()
+            },
             duration: Some(Lifetime::Forever),
             ..NewKey::default()
         });

@@ -43,6 +43,7 @@ pub enum Reason {
     MessageMalformed,
     MessageTooLarge,
     SoftBudgetNotBelowMax,
+    TempBudgetIncomplete,
     DuplicateMember,
     UserIdEmailMismatch,
     UserReferenceMissing,
@@ -90,6 +91,7 @@ pub enum Reason {
     OrganizationIdExists,
     // FAILED_PRECONDITION
     UserNotInTeam,
+    TooManyFormerSecrets,
     ModelOutsideOwner,
     CannotDeleteSelf,
     LastProxyAdmin,

@@ -175,6 +175,7 @@ pub enum MemberPermission {
     KeyDelete,
     KeyBlock,
     KeyUnblock,
+    KeyRegenerate,
     TeamDailyActivity,
     SpendLogs,
 }

@@ -54,7 +54,13 @@ impl Secret {
     /// What may be shown of it: its last four characters.
     #[must_use]
     pub fn name(&self) -> String {
-        let tail: String = self.0.chars().rev().take(4).collect();
+        Self::shown(&self.0)
+    }
+
+    /// What may be shown of any secret.
+    #[must_use]
+    pub fn shown(text: &str) -> String {
+        let tail: String = text.chars().rev().take(4).collect();
         format!("{SECRET_PREFIX}...{}", tail.chars().rev().collect::<String>())
     }
 

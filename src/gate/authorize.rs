@@ -10,7 +10,7 @@ use super::{BookingError, Gate};
 use crate::domain::account::{Line, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::{self, AskedModel, Denial, PriceState};
-use crate::domain::identity::Identity;
+use crate::domain::identity::{Identity, Models};
 use crate::domain::ids::new_uuid;
 use crate::domain::money::Usd;
 use crate::domain::pricing::{Offers, Price, cost};
@@ -112,7 +112,7 @@ impl Gate {
     /// # Errors
     /// [`AuthorizeError`] if no decision could be made.
     pub async fn authorize(&self, call: &Call<'_>, now: Timestamp) -> Result<Decision, AuthorizeError> {
-        let known = self.directory().known(&call.key);
+        let known = self.directory().known(&call.key, now);
         let found = match known {
             Some(identity) => Some(identity),
             // Here and below, what seldom happens is boxed: it would make the
@@ -170,7 +170,7 @@ impl Gate {
             TokenNeed { input: call.estimate.input_tokens.unwrap_or(0), output: call.estimate.max_output_tokens };
         let mut attempt = 1;
         let answer = loop {
-            let mut lines = identity.lines(self.rules().user_budget_on_team_keys);
+            let mut lines = identity.lines(Models::Called(resolved), self.rules().user_budget_on_team_keys);
             if !scopes.is_empty() {
                 let shared = scopes.of_call(scopes_of(call, &identity, &providers, resolved));
                 lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));

@@ -79,9 +79,12 @@ impl Directory {
         }
     }
 
-    /// Who a key is, if that is in memory whole.
-    pub fn known(&self, hash: &KeyHash) -> Option<Identity> {
+    /// Who a key is, if that is in memory whole and the secret is good.
+    pub fn known(&self, hash: &KeyHash, now: Timestamp) -> Option<Identity> {
         let key = self.keys.0.get(hash)??;
+        if !key.accepts(hash, now) {
+            return None;
+        }
         let user = match &key.user_id {
             Some(id) => self.users.0.get(id)?,
             None => None,
@@ -104,15 +107,16 @@ impl Directory {
             }
             _ => None,
         };
-        Some(identity(key, user, (team, member), (organization, place)))
+        Some(identity(key, user, (team, member), (organization, place), now))
     }
 
-    /// Who a key is; `None` if no live key has this hash.
+    /// Who a key is; `None` if this hash is not that of a good secret of a live
+    /// key.
     ///
     /// # Errors
     /// [`StoreError`] if it is not in memory and the database fails.
     pub async fn find(&self, hash: &KeyHash, now: Timestamp) -> Result<Option<Identity>, StoreError> {
-        if let Some(identity) = self.known(hash) {
+        if let Some(identity) = self.known(hash, now) {
             return Ok(Some(identity));
         }
         if self.unknown.get(hash).is_some_and(|until| now < until) {
@@ -124,6 +128,9 @@ impl Directory {
             self.unknown.insert(*hash, now.plus_seconds(UNKNOWN_SECONDS));
             return Ok(None);
         };
+        if !key.accepts(hash, now) {
+            return Ok(None);
+        }
         let user = match &key.user_id {
             Some(id) => self.users.get_or_read(id, self.read_user(id)).await?,
             None => None,
@@ -151,7 +158,21 @@ impl Directory {
             }
             _ => None,
         };
-        Ok(Some(identity(key, user, (team, member), (organization, place))))
+        Ok(Some(identity(key, user, (team, member), (organization, place), now)))
+    }
+
+    /// Who a key is, also by a secret that it had.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not in memory and the database fails.
+    pub async fn find_by_any(&self, hash: &KeyHash, now: Timestamp) -> Result<Option<Identity>, StoreError> {
+        if let Some(identity) = self.find(hash, now).await? {
+            return Ok(Some(identity));
+        }
+        match self.store.view().find_key(hash).await? {
+            Some(key) if key.key_hash != *hash => self.find(&key.key_hash, now).await,
+            _ => Ok(None),
+        }
     }
 
     /// A user, if it exists.
@@ -228,8 +249,10 @@ fn identity(
     user: Option<Arc<UserFacts>>,
     (team, member): (Option<Arc<TeamFacts>>, Option<Arc<MemberFacts>>),
     (organization, place): (Option<Arc<OrganizationFacts>>, Option<Arc<OrganizationMemberFacts>>),
+    now: Timestamp,
 ) -> Identity {
     let membership = team.as_ref().zip(member).map(|(team, facts)| Membership::new(facts, team));
     let affiliation = organization.map(|organization| Affiliation::new(organization, place));
-    Identity { key, user, team, membership, affiliation }
+    let raised_budget = key.limits.as_ref().and_then(|limits| limits.raise(&key.budget, now));
+    Identity { key, raised_budget, user, team, membership, affiliation }
 }

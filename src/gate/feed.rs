@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::broadcast;
 use tokio::time::MissedTickBehavior;
 
@@ -32,8 +33,9 @@ const LAG: usize = 256;
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A key; its hash, unless it never was.
-    Key(KeyId, Option<KeyHash>),
+    /// A key; the hash of its secret, and of those that it had before the
+    /// change or that are still good.
+    Key(KeyId, Vec<KeyHash>),
     /// A user.
     User(UserId),
     /// A team.
@@ -138,7 +140,7 @@ async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, Stor
         ObjectType::OrganizationMember => pair(entry, "organization_id").map_or(Subject::Other, |(group, user)| {
             Subject::OrganizationMember(OrganizationId::stored(group), UserId::stored(user))
         }),
-        ObjectType::Key => key(store, id).await?,
+        ObjectType::Key => key(store, entry).await?,
         ObjectType::Prices => Subject::Prices(None),
         ObjectType::Model => Subject::Prices(field(entry, "model_name").map(str::to_owned)),
         ObjectType::ScopeBudget => AccountId::of_audit_id(id).map_or(Subject::Other, Subject::ScopeBudget),
@@ -159,17 +161,32 @@ fn field<'a>(entry: &'a FeedEntry, name: &str) -> Option<&'a str> {
     fields.get(name)?.as_str()
 }
 
-async fn key(store: &Store, id: &str) -> Result<Subject, StoreError> {
-    let Ok(id) = id.parse().map(KeyId) else { return Ok(Subject::Other) };
-    let key = store.view().find_key_ever_by_id(id).await?;
-    Ok(Subject::Key(id, key.map(|key| key.key_hash)))
+async fn key(store: &Store, entry: &FeedEntry) -> Result<Subject, StoreError> {
+    let Ok(id) = entry.object_id.parse().map(KeyId) else { return Ok(Subject::Other) };
+    let Some(key) = store.view().find_key_ever_by_id(id).await? else { return Ok(Subject::Key(id, Vec::new())) };
+    let mut hashes: Vec<KeyHash> = key.hashes().collect();
+    for hash in hashes_before(entry) {
+        if !hashes.contains(&hash) {
+            hashes.push(hash);
+        }
+    }
+    Ok(Subject::Key(id, hashes))
+}
+
+/// The hashes that a change took from its key.
+fn hashes_before(entry: &FeedEntry) -> Vec<KeyHash> {
+    let Some(before) = &entry.before else { return Vec::new() };
+    let former = before.get("former_secrets").and_then(Value::as_array).into_iter().flatten();
+    let former = former.filter_map(|secret| secret.get("key_hash"));
+    let hashes = before.get("key_hash").into_iter().chain(former);
+    hashes.filter_map(|hash| hash.as_str()?.parse().ok()).collect()
 }
 
 /// What a change makes stale here. What a user may do, and whom its keys count
 /// for, depends on its memberships.
 fn evictions_of(change: &Announcement) -> Vec<Eviction> {
     match &change.subject {
-        Subject::Key(_, hash) => hash.map(Eviction::Key).into_iter().collect(),
+        Subject::Key(_, hashes) => hashes.iter().copied().map(Eviction::Key).collect(),
         Subject::User(id) => vec![Eviction::User(id.clone())],
         Subject::Team(id) => vec![Eviction::Team(id.clone())],
         Subject::Member(team, user) => {

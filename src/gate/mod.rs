@@ -33,7 +33,7 @@ pub use self::standing::{BudgetStanding, RateKind, RateStanding};
 use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::decision::PriceRules;
-use crate::domain::identity::Identity;
+use crate::domain::identity::{Identity, Models};
 use crate::domain::money::Usd;
 use crate::domain::pricing::PriceBook;
 use crate::domain::scope_budget::ScopeBudgets;
@@ -184,8 +184,8 @@ impl Gate {
     }
 
     /// The accounts of a key whose limits can deny a call.
-    pub fn binding_lines<'a>(&self, identity: &'a Identity) -> Vec<Line<'a>> {
-        let mut lines = identity.lines(self.rules.user_budget_on_team_keys);
+    pub fn binding_lines<'a>(&self, identity: &'a Identity, models: Models<'_>) -> Vec<Line<'a>> {
+        let mut lines = identity.lines(models, self.rules.user_budget_on_team_keys);
         lines.retain(|line| line.budget_binds || line.rates_bind);
         lines
     }

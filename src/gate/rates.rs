@@ -14,8 +14,9 @@ const MINUTE_MICROS: i64 = 60_000_000;
 const EXPECTED_OUTPUT: i64 = 1_024;
 
 /// The order in which scopes are checked.
-pub(super) const SCOPE_ORDER: [Scope; 7] = [
+pub(super) const SCOPE_ORDER: [Scope; 8] = [
     Scope::Key,
+    Scope::KeyModel,
     Scope::User,
     Scope::UserPersonal,
     Scope::Team,

@@ -9,7 +9,7 @@ use super::{BookingError, Gate};
 use crate::domain::account::{AccountId, Line, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Violation;
-use crate::domain::identity::{Identity, KeyFacts};
+use crate::domain::identity::{Identity, KeyFacts, Models};
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::key::Key;
 use crate::domain::limit::Budget;
@@ -127,11 +127,12 @@ impl Gate {
         let report = Report { usage, key: None, reservation_id: reservation_id.to_owned() };
         let prepared = self.prepare(report, Some(ticket), reporter, now).await?;
         let request_id = prepared.booking.event.usage.request_id.clone();
+        let model = prepared.booking.event.usage.model.clone();
         let Prepared { booking, key, late } = prepared;
         let fingerprint = booking.event.fingerprint.clone();
         let outcome = self.batcher.book(booking).await;
         let recorded = recorded(outcome, late, fingerprint)?;
-        let budgets = self.budgets_of(&key, now).await?;
+        let budgets = self.budgets_of(&key, &model, now).await?;
         Ok(Settled { recorded, request_id, budgets })
     }
 
@@ -188,7 +189,7 @@ impl Gate {
         if !self.lives_elsewhere(ticket, now) {
             return Ok(false);
         }
-        let (_, mut route) = self.route_by_id(ticket.key_id, now).await?;
+        let (_, mut route) = self.route_by_id(ticket.key_id, &ticket.model, now).await?;
         route.accounts.extend(self.shared_held(ticket));
         let windows = self.windows_of(ticket, &route.accounts);
         self.batcher.close(closed(ticket, &windows)).await.map_err(RecordError::Booking)
@@ -236,7 +237,7 @@ impl Gate {
         let (key, route) = match (&ticket, key) {
             (Some(ticket), _) => self.route_by_ticket(ticket, costing.cost, now).await?,
             (None, Some(hash)) => {
-                let (key, mut route) = self.route_by_hash(&hash, now).await?;
+                let (key, mut route) = self.route_by_hash(&hash, &usage.model, now).await?;
                 route.late = !reservation_id.is_empty();
                 (key, route)
             }
@@ -302,7 +303,7 @@ impl Gate {
             let accounts = windows.iter().map(|(account, _)| (account.clone(), Budget::default())).collect();
             return Ok((key, Route { accounts, windows, settles: Some(ticket.reservation), ..Route::default() }));
         }
-        let (key, mut route) = Box::pin(self.route_by_id(ticket.key_id, now)).await?;
+        let (key, mut route) = Box::pin(self.route_by_id(ticket.key_id, &ticket.model, now)).await?;
         route.late = !self.lives_elsewhere(ticket, now);
         // What was set aside for the call it pays, also when it is late.
         route.accounts.extend(self.shared_held(ticket));
@@ -313,17 +314,23 @@ impl Gate {
         Ok((key, route))
     }
 
-    async fn route_by_id(&self, id: KeyId, now: Timestamp) -> Result<(Arc<KeyFacts>, Route), RecordError> {
+    async fn route_by_id(&self, id: KeyId, model: &str, now: Timestamp) -> Result<(Arc<KeyFacts>, Route), RecordError> {
         if let Some(key) = self.store.view().find_key_by_id(id).await? {
-            return self.route_by_hash(&key.key_hash, now).await;
+            return self.route_by_hash(&key.key_hash, model, now).await;
         }
         let deleted = self.store.view().find_deleted_key_by_id(id).await?.ok_or(RecordError::KeyUnknown)?;
         self.route_of_deleted(deleted.key).await
     }
 
-    async fn route_by_hash(&self, hash: &KeyHash, now: Timestamp) -> Result<(Arc<KeyFacts>, Route), RecordError> {
-        if let Some(identity) = self.directory().find(hash, now).await? {
-            let accounts = accounts_of(&identity);
+    /// The call was made when the secret was good.
+    async fn route_by_hash(
+        &self,
+        hash: &KeyHash,
+        model: &str,
+        now: Timestamp,
+    ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
+        if let Some(identity) = self.directory().find_by_any(hash, now).await? {
+            let accounts = accounts_of(&identity, model);
             return Ok((identity.key, Route { accounts, ..Route::default() }));
         }
         let deleted = self.store.view().find_deleted_key(hash).await?.ok_or(RecordError::KeyUnknown)?;
@@ -368,9 +375,9 @@ impl Gate {
     }
 
     /// The budgets that bind a key, if it still lives.
-    async fn budgets_of(&self, key: &KeyHash, now: Timestamp) -> Result<Vec<BudgetStanding>, RecordError> {
+    async fn budgets_of(&self, key: &KeyHash, model: &str, now: Timestamp) -> Result<Vec<BudgetStanding>, RecordError> {
         let Some(identity) = self.directory().find(key, now).await? else { return Ok(Vec::new()) };
-        let mut lines = self.binding_lines(&identity);
+        let mut lines = self.binding_lines(&identity, Models::Called(model));
         lines.retain(Line::limits_money);
         Ok(self.standings(&lines, now).await?.0)
     }
@@ -387,8 +394,8 @@ fn closed(ticket: &Ticket, windows: &[(AccountId, Window)]) -> ClosedReservation
     }
 }
 
-fn accounts_of(identity: &Identity) -> Vec<(AccountId, Budget)> {
-    identity.lines(false).iter().map(|line| (line.account.clone(), *line.budget)).collect()
+fn accounts_of(identity: &Identity, model: &str) -> Vec<(AccountId, Budget)> {
+    identity.lines(Models::Called(model), false).iter().map(|line| (line.account.clone(), *line.budget)).collect()
 }
 
 /// The organization that a call counts for: the one whose account it moves.

@@ -6,6 +6,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter
 use super::entity::{deleted_keys, deleted_teams};
 use super::error::StoreError;
 use super::json::{from_text, to_text};
+use super::key_hashes;
 use super::keys::{KeyFilter, KeyScope};
 use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
 use super::reach;
@@ -55,13 +56,19 @@ pub struct DeletedTeamFilter {
 }
 
 impl View<'_> {
-    /// The deleted key with a hash.
+    /// The deleted key that had a hash.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn find_deleted_key(&self, hash: &KeyHash) -> Result<Option<DeletedKey>, StoreError> {
-        let query = deleted_keys::Entity::find().filter(deleted_keys::Column::KeyHash.eq(hash.to_string()));
+        let query = deleted_keys::Entity::find().filter(key_hashes::deleted(std::slice::from_ref(hash)));
         query.one(&self.executor()).await?.map(|row| to_deleted_key(&row)).transpose()
+    }
+
+    /// Whether a key had this hash when it was deleted.
+    pub(super) async fn is_hash_of_deleted(&self, hash: &str) -> Result<bool, StoreError> {
+        let query = deleted_keys::Entity::find().filter(deleted_keys::Column::KeyHash.eq(hash));
+        Ok(query.one(&self.executor()).await?.is_some())
     }
 
     /// The deleted key with an id.
@@ -73,7 +80,7 @@ impl View<'_> {
         row.map(|row| to_deleted_key(&row)).transpose()
     }
 
-    /// The key with a hash, live or deleted.
+    /// The key that has a hash, or had it, live or deleted.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
@@ -116,7 +123,7 @@ impl View<'_> {
             .add_option(filter.team_id.as_ref().map(|team| deleted_keys::Column::TeamId.eq(team.as_str())))
             .add_option(filter.key_alias.as_ref().map(|alias| deleted_keys::Column::KeyAlias.eq(alias.as_str())))
             .add_option(contains(deleted_keys::Column::KeyAlias, &filter.key_alias_contains))
-            .add_option(filter.key_hash.as_ref().map(|hash| deleted_keys::Column::KeyHash.eq(hash.to_string())))
+            .add_option(filter.key_hash.as_ref().map(|hash| key_hashes::deleted(std::slice::from_ref(hash))))
             .add_option(visible);
         let query = deleted_keys::Entity::find().filter(wanted);
         let total = if page.count { Some(count(query.clone(), &self.executor()).await?) } else { None };

@@ -184,6 +184,12 @@ pub(super) fn spend_in_window(scope: Scope, table: &'static str, id: &'static st
     or_zero(query)
 }
 
+/// When an object last caused usage; NULL: never.
+pub(super) fn last_used(scope: Scope, table: &'static str, id: &'static str) -> SimpleExpr {
+    let used_at = lifetime_row(scope, table, id, balances::Column::UsedAt);
+    Func::cust(Alias::new("NULLIF")).arg(SimpleExpr::from(used_at)).arg(0_i64).into()
+}
+
 fn lifetime_row(scope: Scope, table: &'static str, id: &'static str, column: balances::Column) -> SelectStatement {
     let mut query = rows_of(scope, table, id, column);
     query.and_where(balances::Column::WindowStartAt.eq(Timestamp::EPOCH.micros()));

@@ -1,8 +1,8 @@
-//! Where the two databases differ: writing many rows at once.
+//! Where the two databases differ.
 
 use std::fmt::Write;
 
-use sea_orm::sea_query::{ArrayType, Value};
+use sea_orm::sea_query::{Alias, ArrayType, ExprTrait, Func, SimpleExpr, Value};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, Statement};
 
 use super::error::StoreError;
@@ -49,6 +49,13 @@ impl Column {
             Self::Flag(values) => Box::new(values.into_iter().map(Value::from)),
         }
     }
+}
+
+/// Whether a text has a part, letter by letter: `LIKE` minds the case in one of
+/// the two only.
+pub(super) fn has_part(text: SimpleExpr, part: &str, backend: DbBackend) -> SimpleExpr {
+    let position = if backend == DbBackend::Postgres { "strpos" } else { "instr" };
+    SimpleExpr::from(Func::cust(Alias::new(position)).arg(text).arg(part)).gt(0)
 }
 
 /// Rows that are written with one statement, or with few.

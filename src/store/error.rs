@@ -23,7 +23,7 @@ pub enum Constraint {
 }
 
 /// Each constraint as PostgreSQL names it, and as SQLite names its columns.
-const CONSTRAINTS: [(&str, &str, Constraint); 12] = [
+const CONSTRAINTS: [(&str, &str, Constraint); 13] = [
     ("users_pkey", "users.user_id", Constraint::UserId),
     ("users_email_folded_key", "users.email_folded", Constraint::UserEmail),
     ("teams_pkey", "teams.team_id", Constraint::TeamId),
@@ -32,6 +32,7 @@ const CONSTRAINTS: [(&str, &str, Constraint); 12] = [
     ("keys_pkey", "keys.key_id", Constraint::KeyId),
     ("keys_key_hash_key", "keys.key_hash", Constraint::KeyHash),
     ("keys_key_alias_key", "keys.key_alias", Constraint::KeyAlias),
+    ("rotated_keys_pkey", "rotated_keys.key_hash", Constraint::DeletedKeyHash),
     ("deleted_keys_key_hash_key", "deleted_keys.key_hash", Constraint::DeletedKeyHash),
     (
         "idempotency_records_pkey",

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, Select,
+    ActiveValue::Set, ColumnTrait, Condition, DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Select,
 };
 use uuid::Uuid;
 
-use super::balances::{Spend, WithSpend, select_with_spend, spend_in_window};
+use super::balances::{Spend, WithSpend, last_used, select_with_spend, spend_in_window};
+use super::dialect::has_part;
 use super::entity::{keys, teams};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text, word};
+use super::key_hashes;
 use super::limits::budget;
 use super::page::{Cursor, Order, Page, PageRequest, SortKey, count, rows};
 use super::reach;
@@ -25,19 +27,23 @@ use crate::domain::audit::{Action, Change, ObjectType};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::key::{Key, KeyState, KeyType};
-use crate::domain::limit::Rates;
+use crate::domain::key_limits::KeyLimits;
+use crate::domain::limit::{ModelRates, Rates};
 use crate::domain::money::Usd;
 use crate::domain::role::MemberPermission;
+use crate::domain::rotation::Rotation;
 use crate::domain::secret::KeyHash;
 
 /// The columns that keys can be ordered by.
-pub const SORTABLE: [SortKey; 6] = [
+pub const SORTABLE: [SortKey; 8] = [
     SortKey::number("created_at"),
     SortKey::number("updated_at"),
     SortKey::text("key_alias").or_null(),
     SortKey::number("max_budget").or_null(),
     SortKey::number("expires_at").or_null(),
     SortKey::number("spend"),
+    SortKey::text("key_hash"),
+    SortKey::number("last_used_at").or_null(),
 ];
 
 /// A key with what it spent.
@@ -47,6 +53,16 @@ pub struct StoredKey {
     pub key: Key,
     /// What it spent.
     pub spend: Spend,
+    /// The organization of its team.
+    pub organization_id: Option<OrganizationId>,
+}
+
+/// A row, with what else is shown of a key.
+#[derive(FromQueryResult)]
+struct Row {
+    #[sea_orm(nested)]
+    key: WithSpend<keys::Model>,
+    team_organization_id: Option<String>,
 }
 
 /// Which keys a list shows. Empty filters do not filter.
@@ -61,10 +77,37 @@ pub struct KeyFilter {
     pub key_hash: Option<KeyHash>,
     pub key_type: Option<KeyType>,
     pub state: Option<KeyState>,
+    /// Its hash, or part of its alias.
+    pub search: String,
+    pub created_by: String,
+    pub tag: String,
+    pub model: String,
+    pub service_accounts_only: bool,
+    /// Whether it has an alias.
+    pub has_alias: bool,
+    pub expires: InstantRange,
+    pub created: InstantRange,
     /// With `user_id`: also the keys of the teams that this user manages.
     pub include_team_keys: bool,
     /// What the caller may see.
     pub visible_to: KeyScope,
+}
+
+/// From when on, and until when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InstantRange {
+    /// At or after this instant.
+    pub from: Option<Timestamp>,
+    /// Before this instant.
+    pub until: Option<Timestamp>,
+}
+
+impl InstantRange {
+    fn of(self, column: keys::Column) -> Condition {
+        Condition::all()
+            .add_option(self.from.map(|from| column.gte(from.micros())))
+            .add_option(self.until.map(|until| column.lt(until.micros())))
+    }
 }
 
 /// The keys that a caller may see.
@@ -83,12 +126,12 @@ pub enum KeyScope {
 }
 
 impl View<'_> {
-    /// The live key with a hash.
+    /// The live key that has a hash, or had it.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn find_key(&self, hash: &KeyHash) -> Result<Option<Key>, StoreError> {
-        let query = keys::Entity::find().filter(keys::Column::KeyHash.eq(hash.to_string()));
+        let query = keys::Entity::find().filter(key_hashes::live(std::slice::from_ref(hash)));
         query.one(&self.executor()).await?.map(to_key).transpose()
     }
 
@@ -100,14 +143,30 @@ impl View<'_> {
         keys::Entity::find_by_id(id.to_string()).one(&self.executor()).await?.map(to_key).transpose()
     }
 
-    /// The live key with a hash, and what it spent.
+    /// The live key that has a hash, or had it, and what it spent.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn find_stored_key(&self, hash: &KeyHash, now: Timestamp) -> Result<Option<StoredKey>, StoreError> {
-        let query = keys::Entity::find().filter(keys::Column::KeyHash.eq(hash.to_string()));
-        let row = with_spend(query, now).into_model::<WithSpend<keys::Model>>().one(&self.executor()).await?;
+        let query = keys::Entity::find().filter(key_hashes::live(std::slice::from_ref(hash)));
+        let row = shown(query, now).into_model::<Row>().one(&self.executor()).await?;
         row.map(to_stored).transpose()
+    }
+
+    /// The live keys that have one of these hashes, or had it, or have one of
+    /// these aliases, and what they spent.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn find_stored_keys(
+        &self,
+        hashes: &[KeyHash],
+        aliases: &[String],
+        now: Timestamp,
+    ) -> Result<Vec<StoredKey>, StoreError> {
+        let query = keys::Entity::find().filter(named(hashes, aliases));
+        let rows = shown(query, now).into_model::<Row>().all(&self.executor()).await?;
+        rows.into_iter().map(to_stored).collect()
     }
 
     /// Every live key of a user, or of a team, or of a user in a team.
@@ -125,6 +184,24 @@ impl View<'_> {
         query.all(&self.executor()).await?.into_iter().map(to_key).collect()
     }
 
+    /// Some of the active keys of a team in the order of their ids, behind one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn active_keys_of(
+        &self,
+        team: &TeamId,
+        after: Option<KeyId>,
+        most: u64,
+        now: Timestamp,
+    ) -> Result<Vec<Key>, StoreError> {
+        let wanted = in_state(KeyState::Active, now)
+            .add(keys::Column::TeamId.eq(team.as_str()))
+            .add_option(after.map(|after| keys::Column::KeyId.gt(after.to_string())));
+        let query = keys::Entity::find().filter(wanted).order_by_asc(keys::Column::KeyId).limit(most);
+        query.all(&self.executor()).await?.into_iter().map(to_key).collect()
+    }
+
     /// One page of keys.
     ///
     /// # Errors
@@ -136,15 +213,15 @@ impl View<'_> {
         page: &PageRequest,
         now: Timestamp,
     ) -> Result<Page<StoredKey>, StoreError> {
-        let query = keys::Entity::find().filter(condition(filter, now));
+        let query = keys::Entity::find().filter(condition(filter, self.backend(), now));
         let total = if page.count { Some(count(query.clone(), &self.executor()).await?) } else { None };
         let key = sort_expression(order.key, now);
-        let query = with_spend(query, now).expr_as(key.clone(), "sort_key");
+        let query = shown(query, now).expr_as(key.clone(), "sort_key");
         let id = Expr::col((keys::Entity, keys::Column::KeyId));
-        let rows: Vec<WithSpend<keys::Model>> = rows(query, &key, &id, order, page, &self.executor()).await?;
+        let rows: Vec<Row> = rows(query, &key, &id, order, page, &self.executor()).await?;
         let page = Page::cut(rows, page.size, total, |row| Cursor {
-            key: row.sort_key(order.key),
-            id: row.row.key_id.clone(),
+            key: row.key.sort_key(order.key),
+            id: row.key.row.key_id.clone(),
         });
         page.try_map(to_stored)
     }
@@ -179,22 +256,21 @@ impl Tx {
     /// Adds a key.
     ///
     /// # Errors
-    /// [`StoreError::Taken`] if its hash or alias is, also by a deleted key.
+    /// [`StoreError::Taken`] if its alias is, or its hash, also by a key that
+    /// has it no more.
     pub async fn insert_key(&mut self, key: &Key) -> Result<(), StoreError> {
-        if self.view().find_deleted_key(&key.key_hash).await?.is_some() {
-            return Err(StoreError::Taken(super::error::Constraint::DeletedKeyHash));
-        }
         keys::Entity::insert(to_row(key)?).exec_without_returning(&self.inner).await?;
+        self.check_unused(&key.key_hash).await?;
         self.record(Change::created(ObjectType::Key, key.key_id, key).of_team(key.team_id.as_ref()));
         self.evict(Eviction::Key(key.key_hash));
         Ok(())
     }
 
-    /// Changes a key; `after` gets its new version.
+    /// Changes a key, perhaps with another secret; `after` gets its new version.
     ///
     /// # Errors
     /// [`StoreError::Stale`] if somebody else changed it, and
-    /// [`StoreError::Taken`] if its new alias is taken.
+    /// [`StoreError::Taken`] if its new alias or hash is taken.
     pub async fn update_key(&mut self, before: &Key, after: &mut Key) -> Result<(), StoreError> {
         let Some(change) = Change::updated(ObjectType::Key, before.key_id, before, after) else { return Ok(()) };
         after.version = before.version + 1;
@@ -206,9 +282,17 @@ impl Tx {
             .exec(&self.inner)
             .await?;
         one_row(updated.rows_affected)?;
+        let is_rotated = after.rotation.count != before.rotation.count;
+        if is_rotated {
+            self.remember_hash(before).await?;
+            self.check_unused(&after.key_hash).await?;
+        }
+        let action = if is_rotated { Action::Rotate } else { Action::of_update(before.blocked, after.blocked) };
         let team = after.team_id.as_ref().or(before.team_id.as_ref());
-        self.record(change.named(Action::of_update(before.blocked, after.blocked)).of_team(team));
-        self.evict(Eviction::Key(before.key_hash));
+        self.record(change.named(action).of_team(team));
+        for hash in before.hashes().chain(after.hashes()) {
+            self.evict(Eviction::Key(hash));
+        }
         Ok(())
     }
 
@@ -221,26 +305,39 @@ impl Tx {
         one_row(deleted.rows_affected)?;
         self.archive_key(key).await?;
         self.record(Change::deleted(ObjectType::Key, key.key_id, key).of_team(key.team_id.as_ref()));
-        self.evict(Eviction::Key(key.key_hash));
+        for hash in key.hashes() {
+            self.evict(Eviction::Key(hash));
+        }
         Ok(())
     }
 
-    /// Locks the live keys with these hashes or aliases until the end of the
+    /// Locks the live keys that have these hashes, or had them, or have these
+    /// aliases, until the end of the
     /// transaction and reads them; unknown ones are left out.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn lock_keys(&mut self, hashes: &[KeyHash], aliases: &[String]) -> Result<Vec<Key>, StoreError> {
-        let wanted = Condition::any()
-            .add(keys::Column::KeyHash.is_in(hashes.iter().map(KeyHash::to_string)))
-            .add(keys::Column::KeyAlias.is_in(aliases));
-        let query = keys::Entity::find().filter(wanted).order_by_asc(keys::Column::KeyId);
+        let query = keys::Entity::find().filter(named(hashes, aliases)).order_by_asc(keys::Column::KeyId);
         let rows = query.lock_exclusive().all(&self.inner).await?;
         rows.into_iter().map(to_key).collect()
     }
 }
 
-fn condition(filter: &KeyFilter, now: Timestamp) -> Condition {
+/// Keys that have one of these hashes, or had it, or have one of these aliases.
+fn named(hashes: &[KeyHash], aliases: &[String]) -> Condition {
+    Condition::any()
+        .add_option((!hashes.is_empty()).then(|| key_hashes::live(hashes)))
+        .add_option((!aliases.is_empty()).then(|| keys::Column::KeyAlias.is_in(aliases)))
+}
+
+/// Whether a list that is kept as JSON text has an entry.
+fn has_entry(list: keys::Column, entry: &str, backend: DbBackend) -> Option<SimpleExpr> {
+    let quoted = to_text(&entry).ok().filter(|_| !entry.is_empty())?;
+    Some(has_part(Expr::col((keys::Entity, list)), &quoted, backend))
+}
+
+fn condition(filter: &KeyFilter, backend: DbBackend, now: Timestamp) -> Condition {
     let key_type = filter.key_type.map(<&'static str>::from);
     let owner = filter.user_id.as_ref().map(|user| {
         let own = Condition::any().add(keys::Column::UserId.eq(user.as_str()));
@@ -258,9 +355,20 @@ fn condition(filter: &KeyFilter, now: Timestamp) -> Condition {
         }))
         .add_option(filter.key_alias.as_ref().map(|alias| keys::Column::KeyAlias.eq(alias.as_str())))
         .add_option(contains(keys::Column::KeyAlias, &filter.key_alias_contains))
-        .add_option(filter.key_hash.as_ref().map(|hash| keys::Column::KeyHash.eq(hash.to_string())))
+        .add_option(filter.key_hash.as_ref().map(|hash| key_hashes::live(std::slice::from_ref(hash))))
         .add_option(key_type.map(|key_type| keys::Column::KeyType.eq(key_type)))
         .add_option(filter.state.map(|state| in_state(state, now)))
+        .add_option(
+            contains(keys::Column::KeyAlias, &filter.search)
+                .map(|part| Condition::any().add(part).add(keys::Column::KeyHash.eq(filter.search.as_str()))),
+        )
+        .add_option((!filter.created_by.is_empty()).then(|| keys::Column::CreatedBy.eq(filter.created_by.as_str())))
+        .add_option(has_entry(keys::Column::Tags, &filter.tag, backend))
+        .add_option(has_entry(keys::Column::Models, &filter.model, backend))
+        .add_option(filter.service_accounts_only.then(|| keys::Column::ServiceAccountId.is_not_null()))
+        .add_option(filter.has_alias.then(|| keys::Column::KeyAlias.is_not_null()))
+        .add(filter.expires.of(keys::Column::ExpiresAt))
+        .add(filter.created.of(keys::Column::CreatedAt))
         .add(visible(&filter.visible_to))
 }
 
@@ -293,14 +401,22 @@ fn visible(scope: &KeyScope) -> Condition {
     }
 }
 
-fn with_spend(query: Select<keys::Entity>, now: Timestamp) -> Select<keys::Entity> {
+/// Adds to a query of keys what else is shown of them.
+fn shown(query: Select<keys::Entity>, now: Timestamp) -> Select<keys::Entity> {
+    let organization = teams::Entity::find()
+        .select_only()
+        .column(teams::Column::OrganizationId)
+        .filter(Expr::col((teams::Entity, teams::Column::TeamId)).equals((keys::Entity, keys::Column::TeamId)));
     select_with_spend(query, Scope::Key, "keys", "key_id", now)
+        .expr_as(SimpleExpr::from(organization.into_query()), "team_organization_id")
 }
 
 fn sort_expression(key: SortKey, now: Timestamp) -> SimpleExpr {
     let column = match key.name {
         "spend" => return spend_in_window(Scope::Key, "keys", "key_id", now),
+        "last_used_at" => return last_used(Scope::Key, "keys", "key_id"),
         "key_alias" => keys::Column::KeyAlias,
+        "key_hash" => keys::Column::KeyHash,
         "max_budget" => keys::Column::MaxBudgetNanos,
         "expires_at" => keys::Column::ExpiresAt,
         "updated_at" => keys::Column::UpdatedAt,
@@ -309,8 +425,12 @@ fn sort_expression(key: SortKey, now: Timestamp) -> SimpleExpr {
     Expr::col((keys::Entity, column))
 }
 
-fn to_stored(row: WithSpend<keys::Model>) -> Result<StoredKey, StoreError> {
-    Ok(StoredKey { spend: row.spend(), key: to_key(row.row)? })
+fn to_stored(row: Row) -> Result<StoredKey, StoreError> {
+    Ok(StoredKey {
+        spend: row.key.spend(),
+        key: to_key(row.key.row)?,
+        organization_id: row.team_organization_id.map(OrganizationId::stored),
+    })
 }
 
 pub(super) fn parse_key_id(text: &str) -> Result<KeyId, StoreError> {
@@ -336,11 +456,26 @@ fn to_key(row: keys::Model) -> Result<Key, StoreError> {
             row.budget_anchor_at,
         )?,
         rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
+        limits: KeyLimits {
+            windows: from_text(&row.budget_limits)?,
+            models: from_text(&row.model_max_budget)?,
+            model_rates: ModelRates { tpm: from_text(&row.model_tpm_limit)?, rpm: from_text(&row.model_rpm_limit)? },
+            increase: row.temp_budget_increase_nanos.map(Usd::from_nanos),
+            increase_until: row.temp_budget_expires_at.map(Timestamp::from_micros),
+        },
         allowed_routes: from_text(&row.allowed_routes)?,
         tags: from_text(&row.tags)?,
         metadata: from_text(&row.metadata)?,
         blocked: row.blocked,
+        block_reason: row.block_reason,
         expires_at: row.expires_at.map(Timestamp::from_micros),
+        former_secrets: from_text(&row.former_secrets)?,
+        rotation: Rotation {
+            interval: row.rotation_interval.as_deref().map(word).transpose()?,
+            count: row.rotation_count,
+            last_at: row.last_rotated_at.map(Timestamp::from_micros),
+            next_at: row.next_rotation_at.map(Timestamp::from_micros),
+        },
         created_at: Timestamp::from_micros(row.created_at),
         created_by: row.created_by,
         updated_at: Timestamp::from_micros(row.updated_at),
@@ -365,12 +500,24 @@ fn to_row(key: &Key) -> Result<keys::ActiveModel, StoreError> {
         tags: Set(to_text(&key.tags)?),
         metadata: Set(to_text(&key.metadata)?),
         blocked: Set(key.blocked),
+        block_reason: Set(key.block_reason.clone()),
+        former_secrets: Set(to_text(&key.former_secrets)?),
+        rotation_interval: Set(key.rotation.interval.map(|length| length.to_string())),
+        rotation_count: Set(key.rotation.count),
+        last_rotated_at: Set(key.rotation.last_at.map(Timestamp::micros)),
+        next_rotation_at: Set(key.rotation.next_at.map(Timestamp::micros)),
         expires_at: Set(key.expires_at.map(Timestamp::micros)),
         created_by: Set(key.created_by.clone()),
         max_budget_nanos: Set(key.budget.max.map(Usd::nanos)),
         soft_budget_nanos: Set(key.budget.soft.map(Usd::nanos)),
         budget_duration: Set(key.budget.duration.map(|length| length.to_string())),
         budget_anchor_at: Set(key.budget.anchor.micros()),
+        budget_limits: Set(to_text(&key.limits.windows)?),
+        model_max_budget: Set(to_text(&key.limits.models)?),
+        model_tpm_limit: Set(to_text(&key.limits.model_rates.tpm)?),
+        model_rpm_limit: Set(to_text(&key.limits.model_rates.rpm)?),
+        temp_budget_increase_nanos: Set(key.limits.increase.map(Usd::nanos)),
+        temp_budget_expires_at: Set(key.limits.increase_until.map(Timestamp::micros)),
         tpm_limit: Set(key.rates.tpm),
         rpm_limit: Set(key.rates.rpm),
         max_parallel_requests: Set(key.rates.parallel),

@@ -191,7 +191,7 @@ impl Tx {
     /// with the reason that was given.
     fn record_spend(&mut self, account: &AccountId, from: Usd, correction: &Event) {
         let object = match account.scope() {
-            Scope::Key => ObjectType::Key,
+            Scope::Key | Scope::KeyWindow | Scope::KeyModel => ObjectType::Key,
             Scope::User => ObjectType::User,
             Scope::Team => ObjectType::Team,
             Scope::TeamMember => ObjectType::TeamMember,

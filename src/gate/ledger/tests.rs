@@ -38,10 +38,13 @@ impl OneKey {
             aliases: ModelAliases::default(),
             budget: Budget::default(),
             rates: Rates::default(),
+            limits: None,
             allowed_routes: Box::default(),
             tags: Box::default(),
             blocked: false,
+            block_reason: None,
             expires_at: None,
+            former_secrets: Box::default(),
             account: AccountId::key(key_id),
         };
         let budget = Budget { max: Some(Usd::from_nanos(100)), ..Budget::default() };

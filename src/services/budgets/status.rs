@@ -3,7 +3,7 @@
 use crate::auth::Reach;
 use crate::domain::account::{AccountId, Line};
 use crate::domain::fault::{Refusal, Violation};
-use crate::domain::identity::Identity;
+use crate::domain::identity::{Identity, Models};
 use crate::domain::ids::{OrganizationId, TeamId, UserId};
 use crate::domain::reason::Reason;
 use crate::domain::secret::KeyHash;
@@ -55,7 +55,7 @@ pub(super) async fn get_budget_status(
 
 async fn of_key(ctx: &Ctx, hash: &KeyHash) -> Result<pb::GetBudgetStatusResponse, Error> {
     let not_found = || Refusal::not_found(Reason::KeyNotFound, "key", [hash]);
-    let identity: Identity = ctx.app.gate.directory().find(hash, ctx.now).await?.ok_or_else(not_found)?;
+    let identity: Identity = ctx.app.gate.directory().find_by_any(hash, ctx.now).await?.ok_or_else(not_found)?;
     let is_itself = ctx.caller.key_id() == Some(identity.key.key_id);
     if !is_itself && !ctx.scope.is_all() {
         let view = ctx.app.store.view();
@@ -64,7 +64,7 @@ async fn of_key(ctx: &Ctx, hash: &KeyHash) -> Result<pb::GetBudgetStatusResponse
             return Err(not_found().into());
         }
     }
-    standings(ctx, &ctx.app.gate.binding_lines(&identity)).await
+    standings(ctx, &ctx.app.gate.binding_lines(&identity, Models::All)).await
 }
 
 async fn of_user(ctx: &Ctx, id: &UserId) -> Result<pb::GetBudgetStatusResponse, Error> {

@@ -135,9 +135,10 @@ fn to_wire(change: &Announcement) -> Option<pb::Change> {
     };
     let of_kind = |kind: pb::ChangeKind| pb::Change { kind: kind.into(), ..empty.clone() };
     Some(match &change.subject {
-        Subject::Key(id, hash) => pb::Change {
+        Subject::Key(id, hashes) => pb::Change {
             key_id: id.to_string(),
-            key_hash: hash.map(|hash| hash.to_string()).unwrap_or_default(),
+            key_hash: hashes.first().map(ToString::to_string).unwrap_or_default(),
+            former_key_hashes: hashes.iter().skip(1).map(ToString::to_string).collect(),
             ..of_kind(pb::ChangeKind::Key)
         },
         Subject::User(id) => pb::Change { user_id: id.to_string(), ..of_kind(pb::ChangeKind::User) },

@@ -17,7 +17,7 @@ use crate::services::wire::access::{TeamStanding, not_your_user, visible_team};
 use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::correction::{Owner, set_spend};
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{key, new_key, secret, taken, text};
+use crate::services::wire::{key, key_limits, new_key, secret, taken, text};
 use crate::store::{Constraint, Spend, StoredKey, View};
 
 use super::rules;
@@ -57,9 +57,9 @@ fn parse(ctx: &Ctx, request: &pb::GenerateKeyRequest) -> Result<Command, Error> 
     if new.key_type == KeyType::Gateway {
         check_gateway(&new, &mut faults);
     }
-    let secret = request.new_secret.as_ref().filter(|secret| !secret.is_empty());
-    let secret = secret.and_then(|secret| faults.take("new_secret", Secret::chosen(secret)));
+    let secret = new_key::own_secret("new_secret", request.new_secret.as_ref(), &mut faults);
     let spend = faults.money("key.spend", sent.spend.as_ref());
+    key_limits::check_increase(&new.limits, "key.", ctx.now, &mut faults);
     require(ctx, &new, &mut faults);
     faults.finish()?;
     choose_owner(ctx, &mut new, request.service_account);
@@ -75,6 +75,9 @@ fn check_gateway(new: &NewKey, faults: &mut Faults) {
         ("key.max_budget", new.max_budget.is_some()),
         ("key.soft_budget", new.soft_budget.is_some()),
         ("key.budget_duration", new.budget_duration.is_some()),
+        ("key.budget_limits", !new.limits.windows.is_empty()),
+        ("key.model_max_budget", !new.limits.models.is_empty()),
+        ("key.temp_budget_increase", new.limits.increase.is_some()),
     ];
     for (field, _) in set.into_iter().filter(|(_, set)| *set) {
         faults.add(field, "must be absent: a gateway key has no owner, no team and no budget");
@@ -102,7 +105,7 @@ fn require(ctx: &Ctx, new: &NewKey, faults: &mut Faults) {
 
 async fn generate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::GenerateKeyResponse, Error> {
     let Command { mut new, is_service_account, names_type, secret, spend } = command;
-    check_reserved(ctx, &new, secret.is_some(), spend.is_some())?;
+    check_reserved(ctx, &new, secret.as_ref(), spend.is_some())?;
     lend_no_rights(ctx, &mut new, names_type)?;
     narrow(ctx, &mut new)?;
     let mut tx = ctx.begin().await?;
@@ -117,10 +120,7 @@ async fn generate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::Generat
     check_owner(ctx, tx.view(), &new, team.as_ref()).await?;
     let adjusted = shape(ctx, &mut new, team.as_ref())?;
 
-    let secret = match secret {
-        Some(secret) => secret,
-        None => secret::fresh_secret()?,
-    };
+    let secret = secret.map_or_else(secret::fresh_secret, Ok)?;
     let key = new_key::issue(new, &secret, ctx.caller.name(), ctx.now);
     tx.insert_key(&key).await.map_err(|error| {
         taken::explain(error, |constraint| key.key_alias.clone().filter(|_| constraint == Constraint::KeyAlias))
@@ -130,9 +130,10 @@ async fn generate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::Generat
     }
     let imported = spend.unwrap_or_default();
     let spend = Spend { window: imported, lifetime: imported, ..Spend::default() };
+    let organization_id = team.and_then(|team| team.organization_id);
     let answer = pb::GenerateKeyResponse {
         secret: secret.reveal().to_owned(),
-        key: Some(key::to_wire(&StoredKey { key, spend }, &ctx.app.rules.calendar, ctx.now)),
+        key: Some(key::to_wire(&StoredKey { key, spend, organization_id }, &ctx.app.rules.calendar, ctx.now)),
         adjusted_fields: rules::adjusted_to_wire(adjusted),
     };
     slot.keep(ctx, &mut tx, &answer).await?;
@@ -141,7 +142,7 @@ async fn generate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::Generat
 }
 
 /// Some values only a proxy admin sets.
-fn check_reserved(ctx: &Ctx, new: &NewKey, chooses_secret: bool, sets_spend: bool) -> Result<(), Refusal> {
+fn check_reserved(ctx: &Ctx, new: &NewKey, secret: Option<&Secret>, sets_spend: bool) -> Result<(), Refusal> {
     if ctx.caller.is_proxy_admin() {
         return Ok(());
     }
@@ -151,14 +152,13 @@ fn check_reserved(ctx: &Ctx, new: &NewKey, chooses_secret: bool, sets_spend: boo
     if matches!(new.key_type, KeyType::Management | KeyType::Gateway) {
         return Err(rules::field_refused("key_type"));
     }
+    if new.limits.increase.is_some() {
+        return Err(rules::field_refused("temp_budget_increase"));
+    }
     if sets_spend {
         return Err(rules::field_refused("spend"));
     }
-    if chooses_secret && !ctx.app.rules.allow_custom_keys {
-        let message = "only proxy admins choose secrets (setting allow_custom_keys)";
-        return Err(Refusal::denied(Reason::CustomKeysDisabled, message));
-    }
-    Ok(())
+    new_key::check_own_secret(ctx, secret)
 }
 
 /// A key carries the rights of its owner. Whoever makes one for somebody else

@@ -3,6 +3,7 @@
 use crate::auth::Reach;
 use crate::domain::fault::Refusal;
 use crate::domain::key::KeyState;
+use crate::domain::models::MODEL_NAME_MAX_BYTES;
 use crate::domain::reason::Reason;
 use crate::domain::role::MemberPermission;
 use crate::error::Error;
@@ -10,8 +11,10 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::page::{self, Asked, List, newest_first};
-use crate::services::wire::{access, key, key_ref, new_key, role, text};
-use crate::store::{KeyFilter, KeyScope, Order, PageRequest, sortable};
+use crate::services::wire::{access, instant, key, key_ref, new_key, role, text};
+use crate::store::{InstantRange, KeyFilter, KeyScope, Order, PageRequest, sortable};
+
+use prost_types::Timestamp as Instant;
 
 use super::get;
 
@@ -69,16 +72,59 @@ fn parse(ctx: &Ctx, request: pb::ListKeysRequest) -> Result<Command, Error> {
         key_type: role::key_type_from_wire("key_type", request.key_type, &mut faults),
         state: role::key_state_from_wire("status", request.status, &mut faults),
         key_alias_contains: text::part("key_alias_contains", request.key_alias_contains, &mut faults),
+        search: text::part("search", request.search, &mut faults),
+        created_by: request.created_by,
+        tag: request.tag,
+        model: request.model,
+        service_accounts_only: request.service_accounts_only,
+        expires: range("expires", request.expires_after.as_ref(), request.expires_before.as_ref(), &mut faults),
+        created: range("created", request.created_after.as_ref(), request.created_before.as_ref(), &mut faults),
         include_team_keys: request.include_team_keys,
-        visible_to: KeyScope::All,
+        ..KeyFilter::default()
     };
+    text::check("created_by", &filter.created_by, text::LABEL_MAX_BYTES, &mut faults);
+    text::check("tag", &filter.tag, text::LABEL_MAX_BYTES, &mut faults);
+    text::check("model", &filter.model, MODEL_NAME_MAX_BYTES, &mut faults);
+    if filter.state == Some(KeyState::Deleted) {
+        refuse_of_deleted(&filter, &mut faults);
+    }
     let order = page::order(&request.order_by, &sortable::KEYS, newest_first(&sortable::KEYS), &mut faults);
     faults.finish()?;
     Ok(Command { filter, order, page, list })
 }
 
+/// The archive knows less of its keys.
+fn refuse_of_deleted(filter: &KeyFilter, faults: &mut Faults) {
+    for (field, is_set) in [
+        ("search", !filter.search.is_empty()),
+        ("created_by", !filter.created_by.is_empty()),
+        ("tag", !filter.tag.is_empty()),
+        ("model", !filter.model.is_empty()),
+        ("service_accounts_only", filter.service_accounts_only),
+        ("expires_after", filter.expires != InstantRange::default()),
+        ("created_after", filter.created != InstantRange::default()),
+    ] {
+        if is_set {
+            faults.add(field, "does not filter deleted keys");
+        }
+    }
+}
+
+/// Takes a range of instants, from `<of>_after` until `<of>_before`.
+fn range(of: &str, after: Option<&Instant>, before: Option<&Instant>, faults: &mut Faults) -> InstantRange {
+    let until = format!("{of}_before");
+    let range = InstantRange {
+        from: instant::from_wire(&format!("{of}_after"), after, faults),
+        until: instant::from_wire(&until, before, faults),
+    };
+    if range.from.zip(range.until).is_some_and(|(from, until)| until < from) {
+        faults.add_named(until, Reason::RangeReversed, format!("must not lie before {of}_after"));
+    }
+    range
+}
+
 /// What the caller may see of the list.
-async fn scope(ctx: &Ctx) -> Result<KeyScope, Error> {
+pub(super) async fn scope(ctx: &Ctx) -> Result<KeyScope, Error> {
     if ctx.scope.is_all() {
         return Ok(KeyScope::All);
     }
@@ -97,7 +143,7 @@ async fn scope(ctx: &Ctx) -> Result<KeyScope, Error> {
 
 /// Who asks for something outside its reach is told so, and not by an empty
 /// list.
-async fn check_filters(ctx: &Ctx, filter: &KeyFilter) -> Result<(), Error> {
+pub(super) async fn check_filters(ctx: &Ctx, filter: &KeyFilter) -> Result<(), Error> {
     if ctx.scope.is_all() {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 use crate::domain::account::AccountId;
 use crate::domain::fault::Refusal;
 use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
+use crate::domain::key_limits::LimitFacts;
 use crate::domain::limit::Budget;
 use crate::domain::organization::member_budget;
 use crate::domain::reason::Reason;
@@ -68,6 +69,7 @@ async fn find(view: View<'_>, scope: pb::BudgetScope, id: &str) -> Result<Option
             let Ok(id) = id.parse().map(KeyId) else { return Ok(None) };
             Ok(view.find_key_by_id(id).await?.map(|key| (Holder::Key(key.key_id), key.budget)))
         }
+        pb::BudgetScope::KeyWindow | pb::BudgetScope::KeyModel => part_of_key(view, id).await,
         pb::BudgetScope::Team => {
             let Ok(id) = TeamId::parse(id) else { return Ok(None) };
             Ok(view.find_team(&id).await?.map(|team| (Holder::Team(team.team_id), team.budget)))
@@ -96,6 +98,14 @@ async fn find(view: View<'_>, scope: pb::BudgetScope, id: &str) -> Result<Option
 /// member is meant.
 fn pairs(id: &str) -> impl Iterator<Item = (&str, &str)> {
     id.match_indices('/').map(|(at, _)| (&id[..at], &id[at + 1..]))
+}
+
+async fn part_of_key(view: View<'_>, id: &str) -> Result<Option<(Holder, Budget)>, Error> {
+    let Some(key_id) = id.split_once('/').and_then(|(key, _)| key.parse().ok()).map(KeyId) else { return Ok(None) };
+    let Some(key) = view.find_key_by_id(key_id).await? else { return Ok(None) };
+    let Some(limits) = LimitFacts::new(key_id, key.limits) else { return Ok(None) };
+    let parts = limits.parts().find(|(account, _)| account.name() == id);
+    Ok(parts.map(|(account, budget)| (Holder::Scope(account.clone()), *budget)))
 }
 
 async fn team_member(view: View<'_>, id: &str) -> Result<Option<(Holder, Budget)>, Error> {

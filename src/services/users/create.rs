@@ -121,7 +121,7 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
             let secret = secret::fresh_secret()?;
             let key = new_key::issue(key, &secret, ctx.caller.name(), ctx.now);
             tx.insert_key(&key).await.map_err(explain)?;
-            (secret.reveal().to_owned(), Some(StoredKey { key, spend: Spend::default() }))
+            (secret.reveal().to_owned(), Some(StoredKey { key, spend: Spend::default(), organization_id: None }))
         }
     };
 

@@ -12,6 +12,8 @@ use crate::pb;
 pub(crate) const fn scope_to_wire(scope: Scope) -> pb::BudgetScope {
     match scope {
         Scope::Key => pb::BudgetScope::Key,
+        Scope::KeyWindow => pb::BudgetScope::KeyWindow,
+        Scope::KeyModel => pb::BudgetScope::KeyModel,
         Scope::Team => pb::BudgetScope::Team,
         Scope::User | Scope::UserPersonal => pb::BudgetScope::User,
         Scope::TeamMember => pb::BudgetScope::TeamMember,

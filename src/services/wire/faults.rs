@@ -56,13 +56,17 @@ impl Faults {
         }
         for (model, limit) in limits.iter().take(MODELS_MAX) {
             let path = format!("{field}[{model:?}]");
-            if model.trim().is_empty() || model.len() > MODEL_NAME_MAX_BYTES || model.chars().any(char::is_control) {
-                let rule = format!("must be a model of 1-{MODEL_NAME_MAX_BYTES} bytes without control characters");
-                self.add(&path, rule);
-            }
+            self.model(&path, model);
             self.limit(path, Some(*limit));
         }
         limits.iter().map(|(model, limit)| (model.clone(), *limit)).collect()
+    }
+
+    /// Checks the name of a model.
+    pub(crate) fn model(&mut self, field: &str, model: &str) {
+        if model.trim().is_empty() || model.len() > MODEL_NAME_MAX_BYTES || model.chars().any(char::is_control) {
+            self.add(field, format!("must be a model of 1-{MODEL_NAME_MAX_BYTES} bytes without control characters"));
+        }
     }
 
     /// Takes the three rate limits of an object.

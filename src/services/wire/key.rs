@@ -1,6 +1,6 @@
 //! Keys on the wire.
 
-use super::{etag, instant, metadata, role, spend};
+use super::{etag, instant, key_limits, metadata, role, spend};
 use crate::domain::clock::Timestamp;
 use crate::domain::key::KeyState;
 use crate::domain::window::Calendar;
@@ -10,7 +10,7 @@ use crate::store::{DeletedKey, Spend, StoredKey};
 /// A live key on the wire.
 pub(crate) fn to_wire(stored: &StoredKey, calendar: &Calendar, now: Timestamp) -> pb::Key {
     let key = &stored.key;
-    pb::Key {
+    let mut shown = pb::Key {
         key_id: key.key_id.to_string(),
         key_hash: key.key_hash.to_string(),
         key_name: key.key_name.clone(),
@@ -42,7 +42,15 @@ pub(crate) fn to_wire(stored: &StoredKey, calendar: &Calendar, now: Timestamp) -
         last_used_at: stored.spend.last_used_at.map(instant::to_wire),
         deleted_at: None,
         etag: etag::of(key.version),
-    }
+        previous_key_valid_until: key.former_valid_until(now).map(instant::to_wire),
+        rotation_count: key.rotation.count,
+        last_rotated_at: key.rotation.last_at.map(instant::to_wire),
+        block_reason: key.block_reason.clone().unwrap_or_default(),
+        organization_id: stored.organization_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        ..pb::Key::default()
+    };
+    key_limits::show(&key.limits, &mut shown, calendar, now);
+    shown
 }
 
 /// A deleted key on the wire.
@@ -51,6 +59,6 @@ pub(crate) fn deleted_to_wire(deleted: DeletedKey, spend: Spend, calendar: &Cale
     pb::Key {
         state: role::key_state_to_wire(KeyState::Deleted).into(),
         deleted_at: Some(instant::to_wire(deleted_at)),
-        ..to_wire(&StoredKey { key, spend }, calendar, now)
+        ..to_wire(&StoredKey { key, spend, organization_id: None }, calendar, now)
     }
 }

@@ -37,6 +37,11 @@ impl<'a> Mask<'a> {
         }
     }
 
+    /// Whether there is a mask and it names a field.
+    pub(crate) fn names(&self, path: &str) -> bool {
+        self.0.is_some_and(|paths| paths.iter().any(|named| named == path))
+    }
+
     /// What the update says about a list or map: empty is absent.
     pub(crate) fn list<T>(&self, path: &str, value: T, is_empty: bool) -> Patch<T> {
         self.field(path, (!is_empty).then_some(value))

@@ -9,6 +9,7 @@ pub(super) mod etag;
 pub(super) mod faults;
 pub(super) mod instant;
 pub(super) mod key;
+pub(super) mod key_limits;
 pub(super) mod key_ref;
 pub(super) mod mask;
 pub(super) mod metadata;

@@ -1,18 +1,21 @@
 //! New keys: the message, and what becomes of it before it is stored.
 
 use super::faults::Faults;
-use super::{metadata, role, text};
+use super::{key_limits, metadata, role, text};
 use crate::config::Rules;
 use crate::domain::clock::Timestamp;
-use crate::domain::fault::Violation;
+use crate::domain::fault::{Refusal, Violation};
 use crate::domain::ids::KeyId;
 use crate::domain::key::{Key, check_alias};
+use crate::domain::key_limits::KeyLimits;
 use crate::domain::key_rules::{Adjusted, Bounded, Lifetime, NewKey};
 use crate::domain::limit::Budget;
 use crate::domain::models::{ListOwner, ModelAliases, ModelList};
 use crate::domain::reason::Reason;
+use crate::domain::rotation::Rotation;
 use crate::domain::secret::Secret;
 use crate::pb;
+use crate::services::Ctx;
 
 /// The most entries of `allowed_routes`.
 const ROUTES_MAX: usize = 200;
@@ -36,6 +39,7 @@ pub(crate) fn take(key: &pb::Key, duration: (&str, Option<&String>), prefix: &st
         soft_budget: faults.money(field("soft_budget"), key.soft_budget.as_ref()),
         budget_duration: faults.length(field("budget_duration"), key.budget_duration.as_ref()),
         rates: faults.rates(prefix, key.tpm_limit, key.rpm_limit, key.max_parallel_requests),
+        limits: key_limits::take(key, prefix, faults),
         allowed_routes: routes(&field("allowed_routes"), &key.allowed_routes, faults),
         tags: text::tags(&field("tags"), &key.tags, faults),
         metadata: metadata::take(&field("metadata"), key.metadata.as_ref(), metadata::METADATA_MAX_BYTES, faults),
@@ -44,6 +48,24 @@ pub(crate) fn take(key: &pb::Key, duration: (&str, Option<&String>), prefix: &st
     };
     Budget::new(new.max_budget, new.soft_budget, None, Timestamp::EPOCH).check_new(prefix, &mut faults.0);
     new
+}
+
+/// Takes a secret that somebody chose; empty is none.
+pub(crate) fn own_secret(field: &str, text: Option<&String>, faults: &mut Faults) -> Option<Secret> {
+    let text = text.filter(|text| !text.is_empty())?;
+    faults.take(field, Secret::chosen(text))
+}
+
+/// Refuses a secret that somebody chose who may not.
+///
+/// # Errors
+/// `PERMISSION_DENIED`.
+pub(crate) fn check_own_secret(ctx: &Ctx, secret: Option<&Secret>) -> Result<(), Refusal> {
+    if secret.is_none() || ctx.caller.is_proxy_admin() || ctx.app.rules.allow_custom_keys {
+        return Ok(());
+    }
+    let message = "only proxy admins choose secrets (setting allow_custom_keys)";
+    Err(Refusal::denied(Reason::CustomKeysDisabled, message))
 }
 
 /// Takes an alias; empty is none.
@@ -115,11 +137,15 @@ pub(crate) fn issue(new: NewKey, secret: &Secret, created_by: String, now: Times
         model_aliases: new.model_aliases,
         budget: Budget::new(new.max_budget, new.soft_budget, new.budget_duration, now),
         rates: new.rates,
+        limits: new.limits.following(&KeyLimits::default(), now),
         allowed_routes: new.allowed_routes,
         tags: new.tags,
         metadata: new.metadata,
         blocked: new.blocked,
+        block_reason: None,
         expires_at: new.duration.and_then(|duration| duration.expiry(now)),
+        former_secrets: Vec::new(),
+        rotation: Rotation::default(),
         created_at: now,
         created_by,
         updated_at: now,

@@ -84,6 +84,7 @@ pairs!(permission_to_wire, permission_from_wire, MemberPermission, pb::TeamMembe
     KeyDelete = KeyDelete,
     KeyBlock = KeyBlock,
     KeyUnblock = KeyUnblock,
+    KeyRegenerate = KeyRegenerate,
     TeamDailyActivity = TeamDailyActivity,
     SpendLogs = SpendLogs,
 });
@@ -99,5 +100,6 @@ pairs!(action_to_wire, action_from_wire, Action, pb::AuditAction, {
     RemoveMember = RemoveMember,
     Accept = Accept,
     Reset = Reset,
+    Rotate = Rotate,
     Import = Import,
 });

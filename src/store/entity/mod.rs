@@ -24,6 +24,7 @@ pub mod organizations;
 pub mod outbox;
 pub mod prices;
 pub mod rollup_rebuilds;
+pub mod rotated_keys;
 pub mod scope_budgets;
 pub mod server_secrets;
 pub mod session_keys;

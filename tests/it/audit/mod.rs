@@ -137,7 +137,7 @@ on_both! {
     async fn no_secret_is_in_any_entry(world: World) {
         let (secret, key) = world.key(pb::Key { key_alias: Some("k".into()), ..Default::default() }).await;
         let boss = world.person("boss", pb::Role::ProxyAdmin).await;
-        boss.keys().block_key(pb::BlockKeyRequest { key: secret.clone() }).await.answer();
+        boss.keys().block_key(pb::BlockKeyRequest { key: secret.clone(), ..Default::default() }).await.answer();
         boss.keys().delete_keys(pb::DeleteKeysRequest { keys: vec![secret.clone()], ..Default::default() }).await.answer();
         let told = format!("{:?}", entries(&world.admin, oldest_first()).await);
         assert!(told.contains(&key.key_id) && !told.contains(&secret) && !told.contains(MASTER));

@@ -70,7 +70,7 @@ async fn outcome(client: &Client, rpc: &str) -> &'static str {
 #[tokio::test]
 async fn everybody_gets_what_the_policy_says_and_no_more() {
     let world = World::start(Backend::Sqlite).await;
-    let everybody = everybody(&world).await;
+    let everybody = Box::pin(everybody(&world)).await;
     let mut table = format!("{:<40}", "");
     for (name, _) in &everybody {
         let _ = write!(table, "{name:<10}");

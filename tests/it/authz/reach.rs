@@ -171,6 +171,14 @@ async fn outcome(client: &Client, rpc: &str, place: &Place) -> &'static str {
             let answer = pb::BatchUpdateUsersResponse::decode(answer.get_ref().as_slice()).unwrap();
             return if answer.failed_count == 0 { "yes" } else { "failed" };
         }
+        Ok(answer) if rpc.ends_with("/BatchUpdateKeys") => {
+            let answer = pb::BatchUpdateKeysResponse::decode(answer.get_ref().as_slice()).unwrap();
+            return if answer.failed_count == 0 { "yes" } else { "failed" };
+        }
+        Ok(answer) if rpc.ends_with("/BatchGetKeys") => {
+            let answer = pb::BatchGetKeysResponse::decode(answer.get_ref().as_slice()).unwrap();
+            return if answer.not_found.is_empty() { "yes" } else { "no such" };
+        }
         Ok(_) => return "yes",
         Err(status) => status,
     };

@@ -246,13 +246,27 @@ fn of_keys(rpc: &str, place: Place) -> Option<Vec<u8>> {
         .encode_to_vec(),
         "GetKey" => pb::GetKeyRequest { key }.encode_to_vec(),
         "ListKeys" => pb::ListKeysRequest { key, include_team_keys: true, ..Default::default() }.encode_to_vec(),
+        "BatchGetKeys" => pb::BatchGetKeysRequest { keys: vec![key], ..Default::default() }.encode_to_vec(),
+        "ListKeyAliases" => pb::ListKeyAliasesRequest::default().encode_to_vec(),
+        "BatchUpdateKeys" => pb::BatchUpdateKeysRequest {
+            requests: vec![pb::UpdateKeyRequest {
+                key: Some(pb::Key { key_hash: key, key_alias: Some(new()), ..Default::default() }),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        // The former secret stays good: others call with it.
+        "RegenerateKey" => {
+            pb::RegenerateKeyRequest { key, grace_period: Some("1d".into()), ..Default::default() }.encode_to_vec()
+        }
         "UpdateKey" => pb::UpdateKeyRequest {
             key: Some(pb::Key { key_hash: key, key_alias: Some(new()), ..Default::default() }),
             ..Default::default()
         }
         .encode_to_vec(),
         "DeleteKeys" => pb::DeleteKeysRequest { keys: vec![key], ..Default::default() }.encode_to_vec(),
-        "BlockKey" => pb::BlockKeyRequest { key }.encode_to_vec(),
+        "BlockKey" => pb::BlockKeyRequest { key, ..Default::default() }.encode_to_vec(),
         "UnblockKey" => pb::UnblockKeyRequest { key }.encode_to_vec(),
         _ => return None,
     };

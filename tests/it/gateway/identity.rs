@@ -17,7 +17,7 @@ on_both! {
         let (secret, _) = world.key(pb::Key::default()).await;
         let sidecar = world.sidecar().await;
         assert_eq!(authorize(&sidecar, call(&secret, MODEL)).await.decision(), pb::Decision::Allow);
-        world.admin.keys().block_key(pb::BlockKeyRequest { key: secret.clone() }).await.answer();
+        world.admin.keys().block_key(pb::BlockKeyRequest { key: secret.clone(), ..Default::default() }).await.answer();
         let answer = authorize(&sidecar, call(&secret, MODEL)).await;
         assert_eq!(denial(&answer), (DenyReason::KeyBlocked, BudgetScope::Unspecified));
         assert!(answer.identity.is_some(), "the key was found");

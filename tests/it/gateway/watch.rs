@@ -54,7 +54,7 @@ on_both! {
         let made = next(&mut stream).await;
         assert_eq!(outline(&made), [(ChangeKind::Key, false)]);
         assert_eq!((&made.changes[0].key_id, &made.changes[0].key_hash), (&key.key_id, &key.key_hash));
-        world.admin.keys().block_key(pb::BlockKeyRequest { key: secret.clone() }).await.answer();
+        world.admin.keys().block_key(pb::BlockKeyRequest { key: secret.clone(), ..Default::default() }).await.answer();
         let blocked = next(&mut stream).await;
         assert_eq!(outline(&blocked), [(ChangeKind::Key, true)]);
         assert!(blocked.position > made.position && blocked.changes[0].at.is_some());
@@ -117,7 +117,7 @@ on_both! {
         let mut of_revoked = watch(&world.with_key(&secret), None).await;
         let boss = world.person("boss", pb::Role::ProxyAdmin).await;
         let mut of_demoted = watch(&boss, None).await;
-        world.admin.keys().block_key(pb::BlockKeyRequest { key: secret }).await.answer();
+        world.admin.keys().block_key(pb::BlockKeyRequest { key: secret, ..Default::default() }).await.answer();
         assert_eq!(reason_of(&end(&mut of_revoked).await), "KEY_BLOCKED");
         let demoted = pb::User { user_id: "boss".into(), user_role: pb::Role::InternalUser.into(), ..Default::default() };
         world.admin.users().update_user(pb::UpdateUserRequest { user: Some(demoted), ..Default::default() }).await.answer();

@@ -51,6 +51,77 @@ on_both! {
         }
     }
 
+    async fn more_filters_are_combined(backend: Backend) {
+        let world = World::builder(backend).at("2025-01-01T00:00:00Z").start().await;
+        red(&world, pb::Team::default()).await;
+        let boss = world.person("boss", pb::Role::ProxyAdmin).await;
+        let make = async |client: &Client, key: pb::Key, days: &str, is_service: bool| {
+            let request = pb::GenerateKeyRequest { key: Some(key), duration: Some(days.into()), service_account: is_service, ..Default::default() };
+            client.keys().generate_key(request).await.answer().key.unwrap()
+        };
+        let first = make(&world.admin, alias("first", pb::Key { tags: vec!["Night".into()], models: vec!["gpt-4o".into()], ..Default::default() }), "1d", false).await;
+        world.hands().advance(3_600);
+        make(&boss, alias("second", pb::Key { tags: vec!["night%".into()], models: vec!["gpt-4o-mini".into()], ..Default::default() }), "10d", false).await;
+        make(&world.admin, alias("robot", pb::Key { team_id: Some("red".into()), ..Default::default() }), "-1", true).await;
+        crate::spend::record(&world.admin, vec![crate::spend::event("a", &first.key_hash, 4)]).await;
+        let all = || pb::ListKeysRequest { order_by: "key_alias".into(), created_by: String::new(), ..Default::default() };
+        let instant = crate::spend::at;
+        for (request, found) in [
+            (pb::ListKeysRequest { search: "OBO".into(), ..all() }, vec!["robot"]),
+            (pb::ListKeysRequest { search: first.key_hash.clone(), ..all() }, vec!["first"]),
+            (pb::ListKeysRequest { search: first.key_hash[1..].into(), ..all() }, vec![]),
+            (pb::ListKeysRequest { created_by: "boss".into(), key_alias_contains: "s".into(), ..all() }, vec!["second"]),
+            (pb::ListKeysRequest { tag: "Night".into(), ..all() }, vec!["first"]),
+            (pb::ListKeysRequest { tag: "night%".into(), ..all() }, vec!["second"]),
+            (pb::ListKeysRequest { tag: "nigh".into(), ..all() }, vec![]),
+            (pb::ListKeysRequest { model: "gpt-4o".into(), ..all() }, vec!["first"]),
+            (pb::ListKeysRequest { service_accounts_only: true, ..all() }, vec!["robot"]),
+            (pb::ListKeysRequest { expires_before: instant("2025-01-02T00:00:01Z"), ..all() }, vec!["first"]),
+            (pb::ListKeysRequest { expires_after: instant("2025-01-02T00:00:01Z"), ..all() }, vec!["second"]),
+            (pb::ListKeysRequest { created_before: instant("2025-01-01T01:00:00Z"), search: "s".into(), ..all() }, vec!["first"]),
+            (pb::ListKeysRequest { created_after: instant("2025-01-01T01:00:00Z"), search: "o".into(), ..all() }, vec!["robot", "second"]),
+        ] {
+            assert_eq!(aliases(&world.admin, request.clone()).await, found, "{request:?}");
+        }
+        let by_use = aliases(&world.admin, pb::ListKeysRequest { order_by: "last_used_at desc".into(), search: "s".into(), ..Default::default() }).await;
+        assert_eq!(by_use, ["first", "second"], "what was never used is last");
+        let bad = pb::ListKeysRequest {
+            status: pb::KeyState::Deleted.into(), tag: "x".into(),
+            expires_after: instant("2025-01-02T00:00:00Z"), expires_before: instant("2025-01-01T00:00:00Z"), ..Default::default()
+        };
+        let fields: Vec<String> = world.admin.keys().list_keys(bad).await.bad().into_iter().map(|fault| fault.0).collect();
+        assert_eq!(fields, ["expires_before", "tag", "expires_after"]);
+    }
+
+    async fn aliases_are_listed_in_order(world: World) {
+        let (lead, alice) = red(&world, pb::Team::default()).await;
+        for (name, key) in [("b", in_team("alice")), ("a", in_team("lead")), ("d", pb::Key::default()), ("c_1", pb::Key { user_id: Some("alice".into()), ..Default::default() })] {
+            world.key(alias(name, key)).await;
+        }
+        world.key(in_team("alice")).await;
+        let list = async |client: &Client, request: pb::ListKeyAliasesRequest| {
+            let mut request = pb::ListKeyAliasesRequest { page_size: 2, include_total: true, ..request };
+            let mut found = Vec::new();
+            loop {
+                let page = client.keys().list_key_aliases(request.clone()).await.answer();
+                found.extend(page.key_aliases);
+                if page.next_page_token.is_empty() {
+                    assert_eq!(page.total_size, Some(i64::try_from(found.len()).unwrap()));
+                    return found;
+                }
+                request.page_token = page.next_page_token;
+            }
+        };
+        let all = pb::ListKeyAliasesRequest::default;
+        assert_eq!(list(&world.admin, all()).await, ["a", "b", "c_1", "d"]);
+        assert_eq!(list(&world.admin, pb::ListKeyAliasesRequest { search: "C_".into(), ..all() }).await, ["c_1"]);
+        assert_eq!(list(&world.admin, pb::ListKeyAliasesRequest { team_id: "red".into(), ..all() }).await, ["a", "b"]);
+        assert_eq!(list(&lead, all()).await, ["a", "b"]);
+        assert_eq!(list(&alice, all()).await, ["b", "c_1"]);
+        let foreign = pb::ListKeyAliasesRequest { team_id: "blue".into(), ..all() };
+        alice.keys().list_key_aliases(foreign).await.refused(Code::PermissionDenied, ErrorReason::NotYourTeam);
+    }
+
     async fn pages_skip_and_repeat_nothing_in_any_order(world: World) {
         for number in 0..7_i64 {
             let key = pb::Key {

@@ -1,10 +1,13 @@
 //! `KeyService`.
 
+mod batch;
 mod block;
 mod delete;
 mod generate;
 mod get;
+mod limits;
 mod list;
+mod regenerate;
 mod update;
 
 use bursar::pb;

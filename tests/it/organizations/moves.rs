@@ -116,7 +116,7 @@ on_both! {
         olga.teams().update_team(limit("red")).await.answer();
         olga.teams().update_team(limit("free")).await.refused(Code::NotFound, ErrorReason::TeamNotFound);
         let (secret, _) = world.key(pb::Key { team_id: Some("red".into()), ..Default::default() }).await;
-        olga.keys().block_key(pb::BlockKeyRequest { key: secret }).await.answer();
+        olga.keys().block_key(pb::BlockKeyRequest { key: secret, ..Default::default() }).await.answer();
         olga.teams().block_team(pb::BlockTeamRequest { team_id: "red".into() }).await.answer();
         let listed = |client: crate::support::Client| async move {
             let answer = client.teams().list_teams(pb::ListTeamsRequest::default()).await.answer();

@@ -4,4 +4,5 @@ mod drain;
 mod limits;
 mod logs;
 mod migrate;
+mod secrets;
 mod start;

@@ -110,7 +110,7 @@ on_both! {
         let (sender, mut answers) = open(&world.with_key(&credential)).await;
         sender.send(message(1, vec![event("a", &secret, 400)])).await.unwrap();
         next(&mut answers).await.unwrap().unwrap();
-        world.admin.keys().block_key(pb::BlockKeyRequest { key: credential }).await.answer();
+        world.admin.keys().block_key(pb::BlockKeyRequest { key: credential, ..Default::default() }).await.answer();
         sender.send(message(2, vec![event("b", &secret, 400)])).await.unwrap();
         let status = next(&mut answers).await.unwrap_err();
         assert_eq!((status.code(), reason_of(&status)), (Code::PermissionDenied, "KEY_BLOCKED".to_owned()));

@@ -1,0 +1,112 @@
+//! Changes of a key: the one way to make them, behind every RPC that does.
+
+mod patch;
+mod places;
+mod rights;
+
+use crate::domain::fault::Refusal;
+use crate::domain::ids::TeamId;
+use crate::domain::key::Key;
+use crate::domain::key_rules::Adjusted;
+use crate::domain::money::Usd;
+use crate::domain::patch::Patch;
+use crate::domain::secret::KeyHash;
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::access::{KeyStanding, standing_to_key};
+use crate::services::wire::correction::{Owner, keep_window, set_spend};
+use crate::services::wire::faults::Faults;
+use crate::services::wire::{etag, taken};
+use crate::store::{Constraint, StoreError, Tx};
+
+use self::patch::KeyPatch;
+use super::rules;
+
+/// What a valid request changes.
+pub(super) struct KeyChange {
+    etag: String,
+    patch: KeyPatch,
+    sends_both_budgets: bool,
+}
+
+impl KeyChange {
+    /// Takes it from a request whose fields have this prefix.
+    pub(super) fn take(request: &pb::UpdateKeyRequest, prefix: &str, faults: &mut Faults) -> Self {
+        let sent = request.key.as_ref();
+        Self {
+            etag: sent.map(|key| key.etag.clone()).unwrap_or_default(),
+            sends_both_budgets: sent.is_some_and(|key| key.max_budget.is_some() && key.soft_budget.is_some()),
+            patch: KeyPatch::take(request, prefix, faults),
+        }
+    }
+
+    /// Finds the key and locks its team and the one that it moves to: until the
+    /// change is made nobody joins or leaves them, or gains or loses rights over
+    /// them.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for a key that the caller may not see.
+    pub(super) async fn hold(&self, ctx: &Ctx, tx: &mut Tx, hash: &KeyHash) -> Result<(Key, KeyStanding), Error> {
+        let key = tx.view().find_key(hash).await?.ok_or_else(|| rules::not_found(hash))?;
+        let mut teams: Vec<TeamId> = key.team_id.iter().cloned().collect();
+        if let Patch::Set(to) = &self.patch.team_id {
+            teams.push(to.clone());
+        }
+        tx.lock_teams(&teams).await?;
+        let standing = standing_to_key(ctx, tx.view(), &key).await?;
+        if standing.sees() { Ok((key, standing)) } else { Err(rules::not_found(hash).into()) }
+    }
+
+    /// The key after the change, if the caller may make it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in the order of the rules.
+    pub(super) async fn apply(
+        mut self,
+        ctx: &Ctx,
+        tx: &Tx,
+        standing: &KeyStanding,
+        before: &Key,
+    ) -> Result<Changed, Error> {
+        let spend = std::mem::take(&mut self.patch.spend);
+        let (after, adjusted) = self.patch.apply(ctx, before)?;
+        rights::check(ctx, standing, before, &after, &spend)?;
+        etag::check(&self.etag, before.version, "key", &before.key_hash)?;
+        places::check(ctx, tx.view(), standing, before, &after).await?;
+        if !self.sends_both_budgets {
+            after.budget.check_updated()?;
+        }
+        Ok(Changed { after, adjusted, spend })
+    }
+}
+
+/// A key that was changed, and is to be saved.
+pub(super) struct Changed {
+    /// The key.
+    pub(super) after: Key,
+    /// What bounds changed of the request.
+    pub(super) adjusted: Vec<Adjusted>,
+    spend: Patch<Usd>,
+}
+
+impl Changed {
+    /// Saves it.
+    ///
+    /// # Errors
+    /// `ABORTED` if somebody else changed it, `ALREADY_EXISTS` if its alias or
+    /// secret is taken.
+    pub(super) async fn save(&mut self, ctx: &Ctx, tx: &mut Tx, before: &Key) -> Result<(), Error> {
+        let alias = self.after.key_alias.clone();
+        tx.update_key(before, &mut self.after).await.map_err(|error| match error {
+            StoreError::Stale => Error::from(Refusal::stale("key", before.key_hash)),
+            error => taken::explain(error, |constraint| alias.clone().filter(|_| constraint == Constraint::KeyAlias)),
+        })?;
+        let owner = Owner::Key(before.key_id);
+        keep_window(ctx, tx, &owner, &before.budget, &self.after.budget).await?;
+        if let Patch::Set(spend) = self.spend {
+            set_spend(ctx, tx, &owner, &self.after.budget, spend).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! What a request writes and clears of a key.
+
+use std::collections::BTreeMap;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::fault::Violation;
+use crate::domain::ids::{TeamId, UserId};
+use crate::domain::key::{Key, KeyType};
+use crate::domain::key_limits::{KeyLimits, ModelLimit};
+use crate::domain::key_rules::{Adjusted, Bounded, Lifetime, NewKey};
+use crate::domain::limit::Budget;
+use crate::domain::models::{ModelAliases, ModelList};
+use crate::domain::money::Usd;
+use crate::domain::patch::Patch;
+use crate::domain::reason::Reason;
+use crate::domain::window::Length;
+use crate::error::Error;
+use crate::pb;
+use crate::services::Ctx;
+use crate::services::wire::faults::Faults;
+use crate::services::wire::mask::Mask;
+use crate::services::wire::metadata::MetadataPatch;
+use crate::services::wire::{key_limits, new_key};
+
+/// The fields that a mask may name.
+const FIELDS: [&str; 27] = [
+    "key_alias",
+    "key_type",
+    "user_id",
+    "team_id",
+    "service_account_id",
+    "models",
+    "model_aliases",
+    "max_budget",
+    "soft_budget",
+    "budget_duration",
+    "tpm_limit",
+    "rpm_limit",
+    "max_parallel_requests",
+    "allowed_routes",
+    "tags",
+    "metadata",
+    "metadata.*",
+    "blocked",
+    "spend",
+    "duration",
+    "previous_key_valid_until",
+    "budget_limits",
+    "model_max_budget",
+    "model_tpm_limit",
+    "model_rpm_limit",
+    "temp_budget_increase",
+    "temp_budget_expires_at",
+];
+
+/// What a request writes and clears.
+#[derive(Default)]
+pub(super) struct KeyPatch {
+    pub(super) new: NewKey,
+    pub(super) alias: Patch<String>,
+    pub(super) key_type: Patch<KeyType>,
+    pub(super) user_id: Patch<UserId>,
+    pub(super) team_id: Patch<TeamId>,
+    pub(super) service_account_id: Patch<String>,
+    pub(super) models: Patch<ModelList>,
+    pub(super) model_aliases: Patch<ModelAliases>,
+    pub(super) max: Patch<Usd>,
+    pub(super) soft: Patch<Usd>,
+    pub(super) budget_duration: Patch<Length>,
+    pub(super) tpm: Patch<i64>,
+    pub(super) rpm: Patch<i64>,
+    pub(super) parallel: Patch<i64>,
+    pub(super) windows: Patch<Vec<Budget>>,
+    pub(super) model_limits: Patch<BTreeMap<String, ModelLimit>>,
+    pub(super) model_tpm: Patch<BTreeMap<String, i64>>,
+    pub(super) model_rpm: Patch<BTreeMap<String, i64>>,
+    pub(super) increase: Patch<Usd>,
+    pub(super) increase_until: Patch<Timestamp>,
+    pub(super) routes: Patch<Vec<String>>,
+    pub(super) tags: Patch<Vec<String>>,
+    pub(super) metadata: MetadataPatch,
+    pub(super) blocked: Patch<bool>,
+    pub(super) spend: Patch<Usd>,
+    pub(super) lifetime: Patch<Lifetime>,
+    /// Whether former secrets end.
+    pub(super) ends_grace: bool,
+}
+
+impl KeyPatch {
+    /// Takes it from a request whose fields have this prefix.
+    pub(super) fn take(request: &pb::UpdateKeyRequest, prefix: &str, faults: &mut Faults) -> Self {
+        let field = |name: &str| format!("{prefix}key.{name}");
+        let no_key = pb::Key::default();
+        let sent = request.key.as_ref().unwrap_or(&no_key);
+        let mask = Mask::new(request.update_mask.as_ref(), &FIELDS, faults);
+        let new = new_key::take(
+            sent,
+            (&format!("{prefix}duration"), request.duration.as_ref()),
+            &format!("{prefix}key."),
+            faults,
+        );
+        let lifetime = new.duration.filter(|lifetime| *lifetime != Lifetime::Forever);
+        let forever = new.duration == Some(Lifetime::Forever);
+        let patch = Self {
+            alias: mask.field("key_alias", new.key_alias.clone()),
+            key_type: mask.field("key_type", (sent.key_type != 0).then_some(new.key_type)),
+            user_id: mask.field("user_id", new.user_id.clone()),
+            team_id: mask.field("team_id", new.team_id.clone()),
+            service_account_id: mask.field("service_account_id", new.service_account_id.clone()),
+            models: mask.list("models", new.models.clone(), sent.models.is_empty()),
+            model_aliases: mask.list("model_aliases", new.model_aliases.clone(), sent.model_aliases.is_empty()),
+            max: mask.field("max_budget", new.max_budget),
+            soft: mask.field("soft_budget", new.soft_budget),
+            budget_duration: mask.field("budget_duration", new.budget_duration),
+            tpm: mask.field("tpm_limit", sent.tpm_limit),
+            rpm: mask.field("rpm_limit", sent.rpm_limit),
+            parallel: mask.field("max_parallel_requests", sent.max_parallel_requests),
+            windows: mask.list("budget_limits", new.limits.windows.clone(), sent.budget_limits.is_empty()),
+            model_limits: mask.list("model_max_budget", new.limits.models.clone(), sent.model_max_budget.is_empty()),
+            model_tpm: mask.list(
+                "model_tpm_limit",
+                new.limits.model_rates.tpm.clone(),
+                sent.model_tpm_limit.is_empty(),
+            ),
+            model_rpm: mask.list(
+                "model_rpm_limit",
+                new.limits.model_rates.rpm.clone(),
+                sent.model_rpm_limit.is_empty(),
+            ),
+            increase: mask.field("temp_budget_increase", new.limits.increase),
+            increase_until: mask.field("temp_budget_expires_at", new.limits.increase_until),
+            routes: mask.list("allowed_routes", sent.allowed_routes.clone(), sent.allowed_routes.is_empty()),
+            tags: mask.list("tags", new.tags.clone(), sent.tags.is_empty()),
+            metadata: MetadataPatch::take(&field("metadata"), &mask, sent.metadata.as_ref(), &mut Faults::default()),
+            blocked: mask.field("blocked", sent.blocked),
+            spend: mask.field("spend", faults.money(field("spend"), sent.spend.as_ref())),
+            // "-1" and a named, absent duration both mean for ever.
+            lifetime: if forever { Patch::Clear } else { mask.field("duration", lifetime) },
+            ends_grace: mask.names("previous_key_valid_until"),
+            new,
+        };
+        if patch.key_type == Patch::Clear {
+            faults.add(field("key_type"), "can't be cleared");
+        }
+        if patch.ends_grace && sent.previous_key_valid_until.is_some() {
+            let rule = "can't be set, only cleared by a mask that names it";
+            faults.add(field("previous_key_valid_until"), rule);
+        }
+        patch
+    }
+
+    /// The key with what the request writes and clears, within the configured
+    /// bounds; and what the bounds changed.
+    pub(super) fn apply(self, ctx: &Ctx, before: &Key) -> Result<(Key, Vec<Adjusted>), Error> {
+        let mut patch = self;
+        let adjusted = bound(ctx, &mut patch)?;
+        let mut after = before.clone();
+        patch.alias.apply(&mut after.key_alias);
+        patch.key_type.apply_or_default(&mut after.key_type);
+        patch.user_id.apply(&mut after.user_id);
+        patch.team_id.apply(&mut after.team_id);
+        patch.service_account_id.apply(&mut after.service_account_id);
+        patch.models.apply_or_default(&mut after.models);
+        patch.model_aliases.apply_or_default(&mut after.model_aliases);
+        patch.max.apply(&mut after.budget.max);
+        patch.soft.apply(&mut after.budget.soft);
+        after.budget.set_duration(patch.budget_duration, &ctx.app.rules.calendar, ctx.now);
+        patch.tpm.apply(&mut after.rates.tpm);
+        patch.rpm.apply(&mut after.rates.rpm);
+        patch.parallel.apply(&mut after.rates.parallel);
+        patch.windows.apply_or_default(&mut after.limits.windows);
+        patch.model_limits.apply_or_default(&mut after.limits.models);
+        patch.model_tpm.apply_or_default(&mut after.limits.model_rates.tpm);
+        patch.model_rpm.apply_or_default(&mut after.limits.model_rates.rpm);
+        patch.increase.apply(&mut after.limits.increase);
+        patch.increase_until.apply(&mut after.limits.increase_until);
+        after.limits = after.limits.following(&before.limits, ctx.now);
+        let increase = |limits: &KeyLimits| (limits.increase, limits.increase_until);
+        if increase(&after.limits) != increase(&before.limits) {
+            let mut faults = Faults::default();
+            key_limits::check_increase(&after.limits, "key.", ctx.now, &mut faults);
+            faults.finish()?;
+        }
+        patch.routes.apply_or_default(&mut after.allowed_routes);
+        patch.tags.apply_or_default(&mut after.tags);
+        patch.blocked.apply_or_default(&mut after.blocked);
+        after.block_reason = after.block_reason.filter(|_| after.blocked);
+        match patch.lifetime {
+            Patch::Keep => {}
+            Patch::Clear => after.expires_at = None,
+            Patch::Set(lifetime) => after.expires_at = lifetime.expiry(ctx.now),
+        }
+        if patch.ends_grace {
+            after.former_secrets.clear();
+        }
+        if !patch.metadata.apply(&mut after.metadata) {
+            return Err(Error::invalid(Violation::new("key.metadata", "must have at most 65536 bytes as JSON")));
+        }
+        if after.service_account_id != before.service_account_id {
+            let rule = "can't be changed: it names the service account for ever";
+            return Err(Error::invalid(Violation::named(
+                "key.service_account_id",
+                Reason::ServiceAccountIdImmutable,
+                rule,
+            )));
+        }
+        if after.key_type != before.key_type && [before.key_type, after.key_type].contains(&KeyType::Gateway) {
+            return Err(Error::invalid(Violation::new(
+                "key.key_type",
+                "a gateway key stays one, and others do not become one",
+            )));
+        }
+        Ok((after, adjusted))
+    }
+}
+
+/// Bounds apply to the fields that are written; what is cleared is written,
+/// too, and gets the bound.
+fn bound(ctx: &Ctx, patch: &mut KeyPatch) -> Result<Vec<Adjusted>, Error> {
+    let mut new = patch.new.clone();
+    let asked = Bounded {
+        max_budget: (!patch.max.is_keep()).then_some(&mut new.max_budget),
+        budget_duration: (!patch.budget_duration.is_keep()).then_some(&mut new.budget_duration),
+        duration: (!patch.lifetime.is_keep()).then_some(&mut new.duration),
+        tpm: (!patch.tpm.is_keep()).then_some(&mut new.rates.tpm),
+        rpm: (!patch.rpm.is_keep()).then_some(&mut new.rates.rpm),
+        parallel: (!patch.parallel.is_keep()).then_some(&mut new.rates.parallel),
+    };
+    let adjusted = ctx.app.rules.key_bounds.apply(asked).map_err(Error::Invalid)?;
+    patch.max.bound_to(new.max_budget);
+    patch.budget_duration.bound_to(new.budget_duration);
+    if let Some(Lifetime::For(length)) = new.duration {
+        patch.lifetime.bound_to(Some(Lifetime::For(length)));
+    }
+    patch.tpm.bound_to(new.rates.tpm);
+    patch.rpm.bound_to(new.rates.rpm);
+    patch.parallel.bound_to(new.rates.parallel);
+    Ok(adjusted)
+}

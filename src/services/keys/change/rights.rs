@@ -1,0 +1,106 @@
+//! Who may change what of a key.
+
+use crate::config::SelfServeBudgets;
+use crate::domain::audit::{Change, ObjectType};
+use crate::domain::key::{Key, KeyType};
+use crate::domain::limit::is_raised;
+use crate::domain::money::Usd;
+use crate::domain::patch::Patch;
+use crate::domain::role::MemberPermission;
+use crate::error::Error;
+use crate::services::Ctx;
+use crate::services::keys::rules;
+use crate::services::wire::access::KeyStanding;
+
+/// The fields that only a proxy admin writes.
+const ADMIN_FIELDS: [&str; 2] = ["key_type", "allowed_routes"];
+
+/// The fields that budgets are made of.
+const BUDGET_FIELDS: [&str; 8] = [
+    "max_budget",
+    "soft_budget",
+    "budget_duration",
+    "budget_anchor_at",
+    "budget_limits",
+    "model_max_budget",
+    "temp_budget_increase",
+    "temp_budget_expires_at",
+];
+
+/// Those of them that an owner may write, if any.
+const OWNER_BUDGET_FIELDS: [&str; 2] = ["max_budget", "soft_budget"];
+
+/// May the caller change what it changes? Writing the same value again is no
+/// change.
+pub(super) fn check(
+    ctx: &Ctx,
+    standing: &KeyStanding,
+    before: &Key,
+    after: &Key,
+    spend: &Patch<Usd>,
+) -> Result<(), Error> {
+    let is_narrow = ctx.caller.key().is_some_and(|key| !key.allowed_routes.is_empty());
+    if is_narrow && after.allowed_routes != before.allowed_routes {
+        // A key that may call some RPCs only widens no other, and not itself.
+        return Err(rules::field_refused("allowed_routes").into());
+    }
+    if *standing == KeyStanding::ProxyAdmin {
+        return Ok(());
+    }
+    if !spend.is_keep() {
+        return Err(rules::field_refused("spend").into());
+    }
+    let Some(change) = Change::updated(ObjectType::Key, before.key_id, before, after) else { return Ok(()) };
+    for field in change.fields() {
+        if !may_write(ctx, standing, before, after, field) {
+            return Err(rules::field_refused(field).into());
+        }
+    }
+    Ok(())
+}
+
+fn may_write(ctx: &Ctx, standing: &KeyStanding, before: &Key, after: &Key, field: &str) -> bool {
+    if field == "blocked" {
+        let permission = if after.blocked { MemberPermission::KeyBlock } else { MemberPermission::KeyUnblock };
+        return standing.may_as_member(permission);
+    }
+    if ADMIN_FIELDS.contains(&field) {
+        return false;
+    }
+    match standing {
+        // A key that leaves its teams becomes personal: for proxy admins only. One
+        // whose secret others may know lends them no rights of a new owner.
+        KeyStanding::TeamAdmin => match field {
+            "team_id" => after.team_id.is_some(),
+            "user_id" => after.user_id.is_none() || after.key_type == KeyType::LlmApi,
+            _ => true,
+        },
+        KeyStanding::Owner(_) if ["user_id", "team_id"].contains(&field) => false,
+        KeyStanding::Owner(_) if BUDGET_FIELDS.contains(&field) => {
+            OWNER_BUDGET_FIELDS.contains(&field) && owner_may_write_budget(ctx, before, after)
+        }
+        KeyStanding::ProxyAdmin | KeyStanding::Owner(_) => true,
+        KeyStanding::TeamMember(_) => {
+            let placed = ["user_id", "team_id"].contains(&field) || BUDGET_FIELDS.contains(&field);
+            !placed && standing.may_as_member(MemberPermission::KeyUpdate)
+        }
+        KeyStanding::Viewer | KeyStanding::Outsider => false,
+    }
+}
+
+/// What an owner may do to the budget of a key that it made itself: setting
+/// `self_serve_budget_policy`.
+fn owner_may_write_budget(ctx: &Ctx, before: &Key, after: &Key) -> bool {
+    let made_it = ctx.caller.user_id().is_some_and(|user| user.as_str() == before.created_by);
+    let same_windows = before.budget.duration == after.budget.duration;
+    let raised = is_raised(before.budget.max.as_ref(), after.budget.max.as_ref());
+    made_it
+        && match ctx.app.rules.self_serve_budgets {
+            SelfServeBudgets::Disabled => false,
+            SelfServeBudgets::LowerOnly => !raised && same_windows,
+            SelfServeBudgets::Ceiling => {
+                let ceiling = rules::ceiling(ctx);
+                same_windows && !is_raised(ceiling.as_ref(), after.budget.max.as_ref())
+            }
+        }
+}
