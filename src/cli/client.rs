@@ -7,6 +7,9 @@ use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
+use super::profile::Profile;
+use crate::config::client_variable;
+
 /// Where a server is, and what to show it.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
@@ -14,30 +17,44 @@ pub(super) struct Server {
     bearer: MetadataValue<Ascii>,
 }
 
+/// Where a server is, if nobody says.
+const USUAL_ADDRESS: &str = "http://127.0.0.1:50051";
+
 /// The arguments that name a server and a credential.
-pub(super) fn arguments(key: &'static str) -> [Arg; 2] {
+pub(super) fn arguments(key: &'static str) -> [Arg; 3] {
     [
         Arg::new("address")
             .long("address")
             .value_name("URL")
-            .default_value("http://127.0.0.1:50051")
-            .help("The server"),
-        Arg::new("key").long("key").value_name("SECRET").required(true).help(key),
+            .help("The server (BURSAR_ADDRESS; else of the profile; else http://127.0.0.1:50051)"),
+        Arg::new("key")
+            .long("key")
+            .value_name("SECRET")
+            .help(format!("{key} (BURSAR_KEY, which others don't see in the list of processes; else of the profile)")),
+        Arg::new("profile")
+            .long("profile")
+            .value_name("FILE")
+            .help("A file with address and key, of mode 600 (BURSAR_PROFILE; else ~/.config/bursar/profile.toml)"),
     ]
 }
 
 impl Server {
-    /// The server that the arguments name.
+    /// The server that the arguments, the environment or the profile name.
     ///
     /// # Errors
-    /// In words, which argument is wrong.
+    /// In words, what is wrong or missing.
     pub(super) fn new(arguments: &ArgMatches) -> Result<Self, Box<dyn Error>> {
-        let text = |name: &str| arguments.get_one::<String>(name).cloned().unwrap_or_default();
-        let address = text("address");
+        let given =
+            |name: &str, variable| arguments.get_one::<String>(name).cloned().or_else(|| client_variable(variable));
+        let profile = Profile::read(arguments.get_one::<String>("profile"))?;
+        let address =
+            given("address", "BURSAR_ADDRESS").or(profile.address).unwrap_or_else(|| USUAL_ADDRESS.to_owned());
+        let key = given("key", "BURSAR_KEY").or(profile.key);
+        let key = key.ok_or("no key: give --key, the variable BURSAR_KEY or a profile; see --help")?;
         if !address.starts_with("http://") {
-            return Err(format!("--address must begin with http://, for this speaks no TLS: {address:?}").into());
+            return Err(format!("the address must begin with http://, for this speaks no TLS: {address:?}").into());
         }
-        let bearer = format!("Bearer {}", text("key")).parse().map_err(|_| "--key has characters that no key has")?;
+        let bearer = format!("Bearer {key}").parse().map_err(|_| "the key has characters that no key has")?;
         Ok(Self { address, bearer })
     }
 

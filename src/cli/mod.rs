@@ -1,11 +1,13 @@
 //! The command line: what `bursar` does when it is called.
 
+mod admin;
 mod client;
 mod days;
 mod export;
 mod flags;
 mod migrate;
 mod prices;
+mod profile;
 mod replay;
 mod report;
 mod serve;
@@ -41,6 +43,7 @@ fn command() -> Command {
     flags::with_settings(Command::new("bursar").about(about).version(env!("CARGO_PKG_VERSION")))
         .subcommand(flags::with_settings(serve))
         .subcommand(flags::with_settings(migrate))
+        .subcommands(admin::commands())
         .subcommand(prices::command())
         .subcommand(sessions::command())
         .subcommand(flags::with_settings(verify))
@@ -51,6 +54,7 @@ fn command() -> Command {
 
 async fn dispatch(arguments: &ArgMatches) -> Outcome {
     match arguments.subcommand() {
+        Some((name @ ("keys" | "users" | "teams"), of_command)) => admin::run(name, of_command).await,
         Some(("replay", of_command)) => replay::run(of_command).await,
         Some(("export", of_command)) => export::run(of_command).await,
         Some(("report", of_command)) => report::run(of_command).await,
