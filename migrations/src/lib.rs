@@ -30,6 +30,7 @@ mod m20261129_000017_create_scope_budgets;
 mod m20261129_000018_add_whole_numbers;
 mod m20261129_000019_rotate_keys;
 mod m20261129_000020_limit_keys;
+mod m20261129_000021_create_budgets;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -58,6 +59,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000018_add_whole_numbers::Migration),
             Box::new(m20261129_000019_rotate_keys::Migration),
             Box::new(m20261129_000020_limit_keys::Migration),
+            Box::new(m20261129_000021_create_budgets::Migration),
         ]
     }
 }

@@ -58,6 +58,7 @@ pub enum ObjectType {
     Prices,
     Model,
     ScopeBudget,
+    Budget,
     Rollups,
 }
 

@@ -212,6 +212,7 @@ mod tests {
             aliases: ModelAliases::default(),
             budget: Budget::default(),
             rates: Rates::default(),
+            budget_id: None,
             limits: None,
             allowed_routes: Box::default(),
             tags: Box::default(),

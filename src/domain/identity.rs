@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::account::{AccountId, Line};
 use super::clock::Timestamp;
-use super::ids::{KeyId, OrganizationId, TeamId, UserId};
+use super::ids::{BudgetId, KeyId, OrganizationId, TeamId, UserId};
 use super::key::{Key, KeyType};
 use super::key_limits::{LimitFacts, ModelFacts};
 use super::limit::{Budget, Rates};
@@ -16,6 +16,7 @@ use super::role::{OrganizationRole, Role, TeamRole};
 use super::rotation::{self, FormerSecret};
 use super::secret::KeyHash;
 use super::team::{Member, MemberDefaults, MemberLimits, Team};
+use super::tier::Tier;
 use super::user::{SessionEpoch, User};
 
 /// What judging needs of a key.
@@ -35,10 +36,12 @@ pub struct KeyFacts {
     pub models: ModelList,
     /// Its aliases.
     pub aliases: ModelAliases,
-    /// Its budget.
+    /// Its budget, in force: with what its tier adds, like the rest.
     pub budget: Budget,
     /// Its rate limits.
     pub rates: Rates,
+    /// Its tier.
+    pub budget_id: Option<BudgetId>,
     /// What else limits it.
     pub limits: Option<Box<LimitFacts>>,
     /// The RPCs it may call.
@@ -57,9 +60,15 @@ pub struct KeyFacts {
     pub account: AccountId,
 }
 
-impl From<Key> for KeyFacts {
-    fn from(key: Key) -> Self {
+impl KeyFacts {
+    /// The facts of a key and of its tier, if it has one.
+    #[must_use]
+    pub fn new(key: Key, tier: Option<&Tier>) -> Self {
         let boxed = |list: Vec<String>| list.into_iter().map(String::into_boxed_str).collect();
+        let limits = match tier {
+            Some(tier) => tier.limits_of(key.limits),
+            None => key.limits,
+        };
         Self {
             key_id: key.key_id,
             key_hash: key.key_hash,
@@ -68,9 +77,10 @@ impl From<Key> for KeyFacts {
             team_id: key.team_id,
             models: key.models,
             aliases: key.model_aliases,
-            budget: key.budget,
-            rates: key.rates,
-            limits: LimitFacts::new(key.key_id, key.limits),
+            budget: tier.map_or(key.budget, |tier| tier.budget_of(&key.budget)),
+            rates: tier.map_or(key.rates, |tier| tier.rates_of(&key.rates)),
+            limits: LimitFacts::new(key.key_id, limits),
+            budget_id: key.budget_id,
             allowed_routes: boxed(key.allowed_routes),
             tags: boxed(key.tags),
             blocked: key.blocked,
@@ -80,9 +90,7 @@ impl From<Key> for KeyFacts {
             account: AccountId::key(key.key_id),
         }
     }
-}
 
-impl KeyFacts {
     /// Whether a secret with this hash is the key's now.
     #[must_use]
     pub fn accepts(&self, hash: &KeyHash, now: Timestamp) -> bool {

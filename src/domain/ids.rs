@@ -112,6 +112,11 @@ text_id! {
     OrganizationId
 }
 
+text_id! {
+    /// Names limits that many keys share.
+    BudgetId
+}
+
 /// Names a key for ever, through every change of its secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

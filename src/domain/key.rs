@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::Fields;
 use super::clock::Timestamp;
-use super::ids::{KeyId, TeamId, UserId};
+use super::ids::{BudgetId, KeyId, TeamId, UserId};
 use super::key_limits::KeyLimits;
 use super::limit::{Budget, Rates};
 use super::models::{ModelAliases, ModelList};
@@ -43,6 +43,9 @@ pub struct Key {
     /// The calls the key may make.
     #[serde(flatten)]
     pub rates: Rates,
+    /// The limits that hold where the key has none of its own.
+    #[serde(default)]
+    pub budget_id: Option<BudgetId>,
     /// What else limits it.
     #[serde(flatten)]
     pub limits: KeyLimits,
@@ -173,6 +176,7 @@ pub(super) mod tests {
             model_aliases: ModelAliases::default(),
             budget: Budget::default(),
             rates: Rates::NONE,
+            budget_id: None,
             limits: KeyLimits::default(),
             allowed_routes: Vec::new(),
             tags: Vec::new(),

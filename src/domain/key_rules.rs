@@ -8,7 +8,7 @@ use strum::EnumString;
 use super::audit::{Fields, fields};
 use super::clock::Timestamp;
 use super::fault::{Refusal, Violation};
-use super::ids::{TeamId, UserId};
+use super::ids::{BudgetId, TeamId, UserId};
 use super::key::KeyType;
 use super::key_limits::KeyLimits;
 use super::limit::Rates;
@@ -61,6 +61,7 @@ pub struct NewKey {
     pub budget_duration: Option<Length>,
     #[serde(flatten)]
     pub rates: Rates,
+    pub budget_id: Option<BudgetId>,
     #[serde(flatten)]
     pub limits: KeyLimits,
     pub allowed_routes: Vec<String>,
@@ -71,7 +72,7 @@ pub struct NewKey {
 }
 
 /// The fields that a generation setting may require.
-pub const REQUIRABLE_FIELDS: [&str; 18] = [
+pub const REQUIRABLE_FIELDS: [&str; 19] = [
     "key_alias",
     "user_id",
     "team_id",
@@ -83,6 +84,7 @@ pub const REQUIRABLE_FIELDS: [&str; 18] = [
     "tpm_limit",
     "rpm_limit",
     "max_parallel_requests",
+    "budget_id",
     "budget_limits",
     "model_max_budget",
     "model_tpm_limit",
@@ -123,14 +125,17 @@ pub struct KeyDefaults {
 }
 
 impl KeyDefaults {
-    /// Fills what a new key leaves out. Explicit values win, also 0.
+    /// Fills what a new key leaves out. Explicit values win, also 0; so do those
+    /// of a tier, which is there to be changed for all its keys at once.
     pub fn fill(&self, key: &mut NewKey) {
-        key.max_budget = key.max_budget.or(self.max_budget);
-        key.budget_duration = key.budget_duration.or(self.budget_duration);
+        if key.budget_id.is_none() {
+            key.max_budget = key.max_budget.or(self.max_budget);
+            key.budget_duration = key.budget_duration.or(self.budget_duration);
+            key.rates.tpm = key.rates.tpm.or(self.rates.tpm);
+            key.rates.rpm = key.rates.rpm.or(self.rates.rpm);
+            key.rates.parallel = key.rates.parallel.or(self.rates.parallel);
+        }
         key.duration = key.duration.or(self.duration.map(Lifetime::For));
-        key.rates.tpm = key.rates.tpm.or(self.rates.tpm);
-        key.rates.rpm = key.rates.rpm.or(self.rates.rpm);
-        key.rates.parallel = key.rates.parallel.or(self.rates.parallel);
         if key.models.is_empty() {
             key.models.clone_from(&self.models);
         }
@@ -369,6 +374,7 @@ mod tests {
             soft_budget: Some(Usd::ZERO),
             budget_duration: Some(length("1d")),
             rates: Rates { tpm: Some(1), rpm: Some(1), parallel: Some(1) },
+            budget_id: Some(BudgetId::stored("b")),
             limits: KeyLimits {
                 windows: vec![Budget::default()],
                 models: [("m".to_owned(), ModelLimit::default())].into(),

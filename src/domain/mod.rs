@@ -32,6 +32,7 @@ pub mod scope_budget;
 pub mod secret;
 pub mod team;
 pub mod ticket;
+pub mod tier;
 pub mod usage;
 pub mod user;
 pub mod window;

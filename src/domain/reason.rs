@@ -75,12 +75,14 @@ pub enum Reason {
     AuditEntryNotFound,
     AccountNotFound,
     ScopeBudgetNotFound,
+    BudgetNotFound,
     ModelNotFound,
     JobNotFound,
     OrganizationNotFound,
     // ALREADY_EXISTS
     UserIdExists,
     ModelExists,
+    BudgetIdExists,
     UserEmailExists,
     TeamIdExists,
     MemberExists,
@@ -92,6 +94,7 @@ pub enum Reason {
     // FAILED_PRECONDITION
     UserNotInTeam,
     TooManyFormerSecrets,
+    BudgetInUse,
     ModelOutsideOwner,
     CannotDeleteSelf,
     LastProxyAdmin,

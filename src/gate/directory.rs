@@ -7,6 +7,7 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::Cache;
 
@@ -36,6 +37,8 @@ pub struct Directory {
     organizations: Memory<OrganizationId, OrganizationFacts>,
     organization_members: Memory<(OrganizationId, UserId), OrganizationMemberFacts>,
     unknown: Cache<KeyHash, Timestamp>,
+    /// Counts the evictions of tiers.
+    tiers: AtomicU64,
 }
 
 /// Things of one kind, the most used of them, in memory. `None`: there is no
@@ -76,6 +79,7 @@ impl Directory {
             organizations: Memory::new(capacity),
             organization_members: Memory::new(capacity),
             unknown: Cache::new(UNKNOWN_CAPACITY),
+            tiers: AtomicU64::new(0),
         }
     }
 
@@ -122,7 +126,13 @@ impl Directory {
         if self.unknown.get(hash).is_some_and(|until| now < until) {
             return Ok(None);
         }
-        let Some(key) = self.keys.get_or_read(hash, self.read_key(hash)).await? else {
+        let tiers = self.tiers.load(Ordering::SeqCst);
+        let found = self.keys.get_or_read(hash, self.read_key(hash)).await?;
+        if self.tiers.load(Ordering::SeqCst) != tiers {
+            // Perhaps this was kept just after the keys of its tier were evicted.
+            self.keys.0.remove(hash);
+        }
+        let Some(key) = found else {
             // An attacker who tries hashes must not push real keys out.
             self.keys.0.remove(hash);
             self.unknown.insert(*hash, now.plus_seconds(UNKNOWN_SECONDS));
@@ -198,13 +208,26 @@ impl Directory {
                 Eviction::OrganizationMember(organization, user) => {
                     self.organization_members.0.remove(&(organization.clone(), user.clone()));
                 }
+                Eviction::Tier(id) => {
+                    self.tiers.fetch_add(1, Ordering::SeqCst);
+                    let is_in_it = |key: &Option<Arc<KeyFacts>>| {
+                        key.as_ref().is_some_and(|key| key.budget_id.as_ref() == Some(id))
+                    };
+                    self.keys.0.retain(|_, key| !is_in_it(key));
+                }
                 Eviction::Prices | Eviction::ScopeBudget(_) => {}
             }
         }
     }
 
     async fn read_key(&self, hash: &KeyHash) -> Result<Option<KeyFacts>, StoreError> {
-        Ok(self.store.view().find_key(hash).await?.map(Into::into))
+        let view = self.store.view();
+        let Some(key) = view.find_key(hash).await? else { return Ok(None) };
+        let tier = match &key.budget_id {
+            Some(id) => view.find_tier(id).await?,
+            None => None,
+        };
+        Ok(Some(KeyFacts::new(key, tier.as_ref())))
     }
 
     async fn read_user(&self, id: &UserId) -> Result<Option<UserFacts>, StoreError> {

@@ -20,10 +20,11 @@ pub enum Constraint {
     RequestId,
     PriceFrom,
     Model,
+    BudgetId,
 }
 
 /// Each constraint as PostgreSQL names it, and as SQLite names its columns.
-const CONSTRAINTS: [(&str, &str, Constraint); 13] = [
+const CONSTRAINTS: [(&str, &str, Constraint); 14] = [
     ("users_pkey", "users.user_id", Constraint::UserId),
     ("users_email_folded_key", "users.email_folded", Constraint::UserEmail),
     ("teams_pkey", "teams.team_id", Constraint::TeamId),
@@ -40,6 +41,7 @@ const CONSTRAINTS: [(&str, &str, Constraint); 13] = [
         Constraint::RequestId,
     ),
     ("prices_model_valid_from_at_key", "prices.model, prices.valid_from_at", Constraint::PriceFrom),
+    ("budgets_pkey", "budgets.budget_id", Constraint::BudgetId),
     ("models_pkey", "models.model_name, models.deployment", Constraint::Model),
 ];
 

@@ -25,7 +25,7 @@ use super::view::View;
 use crate::domain::account::Scope;
 use crate::domain::audit::{Action, Change, ObjectType};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
+use crate::domain::ids::{BudgetId, KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::key::{Key, KeyState, KeyType};
 use crate::domain::key_limits::KeyLimits;
 use crate::domain::limit::{ModelRates, Rates};
@@ -33,6 +33,7 @@ use crate::domain::money::Usd;
 use crate::domain::role::MemberPermission;
 use crate::domain::rotation::Rotation;
 use crate::domain::secret::KeyHash;
+use crate::domain::tier::Tier;
 
 /// The columns that keys can be ordered by.
 pub const SORTABLE: [SortKey; 8] = [
@@ -55,6 +56,8 @@ pub struct StoredKey {
     pub spend: Spend,
     /// The organization of its team.
     pub organization_id: Option<OrganizationId>,
+    /// Its tier.
+    pub tier: Option<Tier>,
 }
 
 /// A row, with what else is shown of a key.
@@ -80,6 +83,7 @@ pub struct KeyFilter {
     /// Its hash, or part of its alias.
     pub search: String,
     pub created_by: String,
+    pub budget_id: Option<BudgetId>,
     pub tag: String,
     pub model: String,
     pub service_accounts_only: bool,
@@ -150,7 +154,7 @@ impl View<'_> {
     pub async fn find_stored_key(&self, hash: &KeyHash, now: Timestamp) -> Result<Option<StoredKey>, StoreError> {
         let query = keys::Entity::find().filter(key_hashes::live(std::slice::from_ref(hash)));
         let row = shown(query, now).into_model::<Row>().one(&self.executor()).await?;
-        row.map(to_stored).transpose()
+        Ok(self.with_tiers(row.map(to_stored).transpose()?.into_iter().collect()).await?.pop())
     }
 
     /// The live keys that have one of these hashes, or had it, or have one of
@@ -166,7 +170,7 @@ impl View<'_> {
     ) -> Result<Vec<StoredKey>, StoreError> {
         let query = keys::Entity::find().filter(named(hashes, aliases));
         let rows = shown(query, now).into_model::<Row>().all(&self.executor()).await?;
-        rows.into_iter().map(to_stored).collect()
+        self.with_tiers(rows.into_iter().map(to_stored).collect::<Result<_, _>>()?).await
     }
 
     /// Every live key of a user, or of a team, or of a user in a team.
@@ -223,7 +227,20 @@ impl View<'_> {
             key: row.key.sort_key(order.key),
             id: row.key.row.key_id.clone(),
         });
-        page.try_map(to_stored)
+        let Page { items, next, total } = page.try_map(to_stored)?;
+        Ok(Page { items: self.with_tiers(items).await?, next, total })
+    }
+
+    /// Keys with their tiers.
+    async fn with_tiers(&self, mut keys: Vec<StoredKey>) -> Result<Vec<StoredKey>, StoreError> {
+        let mut ids: Vec<BudgetId> = keys.iter().filter_map(|stored| stored.key.budget_id.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let tiers = self.find_tiers(&ids).await?;
+        for stored in &mut keys {
+            stored.tier = stored.key.budget_id.as_ref().and_then(|id| tiers.get(id)).cloned();
+        }
+        Ok(keys)
     }
 
     /// How many live keys each of these users has; none is left out.
@@ -363,6 +380,7 @@ fn condition(filter: &KeyFilter, backend: DbBackend, now: Timestamp) -> Conditio
                 .map(|part| Condition::any().add(part).add(keys::Column::KeyHash.eq(filter.search.as_str()))),
         )
         .add_option((!filter.created_by.is_empty()).then(|| keys::Column::CreatedBy.eq(filter.created_by.as_str())))
+        .add_option(filter.budget_id.as_ref().map(|id| keys::Column::BudgetId.eq(id.as_str())))
         .add_option(has_entry(keys::Column::Tags, &filter.tag, backend))
         .add_option(has_entry(keys::Column::Models, &filter.model, backend))
         .add_option(filter.service_accounts_only.then(|| keys::Column::ServiceAccountId.is_not_null()))
@@ -430,6 +448,7 @@ fn to_stored(row: Row) -> Result<StoredKey, StoreError> {
         spend: row.key.spend(),
         key: to_key(row.key.row)?,
         organization_id: row.team_organization_id.map(OrganizationId::stored),
+        tier: None,
     })
 }
 
@@ -456,6 +475,7 @@ fn to_key(row: keys::Model) -> Result<Key, StoreError> {
             row.budget_anchor_at,
         )?,
         rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
+        budget_id: row.budget_id.map(BudgetId::stored),
         limits: KeyLimits {
             windows: from_text(&row.budget_limits)?,
             models: from_text(&row.model_max_budget)?,
@@ -512,6 +532,7 @@ fn to_row(key: &Key) -> Result<keys::ActiveModel, StoreError> {
         soft_budget_nanos: Set(key.budget.soft.map(Usd::nanos)),
         budget_duration: Set(key.budget.duration.map(|length| length.to_string())),
         budget_anchor_at: Set(key.budget.anchor.micros()),
+        budget_id: Set(key.budget_id.as_ref().map(ToString::to_string)),
         budget_limits: Set(to_text(&key.limits.windows)?),
         model_max_budget: Set(to_text(&key.limits.models)?),
         model_tpm_limit: Set(to_text(&key.limits.model_rates.tpm)?),

@@ -48,6 +48,7 @@ mod seal;
 mod secrets;
 mod session_keys;
 mod teams;
+mod tiers;
 mod tx;
 mod usage;
 mod users;

@@ -38,6 +38,7 @@ impl OneKey {
             aliases: ModelAliases::default(),
             budget: Budget::default(),
             rates: Rates::default(),
+            budget_id: None,
             limits: None,
             allowed_routes: Box::default(),
             tags: Box::default(),

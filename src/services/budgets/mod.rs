@@ -2,6 +2,7 @@
 
 mod scopes;
 mod status;
+mod tiers;
 
 use std::sync::Arc;
 
@@ -15,6 +16,41 @@ pub(super) struct Budgets(pub(super) Arc<App>);
 
 #[tonic::async_trait]
 impl pb::budget_service_server::BudgetService for Budgets {
+    async fn create_budget(
+        &self,
+        request: Request<pb::CreateBudgetRequest>,
+    ) -> Result<Response<pb::CreateBudgetResponse>, Status> {
+        write(&self.0, request, tiers::create::create_budget).await
+    }
+
+    async fn get_budget(
+        &self,
+        request: Request<pb::GetBudgetRequest>,
+    ) -> Result<Response<pb::GetBudgetResponse>, Status> {
+        read(&self.0, request, tiers::get::get_budget).await
+    }
+
+    async fn update_budget(
+        &self,
+        request: Request<pb::UpdateBudgetRequest>,
+    ) -> Result<Response<pb::UpdateBudgetResponse>, Status> {
+        write(&self.0, request, tiers::update::update_budget).await
+    }
+
+    async fn delete_budgets(
+        &self,
+        request: Request<pb::DeleteBudgetsRequest>,
+    ) -> Result<Response<pb::DeleteBudgetsResponse>, Status> {
+        write(&self.0, request, tiers::delete::delete_budgets).await
+    }
+
+    async fn list_budgets(
+        &self,
+        request: Request<pb::ListBudgetsRequest>,
+    ) -> Result<Response<pb::ListBudgetsResponse>, Status> {
+        read(&self.0, request, tiers::list::list_budgets).await
+    }
+
     async fn get_budget_status(
         &self,
         request: Request<pb::GetBudgetStatusRequest>,

@@ -10,6 +10,7 @@ use crate::domain::reason::Reason;
 use crate::domain::role::{MemberPermission, TeamRole};
 use crate::domain::secret::Secret;
 use crate::domain::team::Team;
+use crate::domain::tier::change_tier;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
@@ -75,6 +76,7 @@ fn check_gateway(new: &NewKey, faults: &mut Faults) {
         ("key.max_budget", new.max_budget.is_some()),
         ("key.soft_budget", new.soft_budget.is_some()),
         ("key.budget_duration", new.budget_duration.is_some()),
+        ("key.budget_id", new.budget_id.is_some()),
         ("key.budget_limits", !new.limits.windows.is_empty()),
         ("key.model_max_budget", !new.limits.models.is_empty()),
         ("key.temp_budget_increase", new.limits.increase.is_some()),
@@ -118,22 +120,25 @@ async fn generate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::Generat
         None
     };
     check_owner(ctx, tx.view(), &new, team.as_ref()).await?;
+    let tier = rules::tier(tx.view(), new.budget_id.as_ref()).await?;
     let adjusted = shape(ctx, &mut new, team.as_ref())?;
 
     let secret = secret.map_or_else(secret::fresh_secret, Ok)?;
-    let key = new_key::issue(new, &secret, ctx.caller.name(), ctx.now);
+    let mut key = new_key::issue(new, &secret, ctx.caller.name(), ctx.now);
+    change_tier(&mut key.budget, None, tier.as_ref(), ctx.now);
     tx.insert_key(&key).await.map_err(|error| {
         taken::explain(error, |constraint| key.key_alias.clone().filter(|_| constraint == Constraint::KeyAlias))
     })?;
+    let in_force = tier.as_ref().map_or(key.budget, |tier| tier.budget_of(&key.budget));
     if let Some(spend) = spend {
-        set_spend(ctx, &mut tx, &Owner::Key(key.key_id), &key.budget, spend).await?;
+        set_spend(ctx, &mut tx, &Owner::Key(key.key_id), &in_force, spend).await?;
     }
     let imported = spend.unwrap_or_default();
     let spend = Spend { window: imported, lifetime: imported, ..Spend::default() };
     let organization_id = team.and_then(|team| team.organization_id);
     let answer = pb::GenerateKeyResponse {
         secret: secret.reveal().to_owned(),
-        key: Some(key::to_wire(&StoredKey { key, spend, organization_id }, &ctx.app.rules.calendar, ctx.now)),
+        key: Some(key::to_wire(&StoredKey { key, spend, organization_id, tier }, &ctx.app.rules.calendar, ctx.now)),
         adjusted_fields: rules::adjusted_to_wire(adjusted),
     };
     slot.keep(ctx, &mut tx, &answer).await?;
@@ -151,6 +156,9 @@ fn check_reserved(ctx: &Ctx, new: &NewKey, secret: Option<&Secret>, sets_spend: 
     }
     if matches!(new.key_type, KeyType::Management | KeyType::Gateway) {
         return Err(rules::field_refused("key_type"));
+    }
+    if new.budget_id.is_some() {
+        return Err(rules::field_refused("budget_id"));
     }
     if new.limits.increase.is_some() {
         return Err(rules::field_refused("temp_budget_increase"));

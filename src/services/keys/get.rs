@@ -48,7 +48,8 @@ async fn deleted(ctx: &Ctx, hash: &KeyHash) -> Result<pb::Key, Error> {
 /// What a deleted key spent: in the window in which it was deleted, and ever.
 pub(super) async fn last_spend(ctx: &Ctx, deleted: &DeletedKey) -> Result<Spend, Error> {
     let account = AccountId::key(deleted.key.key_id);
-    let window = deleted.key.budget.window(&ctx.app.rules.calendar, deleted.deleted_at);
+    let in_force = ctx.app.store.view().budget_of_key(&deleted.key).await?;
+    let window = in_force.window(&ctx.app.rules.calendar, deleted.deleted_at);
     let (last, life) = ((account.clone(), window.start), (account, Timestamp::EPOCH));
     let balances = ctx.app.store.view().balances(&[last.clone(), life.clone()]).await?;
     let spent = |key| balances.get(key).map(|balance| balance.spent).unwrap_or_default();

@@ -73,6 +73,7 @@ fn parse(ctx: &Ctx, request: pb::ListKeysRequest) -> Result<Command, Error> {
         state: role::key_state_from_wire("status", request.status, &mut faults),
         key_alias_contains: text::part("key_alias_contains", request.key_alias_contains, &mut faults),
         search: text::part("search", request.search, &mut faults),
+        budget_id: text::budget_id("budget_id", &request.budget_id, &mut faults),
         created_by: request.created_by,
         tag: request.tag,
         model: request.model,
@@ -97,6 +98,7 @@ fn parse(ctx: &Ctx, request: pb::ListKeysRequest) -> Result<Command, Error> {
 fn refuse_of_deleted(filter: &KeyFilter, faults: &mut Faults) {
     for (field, is_set) in [
         ("search", !filter.search.is_empty()),
+        ("budget_id", filter.budget_id.is_some()),
         ("created_by", !filter.created_by.is_empty()),
         ("tag", !filter.tag.is_empty()),
         ("model", !filter.model.is_empty()),

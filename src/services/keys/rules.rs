@@ -1,12 +1,13 @@
 //! What making and changing a key have in common.
 
 use crate::domain::fault::Refusal;
-use crate::domain::ids::{TeamId, UserId};
+use crate::domain::ids::{BudgetId, TeamId, UserId};
 use crate::domain::key_rules::Adjusted;
 use crate::domain::models::ModelList;
 use crate::domain::money::Usd;
 use crate::domain::reason::Reason;
 use crate::domain::secret::KeyHash;
+use crate::domain::tier::Tier;
 use crate::domain::user::User;
 use crate::error::Error;
 use crate::pb;
@@ -21,6 +22,16 @@ use crate::store::View;
 pub(super) async fn owner(view: View<'_>, id: &UserId) -> Result<User, Error> {
     let user = view.find_user(id).await?;
     Ok(user.ok_or_else(|| Refusal::not_found(Reason::UserNotFound, "user", [id]))?)
+}
+
+/// The tier of a key that is in one.
+///
+/// # Errors
+/// `NOT_FOUND` if it does not exist.
+pub(super) async fn tier(view: View<'_>, id: Option<&BudgetId>) -> Result<Option<Tier>, Error> {
+    let Some(id) = id else { return Ok(None) };
+    let tier = view.find_tier(id).await?;
+    Ok(Some(tier.ok_or_else(|| Refusal::not_found(Reason::BudgetNotFound, "budget", [id]))?))
 }
 
 /// The budget that the caller can't exceed with keys that it makes: that of its

@@ -67,7 +67,8 @@ async fn find(view: View<'_>, scope: pb::BudgetScope, id: &str) -> Result<Option
         pb::BudgetScope::Unspecified => Ok(None),
         pb::BudgetScope::Key => {
             let Ok(id) = id.parse().map(KeyId) else { return Ok(None) };
-            Ok(view.find_key_by_id(id).await?.map(|key| (Holder::Key(key.key_id), key.budget)))
+            let Some(key) = view.find_key_by_id(id).await? else { return Ok(None) };
+            Ok(Some((Holder::Key(key.key_id), view.budget_of_key(&key).await?)))
         }
         pb::BudgetScope::KeyWindow | pb::BudgetScope::KeyModel => part_of_key(view, id).await,
         pb::BudgetScope::Team => {
@@ -103,7 +104,12 @@ fn pairs(id: &str) -> impl Iterator<Item = (&str, &str)> {
 async fn part_of_key(view: View<'_>, id: &str) -> Result<Option<(Holder, Budget)>, Error> {
     let Some(key_id) = id.split_once('/').and_then(|(key, _)| key.parse().ok()).map(KeyId) else { return Ok(None) };
     let Some(key) = view.find_key_by_id(key_id).await? else { return Ok(None) };
-    let Some(limits) = LimitFacts::new(key_id, key.limits) else { return Ok(None) };
+    let tier = match &key.budget_id {
+        Some(id) => view.find_tier(id).await?,
+        None => None,
+    };
+    let limits = tier.map_or_else(|| key.limits.clone(), |tier| tier.limits_of(key.limits.clone()));
+    let Some(limits) = LimitFacts::new(key_id, limits) else { return Ok(None) };
     let parts = limits.parts().find(|(account, _)| account.name() == id);
     Ok(parts.map(|(account, budget)| (Holder::Scope(account.clone()), *budget)))
 }

@@ -121,7 +121,10 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
             let secret = secret::fresh_secret()?;
             let key = new_key::issue(key, &secret, ctx.caller.name(), ctx.now);
             tx.insert_key(&key).await.map_err(explain)?;
-            (secret.reveal().to_owned(), Some(StoredKey { key, spend: Spend::default(), organization_id: None }))
+            (
+                secret.reveal().to_owned(),
+                Some(StoredKey { key, spend: Spend::default(), organization_id: None, tier: None }),
+            )
         }
     };
 
@@ -164,6 +167,9 @@ fn shape_key(ctx: &Ctx, mut key: NewKey, user: &User, faults: &mut Faults) -> Ne
     key.rates.parallel = key.rates.parallel.or(user.rates.parallel);
     if key.metadata.is_empty() {
         key.metadata.clone_from(&user.metadata);
+    }
+    if key.budget_id.is_some() {
+        faults.add("key.budget_id", "can't be set here; give the key its budget by UpdateKey");
     }
     if let Err(violations) = new_key::shape(&mut key, &ctx.app.rules) {
         faults.0.extend(violations);

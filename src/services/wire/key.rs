@@ -10,6 +10,7 @@ use crate::store::{DeletedKey, Spend, StoredKey};
 /// A live key on the wire.
 pub(crate) fn to_wire(stored: &StoredKey, calendar: &Calendar, now: Timestamp) -> pb::Key {
     let key = &stored.key;
+    let in_force = stored.tier.as_ref().map_or(key.budget, |tier| tier.budget_of(&key.budget));
     let mut shown = pb::Key {
         key_id: key.key_id.to_string(),
         key_hash: key.key_hash.to_string(),
@@ -34,7 +35,7 @@ pub(crate) fn to_wire(stored: &StoredKey, calendar: &Calendar, now: Timestamp) -
         blocked: Some(key.blocked),
         spend: Some(stored.spend.window.to_string()),
         lifetime_spend: stored.spend.lifetime.to_string(),
-        budget_resets_at: spend::resets_at(&key.budget, calendar, now),
+        budget_resets_at: spend::resets_at(&in_force, calendar, now),
         expires_at: key.expires_at.map(instant::to_wire),
         created_at: Some(instant::to_wire(key.created_at)),
         created_by: key.created_by.clone(),
@@ -43,6 +44,7 @@ pub(crate) fn to_wire(stored: &StoredKey, calendar: &Calendar, now: Timestamp) -
         deleted_at: None,
         etag: etag::of(key.version),
         previous_key_valid_until: key.former_valid_until(now).map(instant::to_wire),
+        budget_id: key.budget_id.as_ref().map(ToString::to_string),
         rotation_count: key.rotation.count,
         last_rotated_at: key.rotation.last_at.map(instant::to_wire),
         block_reason: key.block_reason.clone().unwrap_or_default(),
@@ -59,6 +61,6 @@ pub(crate) fn deleted_to_wire(deleted: DeletedKey, spend: Spend, calendar: &Cale
     pb::Key {
         state: role::key_state_to_wire(KeyState::Deleted).into(),
         deleted_at: Some(instant::to_wire(deleted_at)),
-        ..to_wire(&StoredKey { key, spend, organization_id: None }, calendar, now)
+        ..to_wire(&StoredKey { key, spend, organization_id: None, tier: None }, calendar, now)
     }
 }

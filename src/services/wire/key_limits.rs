@@ -50,7 +50,12 @@ fn windows(field: &str, limits: &[pb::BudgetLimit], faults: &mut Faults) -> Vec<
     taken
 }
 
-fn models(field: &str, limits: &HashMap<String, pb::ModelLimit>, faults: &mut Faults) -> BTreeMap<String, ModelLimit> {
+/// Takes limits by model.
+pub(crate) fn models(
+    field: &str,
+    limits: &HashMap<String, pb::ModelLimit>,
+    faults: &mut Faults,
+) -> BTreeMap<String, ModelLimit> {
     if limits.len() > MODELS_MAX {
         faults.add(field, format!("must have at most {MODELS_MAX} entries"));
         return BTreeMap::new();
@@ -96,17 +101,26 @@ pub(crate) fn show(limits: &KeyLimits, key: &mut pb::Key, calendar: &Calendar, n
         budget_duration: duration(budget).unwrap_or_default(),
         budget_resets_at: resets_at(budget),
     };
-    let model = |limit: &ModelLimit| pb::ModelLimit {
-        max_budget: max(&limit.budget),
-        budget_duration: duration(&limit.budget),
-        tpm_limit: limit.tpm,
-        rpm_limit: limit.rpm,
-        budget_resets_at: resets_at(&limit.budget),
-    };
     key.budget_limits = limits.windows.iter().map(window).collect();
-    key.model_max_budget = limits.models.iter().map(|(name, limit)| (name.clone(), model(limit))).collect();
+    key.model_max_budget = models_to_wire(&limits.models, calendar, now);
     key.model_tpm_limit = limits.model_rates.tpm.iter().map(|(name, limit)| (name.clone(), *limit)).collect();
     key.model_rpm_limit = limits.model_rates.rpm.iter().map(|(name, limit)| (name.clone(), *limit)).collect();
     key.temp_budget_increase = limits.increase.map(|increase| increase.to_string());
     key.temp_budget_expires_at = limits.increase_until.map(instant::to_wire);
+}
+
+/// Limits by model on the wire.
+pub(crate) fn models_to_wire(
+    limits: &BTreeMap<String, ModelLimit>,
+    calendar: &Calendar,
+    now: Timestamp,
+) -> HashMap<String, pb::ModelLimit> {
+    let model = |limit: &ModelLimit| pb::ModelLimit {
+        max_budget: limit.budget.max.map(|max| max.to_string()),
+        budget_duration: limit.budget.duration.map(|length| length.to_string()),
+        tpm_limit: limit.tpm,
+        rpm_limit: limit.rpm,
+        budget_resets_at: spend::resets_at(&limit.budget, calendar, now),
+    };
+    limits.iter().map(|(name, limit)| (name.clone(), model(limit))).collect()
 }

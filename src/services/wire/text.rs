@@ -1,7 +1,7 @@
 //! Text that clients write: labels, tags, names.
 
 use super::faults::Faults;
-use crate::domain::ids::{OrganizationId, ParseIdError, TeamId, UserId};
+use crate::domain::ids::{BudgetId, OrganizationId, ParseIdError, TeamId, UserId};
 
 /// The most bytes of a label.
 pub(crate) const LABEL_MAX_BYTES: usize = 256;
@@ -93,6 +93,11 @@ pub(crate) fn team_id(field: &str, text: &str, faults: &mut Faults) -> Option<Te
 /// Takes an organization's id; empty is absent.
 pub(crate) fn organization_id(field: &str, text: &str, faults: &mut Faults) -> Option<OrganizationId> {
     if text.is_empty() { None } else { faults.take(field, OrganizationId::parse(text)) }
+}
+
+/// Takes a budget's id; empty is absent.
+pub(crate) fn budget_id(field: &str, text: &str, faults: &mut Faults) -> Option<BudgetId> {
+    if text.is_empty() { None } else { faults.take(field, BudgetId::parse(text)) }
 }
 
 /// The most ids that one delete takes.

@@ -23,6 +23,7 @@ pub struct Model {
     pub block_reason: Option<String>,
     pub expires_at: Option<i64>,
     pub created_by: String,
+    pub budget_id: Option<String>,
     pub former_secrets: String,
     pub budget_limits: String,
     pub model_max_budget: String,

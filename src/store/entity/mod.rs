@@ -8,6 +8,7 @@
 
 pub mod audit_entries;
 pub mod balances;
+pub mod budgets;
 pub mod closed_spans;
 pub mod deleted_keys;
 pub mod deleted_teams;

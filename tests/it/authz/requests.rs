@@ -294,6 +294,14 @@ fn of_budgets(rpc: &str, place: Place) -> Option<Vec<u8>> {
             pb::GetBudgetStatusRequest { subject: Some(pb::get_budget_status_request::Subject::Key(key)) }
                 .encode_to_vec()
         }
+        "CreateBudget" => pb::CreateBudgetRequest::default().encode_to_vec(),
+        "GetBudget" => pb::GetBudgetRequest { budget_id: "none".into() }.encode_to_vec(),
+        "UpdateBudget" => {
+            let budget = Some(pb::Budget { budget_id: "none".into(), ..Default::default() });
+            pb::UpdateBudgetRequest { budget, update_mask: None }.encode_to_vec()
+        }
+        "DeleteBudgets" => pb::DeleteBudgetsRequest { budget_ids: vec!["none".into()], detach: true }.encode_to_vec(),
+        "ListBudgets" => pb::ListBudgetsRequest::default().encode_to_vec(),
         "SetScopeBudget" => {
             let budget = Some(pb::Budget { max_budget: Some("1000000".into()), ..Default::default() });
             pb::SetScopeBudgetRequest { scope: pb::BudgetScope::Tag.into(), id: "authz".into(), budget }.encode_to_vec()

@@ -1,6 +1,7 @@
 //! `BudgetService`: budgets and limits as they stand.
 
 mod scopes;
+mod tiers;
 
 use bursar::pb;
 use pb::get_budget_status_request::Subject;

@@ -53,6 +53,7 @@ async fn to_wire(ctx: &Ctx, budgets: Vec<ScopeBudget>) -> Result<Vec<pb::ScopeBu
                 soft_budget: status.soft_budget.clone(),
                 budget_duration: status.budget_duration.clone(),
                 budget_resets_at: status.resets_at,
+                ..pb::Budget::default()
             }),
             status: Some(status),
             created_at: Some(instant::to_wire(of.created_at)),

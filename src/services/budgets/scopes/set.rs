@@ -62,6 +62,17 @@ fn parse(ctx: &Ctx, request: &pb::SetScopeBudgetRequest) -> Result<Command, Erro
         faults.add("budget", "is required");
         &nothing
     });
+    for (field, is_set) in [
+        ("budget.budget_id", !sent.budget_id.is_empty()),
+        ("budget.tpm_limit", sent.tpm_limit.is_some()),
+        ("budget.rpm_limit", sent.rpm_limit.is_some()),
+        ("budget.max_parallel_requests", sent.max_parallel_requests.is_some()),
+        ("budget.model_max_budget", !sent.model_max_budget.is_empty()),
+    ] {
+        if is_set {
+            faults.add(field, "is for limits that keys share; see CreateBudget");
+        }
+    }
     let max = faults.money("budget.max_budget", sent.max_budget.as_ref());
     let soft = faults.money("budget.soft_budget", sent.soft_budget.as_ref());
     let duration = faults.length("budget.budget_duration", sent.budget_duration.as_ref());

@@ -8,9 +8,11 @@ use crate::domain::fault::Refusal;
 use crate::domain::ids::TeamId;
 use crate::domain::key::Key;
 use crate::domain::key_rules::Adjusted;
+use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
 use crate::domain::secret::KeyHash;
+use crate::domain::tier::{Tier, change_tier};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
@@ -70,14 +72,21 @@ impl KeyChange {
         before: &Key,
     ) -> Result<Changed, Error> {
         let spend = std::mem::take(&mut self.patch.spend);
-        let (after, adjusted) = self.patch.apply(ctx, before)?;
+        let (mut after, adjusted) = self.patch.apply(ctx, before)?;
         rights::check(ctx, standing, before, &after, &spend)?;
         etag::check(&self.etag, before.version, "key", &before.key_hash)?;
         places::check(ctx, tx.view(), standing, before, &after).await?;
+        let former = rules::tier(tx.view(), before.budget_id.as_ref()).await?;
+        let tier = rules::tier(tx.view(), after.budget_id.as_ref()).await?;
+        if after.budget_id != before.budget_id {
+            change_tier(&mut after.budget, former.as_ref(), tier.as_ref(), ctx.now);
+        }
         if !self.sends_both_budgets {
             after.budget.check_updated()?;
         }
-        Ok(Changed { after, adjusted, spend })
+        let in_force = |tier: Option<Tier>, own: &Budget| tier.map_or(*own, |tier| tier.budget_of(own));
+        let (was, is) = (in_force(former, &before.budget), in_force(tier, &after.budget));
+        Ok(Changed { after, adjusted, spend, was, is })
     }
 }
 
@@ -88,6 +97,9 @@ pub(super) struct Changed {
     /// What bounds changed of the request.
     pub(super) adjusted: Vec<Adjusted>,
     spend: Patch<Usd>,
+    /// The budget in force, before and after.
+    was: Budget,
+    is: Budget,
 }
 
 impl Changed {
@@ -103,9 +115,9 @@ impl Changed {
             error => taken::explain(error, |constraint| alias.clone().filter(|_| constraint == Constraint::KeyAlias)),
         })?;
         let owner = Owner::Key(before.key_id);
-        keep_window(ctx, tx, &owner, &before.budget, &self.after.budget).await?;
+        keep_window(ctx, tx, &owner, &self.was, &self.is).await?;
         if let Patch::Set(spend) = self.spend {
-            set_spend(ctx, tx, &owner, &self.after.budget, spend).await?;
+            set_spend(ctx, tx, &owner, &self.is, spend).await?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Violation;
-use crate::domain::ids::{TeamId, UserId};
+use crate::domain::ids::{BudgetId, TeamId, UserId};
 use crate::domain::key::{Key, KeyType};
 use crate::domain::key_limits::{KeyLimits, ModelLimit};
 use crate::domain::key_rules::{Adjusted, Bounded, Lifetime, NewKey};
@@ -23,7 +23,7 @@ use crate::services::wire::metadata::MetadataPatch;
 use crate::services::wire::{key_limits, new_key};
 
 /// The fields that a mask may name.
-const FIELDS: [&str; 27] = [
+const FIELDS: [&str; 28] = [
     "key_alias",
     "key_type",
     "user_id",
@@ -45,6 +45,7 @@ const FIELDS: [&str; 27] = [
     "spend",
     "duration",
     "previous_key_valid_until",
+    "budget_id",
     "budget_limits",
     "model_max_budget",
     "model_tpm_limit",
@@ -70,6 +71,7 @@ pub(super) struct KeyPatch {
     pub(super) tpm: Patch<i64>,
     pub(super) rpm: Patch<i64>,
     pub(super) parallel: Patch<i64>,
+    pub(super) budget_id: Patch<BudgetId>,
     pub(super) windows: Patch<Vec<Budget>>,
     pub(super) model_limits: Patch<BTreeMap<String, ModelLimit>>,
     pub(super) model_tpm: Patch<BTreeMap<String, i64>>,
@@ -115,6 +117,7 @@ impl KeyPatch {
             tpm: mask.field("tpm_limit", sent.tpm_limit),
             rpm: mask.field("rpm_limit", sent.rpm_limit),
             parallel: mask.field("max_parallel_requests", sent.max_parallel_requests),
+            budget_id: mask.field("budget_id", new.budget_id.clone()),
             windows: mask.list("budget_limits", new.limits.windows.clone(), sent.budget_limits.is_empty()),
             model_limits: mask.list("model_max_budget", new.limits.models.clone(), sent.model_max_budget.is_empty()),
             model_tpm: mask.list(
@@ -168,6 +171,7 @@ impl KeyPatch {
         patch.tpm.apply(&mut after.rates.tpm);
         patch.rpm.apply(&mut after.rates.rpm);
         patch.parallel.apply(&mut after.rates.parallel);
+        patch.budget_id.apply(&mut after.budget_id);
         patch.windows.apply_or_default(&mut after.limits.windows);
         patch.model_limits.apply_or_default(&mut after.limits.models);
         patch.model_tpm.apply_or_default(&mut after.limits.model_rates.tpm);

@@ -16,11 +16,12 @@ use crate::services::wire::access::KeyStanding;
 const ADMIN_FIELDS: [&str; 2] = ["key_type", "allowed_routes"];
 
 /// The fields that budgets are made of.
-const BUDGET_FIELDS: [&str; 8] = [
+const BUDGET_FIELDS: [&str; 9] = [
     "max_budget",
     "soft_budget",
     "budget_duration",
     "budget_anchor_at",
+    "budget_id",
     "budget_limits",
     "model_max_budget",
     "temp_budget_increase",

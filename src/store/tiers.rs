@@ -1,0 +1,224 @@
+//! Tiers: rows, reads and changes.
+
+use std::collections::BTreeMap;
+
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QuerySelect};
+
+use super::entity::{budgets, keys};
+use super::error::{StoreError, one_row};
+use super::evictions::Eviction;
+use super::json::{from_text, to_text};
+use super::limits::budget;
+use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
+use super::tx::Tx;
+use super::view::View;
+use crate::domain::audit::{Change, ObjectType};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::BudgetId;
+use crate::domain::key::Key;
+use crate::domain::limit::{Budget, Rates};
+use crate::domain::money::Usd;
+use crate::domain::tier::Tier;
+
+/// Tiers are listed by when they were made, the last first.
+const NEWEST_FIRST: Order = Order { key: SortKey::number("created_at"), descending: true };
+
+impl View<'_> {
+    /// The tier with an id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn find_tier(&self, id: &BudgetId) -> Result<Option<Tier>, StoreError> {
+        budgets::Entity::find_by_id(id.as_str()).one(&self.executor()).await?.map(to_tier).transpose()
+    }
+
+    /// The tiers with these ids, by id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn find_tiers(&self, ids: &[BudgetId]) -> Result<BTreeMap<BudgetId, Tier>, StoreError> {
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let wanted = budgets::Column::BudgetId.is_in(ids.iter().map(BudgetId::as_str));
+        let rows = budgets::Entity::find().filter(wanted).all(&self.executor()).await?;
+        let tiers = rows.into_iter().map(|row| to_tier(row).map(|tier| (tier.budget_id.clone(), tier)));
+        tiers.collect()
+    }
+
+    /// A key's budget as it is in force: its tier's where it has none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn budget_of_key(&self, key: &Key) -> Result<Budget, StoreError> {
+        let tier = match &key.budget_id {
+            Some(id) => self.find_tier(id).await?,
+            None => None,
+        };
+        Ok(tier.map_or(key.budget, |tier| tier.budget_of(&key.budget)))
+    }
+
+    /// One page of tiers.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn list_tiers(&self, page: &PageRequest) -> Result<Page<Tier>, StoreError> {
+        let query = budgets::Entity::find();
+        let total = if page.count { Some(count(query.clone(), &self.executor()).await?) } else { None };
+        let (at, id) = (Expr::col(budgets::Column::CreatedAt), Expr::col(budgets::Column::BudgetId));
+        let rows = paginate(query, &at, &id, NEWEST_FIRST, page).all(&self.executor()).await?;
+        let page = Page::cut(rows, page.size, total, |row| Cursor {
+            key: CursorKey::Int(row.created_at),
+            id: row.budget_id.clone(),
+        });
+        page.try_map(to_tier)
+    }
+
+    /// How many live keys each of these tiers has; none is left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn keys_in_tiers(&self, ids: &[BudgetId]) -> Result<BTreeMap<BudgetId, i64>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Count {
+            budget_id: String,
+            count: i64,
+        }
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let counts = keys::Entity::find()
+            .select_only()
+            .column(keys::Column::BudgetId)
+            .column_as(keys::Column::KeyId.count(), "count")
+            .filter(keys::Column::BudgetId.is_in(ids.iter().map(BudgetId::as_str)))
+            .group_by(keys::Column::BudgetId)
+            .into_model::<Count>()
+            .all(&self.executor())
+            .await?;
+        Ok(counts.into_iter().map(|row| (BudgetId::stored(row.budget_id), row.count)).collect())
+    }
+}
+
+impl Tx {
+    /// Adds a tier.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] if its id is.
+    pub async fn insert_tier(&mut self, tier: &Tier) -> Result<(), StoreError> {
+        budgets::Entity::insert(to_row(tier)?).exec_without_returning(&self.inner).await?;
+        self.record(Change::created(ObjectType::Budget, &tier.budget_id, tier));
+        Ok(())
+    }
+
+    /// Changes a tier; `after` gets its new version. With another length of
+    /// windows a new one begins now for each key that has none of its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] if somebody else changed it.
+    pub async fn update_tier(&mut self, before: &Tier, after: &mut Tier) -> Result<(), StoreError> {
+        let Some(change) = Change::updated(ObjectType::Budget, &before.budget_id, before, after) else { return Ok(()) };
+        after.version = before.version + 1;
+        after.updated_at = self.now();
+        let updated = budgets::Entity::update_many()
+            .set(to_row(after)?)
+            .filter(budgets::Column::BudgetId.eq(before.budget_id.as_str()))
+            .filter(budgets::Column::Version.eq(before.version))
+            .exec(&self.inner)
+            .await?;
+        one_row(updated.rows_affected)?;
+        if before.budget.duration != after.budget.duration {
+            keys::Entity::update_many()
+                .col_expr(keys::Column::BudgetAnchorAt, Expr::val(self.now().micros()))
+                // Whoever changes a key meanwhile has read the former window.
+                .col_expr(keys::Column::Version, Expr::col(keys::Column::Version).add(1))
+                .filter(in_tier(&before.budget_id))
+                .filter(keys::Column::BudgetDuration.is_null())
+                .exec(&self.inner)
+                .await?;
+        }
+        self.record(change);
+        self.evict(Eviction::Tier(before.budget_id.clone()));
+        Ok(())
+    }
+
+    /// Takes all keys out of a tier, without another trace of each: the deletion
+    /// of the tier is one. Says how many.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn leave_tier(&mut self, tier: &Tier) -> Result<u64, StoreError> {
+        let anchor = Expr::val(self.now().micros());
+        if tier.budget.duration.is_some() {
+            keys::Entity::update_many()
+                .col_expr(keys::Column::BudgetAnchorAt, anchor)
+                .filter(in_tier(&tier.budget_id))
+                .filter(keys::Column::BudgetDuration.is_null())
+                .exec(&self.inner)
+                .await?;
+        }
+        let left = keys::Entity::update_many()
+            .col_expr(keys::Column::BudgetId, Expr::val(Option::<String>::None))
+            .col_expr(keys::Column::Version, Expr::col(keys::Column::Version).add(1))
+            .filter(in_tier(&tier.budget_id))
+            .exec(&self.inner)
+            .await?;
+        Ok(left.rows_affected)
+    }
+
+    /// Removes a tier that no key is in.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] if it is gone, or was changed;
+    /// [`StoreError::Reference`] if a key is in it.
+    pub async fn delete_tier(&mut self, tier: &Tier) -> Result<(), StoreError> {
+        let deleted = budgets::Entity::delete_many()
+            .filter(budgets::Column::BudgetId.eq(tier.budget_id.as_str()))
+            .filter(budgets::Column::Version.eq(tier.version))
+            .exec(&self.inner)
+            .await?;
+        one_row(deleted.rows_affected)?;
+        self.record(Change::deleted(ObjectType::Budget, &tier.budget_id, tier));
+        self.evict(Eviction::Tier(tier.budget_id.clone()));
+        Ok(())
+    }
+}
+
+fn in_tier(id: &BudgetId) -> Condition {
+    Condition::all().add(keys::Column::BudgetId.eq(id.as_str()))
+}
+
+fn to_tier(row: budgets::Model) -> Result<Tier, StoreError> {
+    Ok(Tier {
+        budget: budget(
+            row.max_budget_nanos,
+            row.soft_budget_nanos,
+            row.budget_duration.as_deref(),
+            row.budget_anchor_at,
+        )?,
+        budget_id: BudgetId::stored(row.budget_id),
+        rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
+        models: from_text(&row.model_max_budget)?,
+        created_at: Timestamp::from_micros(row.created_at),
+        updated_at: Timestamp::from_micros(row.updated_at),
+        version: row.version,
+    })
+}
+
+fn to_row(tier: &Tier) -> Result<budgets::ActiveModel, StoreError> {
+    Ok(budgets::ActiveModel {
+        budget_id: Set(tier.budget_id.to_string()),
+        max_budget_nanos: Set(tier.budget.max.map(Usd::nanos)),
+        soft_budget_nanos: Set(tier.budget.soft.map(Usd::nanos)),
+        budget_duration: Set(tier.budget.duration.map(|length| length.to_string())),
+        budget_anchor_at: Set(tier.budget.anchor.micros()),
+        tpm_limit: Set(tier.rates.tpm),
+        rpm_limit: Set(tier.rates.rpm),
+        max_parallel_requests: Set(tier.rates.parallel),
+        model_max_budget: Set(to_text(&tier.models)?),
+        created_at: Set(tier.created_at.micros()),
+        updated_at: Set(tier.updated_at.micros()),
+        version: Set(tier.version),
+    })
+}
