@@ -54,21 +54,23 @@ impl Authenticator {
     /// `UNAUTHENTICATED` without a good credential, `PERMISSION_DENIED` for one
     /// that is blocked, `UNAVAILABLE` if it can't be looked up.
     pub async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Error> {
-        let credential = match bearer(headers)? {
-            Bearer::Secret(secret) => self.secret(secret, now).await?,
-            Bearer::Token(token) => Box::pin(self.session(token, now)).await?,
+        let (credential, shown) = match bearer(headers)? {
+            Bearer::Secret(secret) => {
+                let hash = KeyHash::of(secret);
+                (self.secret(&hash, now).await?, Some(hash))
+            }
+            Bearer::Token(token) => (Box::pin(self.session(token, now)).await?, None),
         };
-        let mut caller = Caller { credential, on_behalf_of: None };
+        let mut caller = Caller { credential, shown, on_behalf_of: None };
         caller.on_behalf_of = on_behalf_of(headers, &caller)?;
         Ok(caller)
     }
 
-    async fn secret(&self, secret: &str, now: Timestamp) -> Result<Credential, Error> {
-        let hash = KeyHash::of(secret);
-        if self.masters.accepts(&hash) {
+    async fn secret(&self, hash: &KeyHash, now: Timestamp) -> Result<Credential, Error> {
+        if self.masters.accepts(hash) {
             return Ok(Credential::Master);
         }
-        Ok(Credential::Key(self.key(&hash, now).await?))
+        Ok(Credential::Key(self.key(hash, now).await?))
     }
 
     async fn session(&self, token: &str, now: Timestamp) -> Result<Credential, Error> {
@@ -103,7 +105,9 @@ pub async fn recheck(caller: &Caller, rpc: &str, directory: &Directory, now: Tim
     let credential = match &caller.credential {
         Credential::Master | Credential::Nothing => return Ok(()),
         Credential::Key(known) => {
-            let identity = directory.find(&known.key.key_hash, now).await?.ok_or_else(key_unknown)?;
+            // By the secret that it used: that one may have ended.
+            let hash = caller.shown.unwrap_or(known.key.key_hash);
+            let identity = directory.find(&hash, now).await?.ok_or_else(key_unknown)?;
             check_state(&identity, now)?;
             Credential::Key(identity)
         }
@@ -113,7 +117,7 @@ pub async fn recheck(caller: &Caller, rpc: &str, directory: &Directory, now: Tim
             Credential::Session(user.ok_or_else(sessions::ended)?)
         }
     };
-    let caller = Caller { credential, on_behalf_of: None };
+    let caller = Caller { credential, shown: caller.shown, on_behalf_of: None };
     rule_of(rpc).map_or(Ok(()), |rule| rule.admit(&caller).map(drop).map_err(Into::into))
 }
 
@@ -125,7 +129,8 @@ fn key_unknown() -> Error {
 /// order. Budgets never stop a management call.
 fn check_state(identity: &Identity, now: Timestamp) -> Result<(), Error> {
     if identity.key.blocked {
-        return Err(Refusal::denied(Reason::KeyBlocked, "the credential is blocked").into());
+        let why = identity.key.block_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        return Err(Refusal::denied(Reason::KeyBlocked, format!("the credential is blocked{why}")).into());
     }
     if let Some(expiry) = identity.key.expires_at.filter(|_| is_expired(identity.key.expires_at, now)) {
         return Err(Error::Unauthenticated {
@@ -136,6 +141,9 @@ fn check_state(identity: &Identity, now: Timestamp) -> Result<(), Error> {
     }
     if identity.user.as_ref().is_some_and(|user| user.blocked) {
         return Err(Refusal::denied(Reason::UserDeactivated, "the owner of the credential is blocked").into());
+    }
+    if identity.team_is_gone() {
+        return Err(key_unknown());
     }
     if identity.team.as_ref().is_some_and(|team| team.blocked) {
         return Err(Refusal::denied(Reason::TeamBlocked, "the team of the credential is blocked").into());

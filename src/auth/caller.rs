@@ -8,6 +8,7 @@ use crate::domain::ids::{KeyId, TeamId, UserId};
 use crate::domain::key::KeyType;
 use crate::domain::reason::Reason;
 use crate::domain::role::Role;
+use crate::domain::secret::KeyHash;
 use crate::domain::ticket;
 
 /// What a caller showed.
@@ -28,6 +29,8 @@ pub enum Credential {
 pub struct Caller {
     /// What it showed.
     pub credential: Credential,
+    /// The hash of the secret of its key, which may be a former one.
+    pub shown: Option<KeyHash>,
     /// The user on whose behalf an admin says to act.
     pub on_behalf_of: Option<String>,
 }
@@ -36,6 +39,12 @@ impl Caller {
     /// The key it used, unless that is the master key.
     pub fn key(&self) -> Option<&Arc<KeyFacts>> {
         self.identity().map(|identity| &identity.key)
+    }
+
+    /// Whether it used a secret that its key has no more, and that is good for a
+    /// while.
+    pub fn shows_former_secret(&self) -> bool {
+        self.key().zip(self.shown).is_some_and(|(key, shown)| key.key_hash != shown)
     }
 
     /// Who its key is, unless that is the master key.

@@ -64,7 +64,7 @@ impl AuthLayer {
         let remote = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let remote = remote.map(|address| address.ip());
         if let Some(rule) = rule.filter(|rule| rule.is_public()) {
-            let caller = Arc::new(Caller { credential: Credential::Nothing, on_behalf_of: None });
+            let caller = Arc::new(Caller { credential: Credential::Nothing, shown: None, on_behalf_of: None });
             let passport = Passport { caller, scope: Scope::default(), rpc: rule.rpc, remote };
             request.extensions_mut().insert(passport);
             return Ok(());

@@ -160,6 +160,12 @@ impl AccountId {
         &self.name
     }
 
+    /// The key that it is a part of, and which part: a duration, or a model.
+    #[must_use]
+    pub fn part_of_key(&self) -> Option<(&str, &str)> {
+        matches!(self.scope, Scope::KeyWindow | Scope::KeyModel).then(|| self.name.split_once('/')).flatten()
+    }
+
     /// Its object in the audit log: of what calls of all keys share with its
     /// kind, such as `provider/openai`.
     #[must_use]

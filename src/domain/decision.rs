@@ -67,6 +67,9 @@ pub fn routes_allow(routes: &[Box<str>], rpc: &str) -> bool {
 /// The first check that fails.
 pub fn check_identity(identity: &Identity, now: Timestamp) -> Result<(), Denial> {
     let key = &identity.key;
+    if identity.team_is_gone() {
+        return Err(Denial::unknown_key());
+    }
     if key.blocked {
         let why = key.block_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         return Err(Denial::new(DenyReason::KeyBlocked, format!("the key is blocked{why}")));

@@ -25,6 +25,14 @@ impl Violation {
     }
 }
 
+impl Violation {
+    /// The same of a field that is part of another message.
+    #[must_use]
+    pub fn under(self, prefix: &str) -> Self {
+        Self { field: format!("{prefix}{}", self.field), ..self }
+    }
+}
+
 /// What kind of refusal it is: the gRPC code, by meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {

@@ -352,6 +352,12 @@ pub fn organization_of<'a>(user: Option<&'a UserFacts>, team: Option<&'a TeamFac
 }
 
 impl Identity {
+    /// Whether it is the key of a team that is no more: nobody's.
+    #[must_use]
+    pub fn team_is_gone(&self) -> bool {
+        self.key.team_id.is_some() && self.team.is_none()
+    }
+
     /// The organization that its calls count for.
     #[must_use]
     pub fn organization_id(&self) -> Option<&OrganizationId> {

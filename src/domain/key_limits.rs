@@ -53,7 +53,8 @@ pub struct ModelLimit {
 
 impl KeyLimits {
     /// These limits as those that follow others: a budget whose duration stays
-    /// goes on in its windows, any other begins now, at zero.
+    /// goes on in its windows; any other begins now, at zero, also that of a model
+    /// that had none.
     #[must_use]
     pub fn following(mut self, before: &Self, now: Timestamp) -> Self {
         for budget in &mut self.windows {
@@ -61,7 +62,11 @@ impl KeyLimits {
             budget.anchor = same.map_or(now, |known| known.anchor);
         }
         for (model, limit) in &mut self.models {
-            let known = before.models.get(model).filter(|known| known.budget.duration == limit.budget.duration);
+            let goes_on = |known: &&ModelLimit| {
+                known.budget.duration == limit.budget.duration
+                    && known.budget.max.is_some() >= limit.budget.max.is_some()
+            };
+            let known = before.models.get(model).filter(goes_on);
             limit.budget.anchor = known.map_or(now, |known| known.budget.anchor);
         }
         self
@@ -177,6 +182,10 @@ mod tests {
         assert_eq!(next.models["m"].budget.anchor, at(5));
         let last = of(Vec::new(), budget("2", "2d")).following(&next, at(11));
         assert_eq!(last.models["m"].budget.anchor, at(11));
+        let rates = |budget| {
+            of(Vec::new(), budget).following(&of(Vec::new(), Budget::default()), at(13)).models["m"].budget.anchor
+        };
+        assert_eq!(rates(Budget { max: Some(usd("1")), ..Budget::default() }), at(13), "there was none before");
         // Taken away and set again, it begins at zero.
         assert_eq!(of(vec![budget("1", "30d")], budget("1", "2d")).following(&last, at(12)).windows[0].anchor, at(12));
     }

@@ -70,6 +70,13 @@ pub struct Announcement {
     pub revoked: bool,
 }
 
+impl Announcement {
+    /// A change of something that nobody here knows.
+    const fn of_nothing(entry: &FeedEntry) -> Self {
+        Self { position: entry.sequence, at: entry.at, subject: Subject::Other, revoked: false }
+    }
+}
+
 /// Those who watch, and the news for them.
 pub(super) struct News(broadcast::Sender<Arc<Vec<Announcement>>>);
 
@@ -133,7 +140,8 @@ impl Gate {
 
 async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, StoreError> {
     let id = entry.object_id.as_str();
-    let subject = match entry.object_type {
+    let Some(object_type) = entry.object_type else { return Ok(Announcement::of_nothing(entry)) };
+    let subject = match object_type {
         ObjectType::User => Subject::User(UserId::stored(id)),
         ObjectType::Team => Subject::Team(TeamId::stored(id)),
         ObjectType::Organization => Subject::Organization(OrganizationId::stored(id)),
@@ -149,7 +157,7 @@ async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, Stor
         ObjectType::Budget => Subject::Tier(BudgetId::stored(id)),
         ObjectType::Invitation | ObjectType::SessionKey | ObjectType::Rollups => Subject::Other,
     };
-    let revoked = matches!(entry.action, Action::Delete | Action::Block | Action::RemoveMember);
+    let revoked = matches!(entry.action, Some(Action::Delete | Action::Block | Action::RemoveMember));
     Ok(Announcement { position: entry.sequence, at: entry.at, subject, revoked })
 }
 

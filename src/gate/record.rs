@@ -220,7 +220,8 @@ impl Gate {
         now: Timestamp,
     ) -> Result<Prepared, RecordError> {
         let Report { mut usage, key, reservation_id } = report;
-        let started_at = usage.started_at.unwrap_or(now);
+        // A call that has ended has begun.
+        let started_at = usage.started_at.or(usage.ended_at.map(|end| end.min(now))).unwrap_or(now);
         let max_age_seconds = (!reporter.imports).then_some(self.rules().max_event_age_seconds);
         AgeRule { now, max_age_seconds }.check(started_at, "start_time").map_err(RecordError::Invalid)?;
         if let Some(ticket) = &ticket {
@@ -376,7 +377,7 @@ impl Gate {
 
     /// The budgets that bind a key, if it still lives.
     async fn budgets_of(&self, key: &KeyHash, model: &str, now: Timestamp) -> Result<Vec<BudgetStanding>, RecordError> {
-        let Some(identity) = self.directory().find(key, now).await? else { return Ok(Vec::new()) };
+        let Some(identity) = self.directory().find_by_any(key, now).await? else { return Ok(Vec::new()) };
         let mut lines = self.binding_lines(&identity, Models::Called(model));
         lines.retain(Line::limits_money);
         Ok(self.standings(&lines, now).await?.0)

@@ -60,10 +60,10 @@ pub struct FeedEntry {
     pub sequence: i64,
     /// When the change was made.
     pub at: Timestamp,
-    /// What was done.
-    pub action: Action,
-    /// What kind of object changed.
-    pub object_type: ObjectType,
+    /// What was done; `None`: what a newer version does.
+    pub action: Option<Action>,
+    /// What kind of object changed; `None`: one that a newer version has.
+    pub object_type: Option<ObjectType>,
     /// Which one.
     pub object_id: String,
     /// The object before, or the fields of it that changed.
@@ -167,8 +167,17 @@ impl View<'_> {
             .limit(limit);
         let rows = query.all(&self.executor()).await?;
         let entries = rows.into_iter().map(|row| {
-            let StoredEntry { sequence, at, action, object_type, object_id, before, after, .. } = to_entry(row)?;
-            Ok(FeedEntry { sequence, at, action, object_type, object_id, before, after })
+            Ok(FeedEntry {
+                sequence: row.sequence,
+                at: Timestamp::from_micros(row.at),
+                // While instances are upgraded one by one, the feed of the old ones
+                // must not stop at what only the new ones know.
+                action: row.action.parse().ok(),
+                object_type: row.object_type.parse().ok(),
+                object_id: row.object_id,
+                before: fields(&row.before)?,
+                after: fields(&row.after)?,
+            })
         });
         entries.collect()
     }
@@ -262,8 +271,11 @@ fn row(
     })
 }
 
+fn fields(text: &str) -> Result<Option<Fields>, StoreError> {
+    if text.is_empty() { Ok(None) } else { from_text(text).map(Some) }
+}
+
 fn to_entry(row: audit_entries::Model) -> Result<StoredEntry, StoreError> {
-    let fields = |text: &str| if text.is_empty() { Ok(None) } else { from_text(text).map(Some) };
     Ok(StoredEntry {
         audit_id: row.audit_id,
         sequence: row.sequence,

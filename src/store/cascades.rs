@@ -33,7 +33,7 @@ impl Tx {
     pub async fn remove_team(&mut self, team: &Team) -> Result<i64, StoreError> {
         let members = self.view().members_after(&team.team_id, None, EVERY).await?;
         self.archive_team(team, &members).await?;
-        let keys = self.view().keys_of(None, Some(&team.team_id)).await?;
+        let keys = self.lock_keys_of(None, Some(&team.team_id)).await?;
         for key in &keys {
             self.delete_key(key).await?;
         }
@@ -51,7 +51,7 @@ impl Tx {
     /// [`StoreError`] if the database fails.
     pub async fn remove_user(&mut self, user: &User) -> Result<i64, StoreError> {
         let id = &user.user_id;
-        let keys = self.view().keys_of(Some(id), None).await?;
+        let keys = self.lock_keys_of(Some(id), None).await?;
         for key in &keys {
             self.delete_key(key).await?;
         }
@@ -71,7 +71,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn remove_member(&mut self, member: &Member) -> Result<i64, StoreError> {
-        let keys = self.view().keys_of(Some(&member.user_id), Some(&member.team_id)).await?;
+        let keys = self.lock_keys_of(Some(&member.user_id), Some(&member.team_id)).await?;
         for key in &keys {
             self.delete_key(key).await?;
         }
@@ -134,7 +134,7 @@ impl Tx {
     async fn leave(&mut self, member: &OrganizationMember) -> Result<i64, StoreError> {
         let mut died = 0;
         if let Some(before) = self.view().find_user(&member.user_id).await?.filter(|user| is_home(user, member)) {
-            for key in self.view().keys_of(Some(&before.user_id), None).await? {
+            for key in self.lock_keys_of(Some(&before.user_id), None).await? {
                 if key.team_id.is_none() {
                     self.delete_key(&key).await?;
                     died += 1;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use sea_orm::sea_query::{Alias, ArrayType, ExprTrait, Func, SimpleExpr, Value};
+use sea_orm::sea_query::{Alias, ArrayType, Expr, ExprTrait, Func, Query, SimpleExpr, Value};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, Statement};
 
 use super::error::StoreError;
@@ -51,11 +51,16 @@ impl Column {
     }
 }
 
-/// Whether a text has a part, letter by letter: `LIKE` minds the case in one of
-/// the two only.
-pub(super) fn has_part(text: SimpleExpr, part: &str, backend: DbBackend) -> SimpleExpr {
-    let position = if backend == DbBackend::Postgres { "strpos" } else { "instr" };
-    SimpleExpr::from(Func::cust(Alias::new(position)).arg(text).arg(part)).gt(0)
+/// Whether a list that is kept as JSON text has an entry.
+pub(super) fn has_entry(list: SimpleExpr, entry: &str, backend: DbBackend) -> SimpleExpr {
+    if backend == DbBackend::Postgres {
+        let json = list.cast_as(Alias::new("jsonb"));
+        return Func::cust(Alias::new("jsonb_exists")).arg(json).arg(entry).into();
+    }
+    let mut found = Query::select();
+    found.expr(Expr::val(1)).from_function(Func::cust(Alias::new("json_each")).arg(list), Alias::new("entries"));
+    found.and_where(Expr::col((Alias::new("entries"), Alias::new("value"))).eq(entry));
+    Expr::exists(found)
 }
 
 /// Rows that are written with one statement, or with few.

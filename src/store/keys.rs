@@ -10,7 +10,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::balances::{Spend, WithSpend, last_used, select_with_spend, spend_in_window};
-use super::dialect::has_part;
+use super::dialect::has_entry;
 use super::entity::{keys, teams};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
@@ -173,21 +173,6 @@ impl View<'_> {
         self.with_tiers(rows.into_iter().map(to_stored).collect::<Result<_, _>>()?).await
     }
 
-    /// Every live key of a user, or of a team, or of a user in a team.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database fails.
-    pub async fn keys_of(&self, user: Option<&UserId>, team: Option<&TeamId>) -> Result<Vec<Key>, StoreError> {
-        let query = keys::Entity::find()
-            .filter(
-                Condition::all()
-                    .add_option(user.map(|user| keys::Column::UserId.eq(user.as_str())))
-                    .add_option(team.map(|team| keys::Column::TeamId.eq(team.as_str()))),
-            )
-            .order_by_asc(keys::Column::KeyId);
-        query.all(&self.executor()).await?.into_iter().map(to_key).collect()
-    }
-
     /// Some of the active keys of a team in the order of their ids, behind one.
     ///
     /// # Errors
@@ -316,9 +301,14 @@ impl Tx {
     /// Moves a key to the archive.
     ///
     /// # Errors
-    /// [`StoreError::Stale`] if it is not live any more.
+    /// [`StoreError::Stale`] if it is not live any more, or was changed: the
+    /// archive, and whoever has it in memory, must learn of the secret it had last.
     pub async fn delete_key(&mut self, key: &Key) -> Result<(), StoreError> {
-        let deleted = keys::Entity::delete_by_id(key.key_id.to_string()).exec(&self.inner).await?;
+        let deleted = keys::Entity::delete_many()
+            .filter(keys::Column::KeyId.eq(key.key_id.to_string()))
+            .filter(keys::Column::Version.eq(key.version))
+            .exec(&self.inner)
+            .await?;
         one_row(deleted.rows_affected)?;
         self.archive_key(key).await?;
         self.record(Change::deleted(ObjectType::Key, key.key_id, key).of_team(key.team_id.as_ref()));
@@ -326,6 +316,26 @@ impl Tx {
             self.evict(Eviction::Key(hash));
         }
         Ok(())
+    }
+
+    /// Locks every live key of a user, or of a team, or of a user in a team, until
+    /// the end of the transaction, and reads them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub(super) async fn lock_keys_of(
+        &self,
+        user: Option<&UserId>,
+        team: Option<&TeamId>,
+    ) -> Result<Vec<Key>, StoreError> {
+        let query = keys::Entity::find()
+            .filter(
+                Condition::all()
+                    .add_option(user.map(|user| keys::Column::UserId.eq(user.as_str())))
+                    .add_option(team.map(|team| keys::Column::TeamId.eq(team.as_str()))),
+            )
+            .order_by_asc(keys::Column::KeyId);
+        query.lock_exclusive().all(&self.inner).await?.into_iter().map(to_key).collect()
     }
 
     /// Locks the live keys that have these hashes, or had them, or have these
@@ -348,10 +358,9 @@ fn named(hashes: &[KeyHash], aliases: &[String]) -> Condition {
         .add_option((!aliases.is_empty()).then(|| keys::Column::KeyAlias.is_in(aliases)))
 }
 
-/// Whether a list that is kept as JSON text has an entry.
-fn has_entry(list: keys::Column, entry: &str, backend: DbBackend) -> Option<SimpleExpr> {
-    let quoted = to_text(&entry).ok().filter(|_| !entry.is_empty())?;
-    Some(has_part(Expr::col((keys::Entity, list)), &quoted, backend))
+/// Whether a list of a key has an entry that is looked for.
+fn lists(list: keys::Column, entry: &str, backend: DbBackend) -> Option<SimpleExpr> {
+    (!entry.is_empty()).then(|| has_entry(Expr::col((keys::Entity, list)), entry, backend))
 }
 
 fn condition(filter: &KeyFilter, backend: DbBackend, now: Timestamp) -> Condition {
@@ -381,8 +390,8 @@ fn condition(filter: &KeyFilter, backend: DbBackend, now: Timestamp) -> Conditio
         )
         .add_option((!filter.created_by.is_empty()).then(|| keys::Column::CreatedBy.eq(filter.created_by.as_str())))
         .add_option(filter.budget_id.as_ref().map(|id| keys::Column::BudgetId.eq(id.as_str())))
-        .add_option(has_entry(keys::Column::Tags, &filter.tag, backend))
-        .add_option(has_entry(keys::Column::Models, &filter.model, backend))
+        .add_option(lists(keys::Column::Tags, &filter.tag, backend))
+        .add_option(lists(keys::Column::Models, &filter.model, backend))
         .add_option(filter.service_accounts_only.then(|| keys::Column::ServiceAccountId.is_not_null()))
         .add_option(filter.has_alias.then(|| keys::Column::KeyAlias.is_not_null()))
         .add(filter.expires.of(keys::Column::ExpiresAt))

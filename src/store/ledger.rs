@@ -203,8 +203,14 @@ impl Tx {
         };
         let spent = |spend: Usd| BTreeMap::from([("spend", spend)]);
         let to = from.saturating_add(correction.costing.cost);
-        let change = Change::updated(object, account.audit_id(), &spent(from), &spent(to));
-        if let Some(change) = change {
+        // A part of a key is found in the log of the key.
+        let part = account.part_of_key();
+        let object_id = part.map_or_else(|| account.audit_id(), |(key, _)| key.to_owned());
+        let change = Change::updated(object, object_id, &spent(from), &spent(to));
+        if let Some(mut change) = change {
+            if let Some((_, part)) = part {
+                change = change.naming(&[("part", part)]);
+            }
             let placed =
                 change.of_organization(correction.organization_id.as_ref()).of_team(correction.team_id.as_ref());
             self.record(placed.because(correction.usage.metadata.get(REASON)));

@@ -184,8 +184,8 @@ async fn named(arguments: &ArgMatches, server: &Server, client: &mut Client) -> 
     if name.starts_with(SECRET_PREFIX) || name.parse::<KeyHash>().is_ok() {
         return Ok(name);
     }
-    let request = pb::ListKeysRequest { key_alias: name.clone(), ..pb::ListKeysRequest::default() };
-    let found = client.list_keys(server.request(request)).await.map_err(told)?.into_inner().keys;
+    let request = pb::BatchGetKeysRequest { keys: Vec::new(), key_aliases: vec![name.clone()] };
+    let found = client.batch_get_keys(server.request(request)).await.map_err(told)?.into_inner().keys;
     let key = found.into_iter().next().ok_or_else(|| format!("no key has the alias {name:?}"))?;
     Ok(key.key_hash)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::key::Key;
+use crate::domain::secret::KeyHash;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
@@ -11,6 +12,7 @@ use crate::services::wire::faults::Faults;
 use crate::services::wire::key;
 use crate::store::StoredKey;
 
+use super::get;
 use super::named::NamedKeys;
 
 /// Reads keys.
@@ -32,15 +34,27 @@ pub(super) async fn batch_get_keys(
     let found: Vec<&Key> = visible.iter().map(|stored| &stored.key).collect();
     let mut answer = pb::BatchGetKeysResponse::default();
     let mut told = BTreeSet::new();
-    for (name, found) in named.among(&found, &owned) {
-        let stored = found.and_then(|found| visible.iter().find(|stored| stored.key.key_id == found.key_id));
-        match stored {
+    for (name, hash, found) in named.among(&found, &owned) {
+        let live = found.and_then(|found| visible.iter().find(|stored| stored.key.key_id == found.key_id));
+        let shown = match (live, hash) {
+            (Some(stored), _) => Some(key::to_wire(stored, &ctx.app.rules.calendar, ctx.now)),
+            (None, Some(hash)) => archived(&ctx, hash).await?,
+            (None, None) => None,
+        };
+        match shown {
             None => answer.not_found.push(name.to_owned()),
-            Some(stored) if told.insert(stored.key.key_id) => {
-                answer.keys.push(key::to_wire(stored, &ctx.app.rules.calendar, ctx.now));
-            }
+            Some(shown) if told.insert(shown.key_id.clone()) => answer.keys.push(shown),
             Some(_) => {}
         }
     }
     Ok(answer)
+}
+
+/// The deleted key that had a hash, if the caller may see it.
+async fn archived(ctx: &Ctx, hash: &KeyHash) -> Result<Option<pb::Key>, Error> {
+    match get::deleted(ctx, hash).await {
+        Ok(key) => Ok(Some(key)),
+        Err(Error::Refused(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

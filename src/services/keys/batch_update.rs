@@ -7,7 +7,7 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::visible_team;
 use crate::services::wire::faults::Faults;
-use crate::services::wire::text::DELETE_MAX;
+use crate::services::wire::text::BATCH_MAX;
 use crate::services::wire::{key_ref, status, text};
 
 use super::named::shown;
@@ -72,8 +72,8 @@ fn parse(request: pb::BatchUpdateKeysRequest) -> Result<Command, Error> {
         faults.add("requests", "or keys, or all_keys_in_team must be set, and only one of them");
     }
     for (field, count) in [("requests", request.requests.len()), ("keys", request.keys.len())] {
-        if count > DELETE_MAX {
-            faults.add(field, format!("must have at most {DELETE_MAX} entries"));
+        if count > BATCH_MAX {
+            faults.add(field, format!("must have at most {BATCH_MAX} entries"));
         }
     }
     let of_team = request.requests.is_empty();

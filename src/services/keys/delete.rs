@@ -48,7 +48,8 @@ async fn check(ctx: &Ctx, tx: &Tx, named: &NamedKeys, keys: &[Key]) -> Result<()
         }
     }
     let owned = tx.view().keys_with(&named.hashes()).await?;
-    let unseen: Vec<&str> = named.among(&seen, &owned).filter(|(_, key)| key.is_none()).map(|(name, _)| name).collect();
+    let unseen: Vec<&str> =
+        named.among(&seen, &owned).filter(|(.., key)| key.is_none()).map(|(name, ..)| name).collect();
     if !unseen.is_empty() {
         return Err(Refusal::not_found(Reason::KeyNotFound, "key", unseen).into());
     }

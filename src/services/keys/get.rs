@@ -35,7 +35,11 @@ pub(super) async fn get_key(ctx: Ctx, request: pb::GetKeyRequest) -> Result<pb::
     Ok(pb::GetKeyResponse { key: Some(key) })
 }
 
-async fn deleted(ctx: &Ctx, hash: &KeyHash) -> Result<pb::Key, Error> {
+/// The deleted key that had a hash.
+///
+/// # Errors
+/// `NOT_FOUND` if there is none, or the caller may not see it.
+pub(super) async fn deleted(ctx: &Ctx, hash: &KeyHash) -> Result<pb::Key, Error> {
     let view = ctx.app.store.view();
     let deleted = view.find_deleted_key(hash).await?.ok_or_else(|| rules::not_found(hash))?;
     if !standing_to_key(ctx, view, &deleted.key).await?.sees() {

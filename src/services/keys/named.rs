@@ -5,7 +5,7 @@ use crate::domain::key::{Key, check_alias};
 use crate::domain::secret::{KeyHash, SECRET_PREFIX, Secret};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::key_ref;
-use crate::services::wire::text::DELETE_MAX;
+use crate::services::wire::text::BATCH_MAX;
 
 /// Keys that a request names, each once.
 pub(super) struct NamedKeys {
@@ -19,8 +19,8 @@ impl NamedKeys {
     /// Takes the fields `keys` and `key_aliases`, of which there must be some.
     pub(super) fn take(keys: &[String], aliases: &[String], faults: &mut Faults) -> Self {
         let count = keys.len() + aliases.len();
-        if count == 0 || count > DELETE_MAX {
-            faults.add("keys", format!("and key_aliases must have 1-{DELETE_MAX} entries together"));
+        if count == 0 || count > BATCH_MAX {
+            faults.add("keys", format!("and key_aliases must have 1-{BATCH_MAX} entries together"));
         }
         let mut named = Self { hashes: Vec::new(), aliases: Vec::new() };
         for (index, text) in keys.iter().enumerate() {
@@ -44,18 +44,19 @@ impl NamedKeys {
         self.hashes.iter().map(|(hash, _)| *hash).collect()
     }
 
-    /// Each entry, as the request is told of it, with the key that it names among
-    /// these; `owned` says which key has which hash, or had it.
+    /// Each entry, as the request is told of it, with its hash, if it is no alias,
+    /// and the key that it names among these; `owned` says which key has which
+    /// hash, or had it.
     pub(super) fn among<'a>(
         &'a self,
         keys: &'a [&'a Key],
         owned: &'a [(KeyHash, KeyId)],
-    ) -> impl Iterator<Item = (&'a str, Option<&'a Key>)> {
+    ) -> impl Iterator<Item = (&'a str, Option<&'a KeyHash>, Option<&'a Key>)> {
         let with_id = |id: &KeyId| keys.iter().copied().find(|key| key.key_id == *id);
         let with_hash = move |hash: &KeyHash| owned.iter().filter(|(of, _)| of == hash).find_map(|(_, id)| with_id(id));
         let with_alias = |alias: &String| keys.iter().copied().find(|key| key.key_alias.as_ref() == Some(alias));
-        let by_hash = self.hashes.iter().map(move |(hash, shown)| (shown.as_str(), with_hash(hash)));
-        by_hash.chain(self.aliases.iter().map(move |alias| (alias.as_str(), with_alias(alias))))
+        let by_hash = self.hashes.iter().map(move |(hash, shown)| (shown.as_str(), Some(hash), with_hash(hash)));
+        by_hash.chain(self.aliases.iter().map(move |alias| (alias.as_str(), None, with_alias(alias))))
     }
 }
 

@@ -1,8 +1,10 @@
 //! `RegenerateKey`: another secret for the same key.
 
 use crate::domain::clock::Timestamp;
+use crate::domain::decision::routes_allow;
 use crate::domain::fault::Refusal;
 use crate::domain::key::{Key, KeyType};
+use crate::domain::limit::is_raised;
 use crate::domain::reason::Reason;
 use crate::domain::role::MemberPermission;
 use crate::domain::rotation::GRACE_MAX_DAYS;
@@ -16,8 +18,13 @@ use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{instant, key, key_ref, new_key, secret, text};
 
+use crate::store::View;
+
 use super::change::KeyChange;
 use super::rules;
+
+/// What a rotation that changes more does, too.
+const UPDATE_KEY: &str = "bursar.v1.KeyService/UpdateKey";
 
 /// The grace period that is none.
 const NO_GRACE: &str = "0";
@@ -27,6 +34,8 @@ struct Command {
     hash: KeyHash,
     secret: Option<Secret>,
     grace: Option<Length>,
+    /// Whether the request has an update.
+    changes_more: bool,
     change: KeyChange,
 }
 
@@ -59,14 +68,15 @@ fn parse(ctx: &Ctx, request: &pb::RegenerateKeyRequest) -> Result<Command, Error
     let change = KeyChange::take(&update, "update.", &mut faults);
     faults.finish()?;
     let hash = hash.ok_or_else(|| Error::internal("a key reference vanished"))?;
-    Ok(Command { hash, secret, grace, change })
+    Ok(Command { hash, secret, grace, changes_more: request.update.is_some(), change })
 }
 
 async fn regenerate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::RegenerateKeyResponse, Error> {
-    let Command { hash, secret, grace, change } = command;
+    let Command { hash, secret, grace, changes_more, change } = command;
     let mut tx = ctx.begin().await?;
     let (before, standing) = change.hold(ctx, &mut tx, &hash).await?;
-    check_rights(ctx, &standing, &before)?;
+    check_rights(ctx, &standing, &before, changes_more)?;
+    check_ceiling(ctx, tx.view(), &before).await?;
     new_key::check_own_secret(ctx, secret.as_ref())?;
     let secret = secret.map_or_else(secret::fresh_secret, Ok)?;
     let grace: Option<Timestamp> = grace.map(|length| length.after(ctx.now));
@@ -87,16 +97,22 @@ async fn regenerate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::Regen
 }
 
 /// Who rotates a key learns its secret, and must not gain rights by it.
-fn check_rights(ctx: &Ctx, standing: &KeyStanding, key: &Key) -> Result<(), Refusal> {
+fn check_rights(ctx: &Ctx, standing: &KeyStanding, key: &Key, changes_more: bool) -> Result<(), Refusal> {
     let refused = |message: &str| Err(Refusal::denied(Reason::NotYourKey, message).about("key", key.key_hash));
     if !standing.may(MemberPermission::KeyRegenerate) {
         return refused("the key is not yours to rotate; ask its owner, an admin of its team, or a proxy admin");
+    }
+    if ctx.caller.shows_former_secret() {
+        return refused("you use a former secret, which ends soon; rotate with the current one");
     }
     let own_routes = ctx.caller.key().map(|key| &key.allowed_routes).filter(|routes| !routes.is_empty());
     let is_beyond = |routes: &[Box<str>]| {
         let knows = |route: &String| routes.iter().any(|own| **own == *route);
         key.allowed_routes.is_empty() || !key.allowed_routes.iter().all(knows)
     };
+    if changes_more && own_routes.is_some_and(|routes| !routes_allow(routes, UPDATE_KEY)) {
+        return refused("your key may not call UpdateKey, which `update` does");
+    }
     if own_routes.is_some_and(|routes| is_beyond(routes)) {
         return refused("your key may call some RPCs only, and rotates no key that may call others");
     }
@@ -107,6 +123,17 @@ fn check_rights(ctx: &Ctx, standing: &KeyStanding, key: &Key) -> Result<(), Refu
         );
     }
     Ok(())
+}
+
+/// A key gives nobody more to spend than it has itself.
+async fn check_ceiling(ctx: &Ctx, view: View<'_>, key: &Key) -> Result<(), Error> {
+    let Some(own) = ctx.caller.key().filter(|own| own.key_id != key.key_id) else { return Ok(()) };
+    let max = view.budget_of_key(key).await?.max;
+    if ctx.caller.is_proxy_admin() || !is_raised(own.budget.max.as_ref(), max.as_ref()) {
+        return Ok(());
+    }
+    let message = "the key may spend more than the one that you use; rotate it with a session, or with itself";
+    Err(Refusal::denied(Reason::AboveOwnBudget, message).about("key", key.key_hash).into())
 }
 
 impl Answer for pb::RegenerateKeyResponse {

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
-use crate::services::wire::text::DELETE_MAX;
+use crate::services::wire::text::BATCH_MAX;
 
 use super::get;
 
@@ -16,10 +16,10 @@ pub(super) async fn delete_models(
 ) -> Result<pb::DeleteModelsResponse, Error> {
     let mut names = request.model_names;
     let mut faults = Faults::default();
-    if names.is_empty() || names.len() > DELETE_MAX {
-        faults.add("model_names", format!("must have 1-{DELETE_MAX} entries"));
+    if names.is_empty() || names.len() > BATCH_MAX {
+        faults.add("model_names", format!("must have 1-{BATCH_MAX} entries"));
     }
-    for (index, name) in names.iter().enumerate().take(DELETE_MAX) {
+    for (index, name) in names.iter().enumerate().take(BATCH_MAX) {
         model::check_name(&format!("model_names[{index}]"), name, &mut faults.0);
     }
     faults.finish()?;

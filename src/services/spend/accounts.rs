@@ -19,6 +19,7 @@ use crate::store::View;
 #[derive(Clone, Debug)]
 pub(super) enum Holder {
     Key(KeyId),
+    KeyPart(KeyId, AccountId),
     Team(TeamId),
     User(UserId),
     Member(TeamId, UserId),
@@ -32,6 +33,7 @@ impl Holder {
     pub(super) fn owner(&self) -> Owner<'_> {
         match self {
             Self::Key(id) => Owner::Key(*id),
+            Self::KeyPart(id, account) => Owner::KeyPart(*id, account),
             Self::Team(id) => Owner::Team(id),
             Self::User(id) => Owner::User(id),
             Self::Member(team, user) => Owner::Member(team, user),
@@ -111,7 +113,7 @@ async fn part_of_key(view: View<'_>, id: &str) -> Result<Option<(Holder, Budget)
     let limits = tier.map_or_else(|| key.limits.clone(), |tier| tier.limits_of(key.limits.clone()));
     let Some(limits) = LimitFacts::new(key_id, limits) else { return Ok(None) };
     let parts = limits.parts().find(|(account, _)| account.name() == id);
-    Ok(parts.map(|(account, budget)| (Holder::Scope(account.clone()), *budget)))
+    Ok(parts.map(|(account, budget)| (Holder::KeyPart(key_id, account.clone()), *budget)))
 }
 
 async fn team_member(view: View<'_>, id: &str) -> Result<Option<(Holder, Budget)>, Error> {

@@ -89,7 +89,7 @@ where
 {
     let digest = Sha256::digest(request.encode_to_vec());
     let slot = Slot {
-        caller: ctx.caller.name(),
+        caller: credential(ctx),
         rpc: ctx.rpc,
         request_id: request_id.to_owned(),
         payload_hash: hex::encode(digest),
@@ -104,6 +104,15 @@ where
         // Perhaps the same request, sent twice at once, was faster.
         Err(error) => kept(ctx, &slot).await?.ok_or(error),
         answer => answer,
+    }
+}
+
+/// Who may get the answer again: whoever shows the same credential, for another
+/// one of the same user may have fewer rights.
+fn credential(ctx: &Ctx) -> String {
+    match ctx.caller.key_id() {
+        Some(key) => format!("{} {key}", ctx.caller.name()),
+        None => ctx.caller.name(),
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Owner<'a> {
     Member(&'a TeamId, &'a UserId),
     Organization(&'a OrganizationId),
     OrganizationMember(&'a OrganizationId, &'a UserId),
+    /// A key in one window, or with one model.
+    KeyPart(KeyId, &'a AccountId),
     /// What calls of all keys share.
     Scope(&'a AccountId),
 }
@@ -36,7 +38,7 @@ impl Owner<'_> {
             Self::Member(team, user) => vec![AccountId::team_member(team, user)],
             Self::Organization(id) => vec![AccountId::organization(id)],
             Self::OrganizationMember(organization, user) => vec![AccountId::organization_member(organization, user)],
-            Self::Scope(account) => vec![(*account).clone()],
+            Self::KeyPart(_, account) | Self::Scope(account) => vec![(*account).clone()],
         }
     }
 }
@@ -178,7 +180,7 @@ fn correction(ctx: &Ctx, owner: &Owner<'_>, account: &AccountId, window_start: T
     let personal = account.scope() == Scope::UserPersonal;
     Event {
         fingerprint: String::new(),
-        key_id: if let Owner::Key(id) = owner { Some(*id) } else { None },
+        key_id: if let Owner::Key(id) | Owner::KeyPart(id, _) = owner { Some(*id) } else { None },
         user_id: match owner {
             Owner::User(id) | Owner::Member(_, id) | Owner::OrganizationMember(_, id) if !personal => {
                 Some((*id).clone())

@@ -100,8 +100,8 @@ pub(crate) fn budget_id(field: &str, text: &str, faults: &mut Faults) -> Option<
     if text.is_empty() { None } else { faults.take(field, BudgetId::parse(text)) }
 }
 
-/// The most ids that one delete takes.
-pub(crate) const DELETE_MAX: usize = 500;
+/// The most objects that one request names.
+pub(crate) const BATCH_MAX: usize = 500;
 
 /// Takes the ids of a delete: at least one, repeats count once.
 pub(crate) fn ids_to_delete<T: PartialEq>(
@@ -110,8 +110,8 @@ pub(crate) fn ids_to_delete<T: PartialEq>(
     parse: impl Fn(&str) -> Result<T, ParseIdError>,
     faults: &mut Faults,
 ) -> Vec<T> {
-    if texts.is_empty() || texts.len() > DELETE_MAX {
-        faults.add(field, format!("must have 1-{DELETE_MAX} entries"));
+    if texts.is_empty() || texts.len() > BATCH_MAX {
+        faults.add(field, format!("must have 1-{BATCH_MAX} entries"));
         return Vec::new();
     }
     let mut ids = Vec::with_capacity(texts.len());

@@ -128,6 +128,15 @@ on_both! {
         let narrow = pb::Key { key_hash: shown.key_hash, allowed_routes: vec!["bursar.v1.GatewayService/Authorize".into()], ..Default::default() };
         world.admin.keys().update_key(pb::UpdateKeyRequest { key: Some(narrow), ..Default::default() }).await.answer();
         assert_eq!(reason_of(&end(&mut of_narrowed).await), "RPC_NOT_ALLOWED_FOR_KEY");
+        let gateway = pb::Key { key_type: pb::KeyType::Gateway.into(), ..Default::default() };
+        let (former, shown) = world.key(gateway).await;
+        let rotate = pb::RegenerateKeyRequest { key: former.clone(), grace_period: Some("1h".into()), ..Default::default() };
+        world.admin.keys().regenerate_key(rotate).await.answer();
+        let mut of_former = watch(&world.with_key(&former), None).await;
+        let mask = prost_types::FieldMask { paths: vec!["previous_key_valid_until".into()] };
+        let end_grace = pb::Key { key_hash: shown.key_hash, ..Default::default() };
+        world.admin.keys().update_key(pb::UpdateKeyRequest { key: Some(end_grace), update_mask: Some(mask), ..Default::default() }).await.answer();
+        assert_eq!(reason_of(&end(&mut of_former).await), "KEY_UNKNOWN");
         let mut of_master = watch(&world.admin, None).await;
         let user = world.person("alice", pb::Role::InternalUser).await;
         let refused = user.gateway().watch_changes(pb::WatchChangesRequest::default()).await.map(|_| ()).unwrap_err();

@@ -37,6 +37,10 @@ on_both! {
         assert_eq!(ours.organization_id, "");
         let found = world.admin.keys().batch_get_keys(request).await.answer();
         assert_eq!((found.keys.len(), found.not_found), (3, vec![absent, "nobody".to_owned()]));
+        world.admin.keys().delete_keys(pb::DeleteKeysRequest { keys: vec![other.clone()], ..Default::default() }).await.answer();
+        let gone = pb::BatchGetKeysRequest { keys: vec![other], key_aliases: vec!["other".into()] };
+        let found = world.admin.keys().batch_get_keys(gone).await.answer();
+        assert_eq!((found.keys[0].state(), found.not_found), (pb::KeyState::Deleted, vec!["other".to_owned()]));
         assert_eq!(world.admin.keys().batch_get_keys(pb::BatchGetKeysRequest::default()).await.bad()[0].0, "keys");
         let bad = pb::BatchGetKeysRequest { keys: vec![mine, "what".into()], key_aliases: vec!["../x".into()] };
         let fields: Vec<String> = world.admin.keys().batch_get_keys(bad).await.bad().into_iter().map(|fault| fault.0).collect();

@@ -113,6 +113,8 @@ on_both! {
         let reset = pb::AdjustSpendRequest { scope: BudgetScope::KeyModel.into(), id: format!("{}/{MODEL}", key.key_id), amount: "0.5".into(), reason: "test".into(), ..Default::default() };
         world.admin.spend().adjust_spend(reset).await.answer();
         let key = world.admin.keys().get_key(pb::GetKeyRequest { key: rotated }).await.answer().key.unwrap();
+        let of_key = pb::ListUsageRequest { key: key.key_hash.clone(), cost_source: pb::CostSource::Adjustment.into(), ..Default::default() };
+        assert_eq!(world.admin.spend().list_usage(of_key).await.answer().events.len(), 1);
         assert_eq!(standing(&world.admin, &key, BudgetScope::KeyModel).await[0].1, "0.5");
         assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
     }

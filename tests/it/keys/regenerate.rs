@@ -142,9 +142,11 @@ on_both! {
         assert!(is_good(&other, &first).await && is_good(&other, &second).await, "both are in memory there");
         let (third, _) = rotated(&world.admin, rotate(&key.key_hash, None)).await;
         let ended = async |secret: &str| {
-            while is_good(&other, secret).await {
+            let client = other.with_key(secret);
+            while client.keys().get_key(pb::GetKeyRequest::default()).await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
+            assert!(!is_good(&other, secret).await);
         };
         tokio::time::timeout(Duration::from_secs(20), ended(&second)).await.expect("within the delay of the feed");
         assert!(is_good(&other, &first).await && is_good(&other, &third).await);
@@ -208,6 +210,17 @@ on_both! {
         let narrow_client = world.with_key(&narrow);
         narrow_client.keys().regenerate_key(rotate(&own, None)).await.refused(Code::PermissionDenied, ErrorReason::NotYourKey);
         rotated(&narrow_client, rotate(&narrow, None)).await;
+        let changes = pb::UpdateKeyRequest { key: Some(pb::Key::default()), duration: Some("-1".into()), ..Default::default() };
+        let narrow = rotated(&world.admin, rotate(&narrow, Some("1h"))).await.0;
+        let refused = world.with_key(&narrow).keys().regenerate_key(pb::RegenerateKeyRequest { update: Some(changes), ..rotate(&narrow, None) }).await;
+        refused.refused(Code::PermissionDenied, ErrorReason::NotYourKey);
+        // Nor does one with little to spend become one with more.
+        let (poor, _) = world.key(pb::Key { user_id: Some("alice".into()), max_budget: Some("1".into()), ..Default::default() }).await;
+        let (rich, _) = world.key(pb::Key { user_id: Some("alice".into()), max_budget: Some("2".into()), ..Default::default() }).await;
+        let poor = world.with_key(&poor);
+        poor.keys().regenerate_key(rotate(&rich, Some("1h"))).await.refused(Code::PermissionDenied, ErrorReason::AboveOwnBudget);
+        poor.keys().regenerate_key(rotate(&own, Some("1h"))).await.refused(Code::PermissionDenied, ErrorReason::AboveOwnBudget);
+        rotated(&world.with_key(&rich), rotate(&rich, Some("1h"))).await;
         // What an update may not change, a rotation does not either.
         let raise = pb::UpdateKeyRequest { key: Some(pb::Key { max_budget: Some("5".into()), ..Default::default() }), ..Default::default() };
         let request = pb::RegenerateKeyRequest { update: Some(raise.clone()), ..rotate(&own, None) };
@@ -215,6 +228,35 @@ on_both! {
         assert_eq!(rotated(&world.admin, request).await.1.max_budget.as_deref(), Some("5"));
         let chosen = pb::RegenerateKeyRequest { new_secret: Some("sk-alice-alice-alice".into()), ..rotate(&in_red, None) };
         alice.keys().regenerate_key(chosen).await.refused(Code::PermissionDenied, ErrorReason::CustomKeysDisabled);
+    }
+
+    async fn a_former_secret_calls_models_and_rotates_nothing(world: World) {
+        world.user(pb::User { user_id: "alice".into(), user_role: pb::Role::InternalUser.into(), ..Default::default() }).await;
+        let (first, _) = world.key(pb::Key { user_id: Some("alice".into()), ..Default::default() }).await;
+        let (second, _) = rotated(&world.admin, rotate(&first, Some("1h"))).await;
+        for (credential, named) in [(&first, &first), (&first, &second), (&second, &first), (&second, &second)] {
+            let request = pb::AuthorizeRequest { key: named.clone(), reserve: false, ..ask("", "0") };
+            assert_eq!(authorize(&world.with_key(credential), request).await.decision(), pb::Decision::Allow);
+        }
+        let former = world.with_key(&first);
+        former.keys().regenerate_key(rotate(&second, None)).await.refused(Code::PermissionDenied, ErrorReason::NotYourKey);
+        // The budgets of what was reserved are shown, whatever the secret is by now.
+        let (limited, _) = world.key(pb::Key { max_budget: Some("1".into()), ..Default::default() }).await;
+        let open = reserve(&world.with_key(&limited), "a", "0.1").await;
+        let (limited, _) = rotated(&world.admin, rotate(&limited, None)).await;
+        assert_eq!(settle(&world.with_key(&limited), &open, 400).await.budgets[0].spend, "0.001");
+    }
+
+    async fn a_repeat_with_another_credential_is_another_request(world: World) {
+        world.user(pb::User { user_id: "alice".into(), user_role: pb::Role::InternalUser.into(), ..Default::default() }).await;
+        let mine = || pb::Key { user_id: Some("alice".into()), ..Default::default() };
+        let (target, _) = world.key(mine()).await;
+        let (one, _) = world.key(mine()).await;
+        let routes = vec!["bursar.v1.KeyService/RegenerateKey".into()];
+        let (narrow, _) = world.key(pb::Key { allowed_routes: routes, ..mine() }).await;
+        let request = pb::RegenerateKeyRequest { request_id: "r".into(), ..rotate(&target, Some("1h")) };
+        world.with_key(&one).keys().regenerate_key(request.clone()).await.answer();
+        world.with_key(&narrow).keys().regenerate_key(request).await.refused(Code::PermissionDenied, ErrorReason::NotYourKey);
     }
 
     async fn the_setting_is_the_grace_of_who_says_nothing(backend: Backend) {
@@ -237,6 +279,12 @@ on_both! {
         let mut fields: Vec<String> = world.admin.keys().regenerate_key(bad).await.bad().into_iter().map(|fault| fault.0).collect();
         fields.sort_unstable();
         assert_eq!(fields, ["grace_period", "key", "new_secret", "update.duration", "update.key.key_hash", "update.key.tpm_limit"]);
+        let half = pb::UpdateKeyRequest { key: Some(pb::Key { temp_budget_increase: Some("1".into()), ..Default::default() }), ..Default::default() };
+        let half = pb::RegenerateKeyRequest { update: Some(half), ..rotate(&secret, None) };
+        assert_eq!(world.admin.keys().regenerate_key(half).await.bad()[0].0, "update.key.temp_budget_expires_at");
+        let masked = pb::UpdateKeyRequest { update_mask: Some(FieldMask { paths: vec!["what".into()] }), ..Default::default() };
+        let masked = pb::RegenerateKeyRequest { update: Some(masked), ..rotate(&secret, None) };
+        assert_eq!(world.admin.keys().regenerate_key(masked).await.bad()[0].0, "update.update_mask");
         for grace in ["", "0s", "1.5h", "-1", "soon"] {
             assert_eq!(world.admin.keys().regenerate_key(rotate(&secret, Some(grace))).await.bad()[0].0, "grace_period", "{grace:?}");
         }

@@ -78,6 +78,10 @@ on_both! {
             let request = pb::ListUsageRequest { start_time: at(from), end_time: at(until), time_field: field.into(), ..all() };
             assert_eq!(ids(&world.admin, request.clone()).await, found, "{request:?}");
         }
+        // Of what only its end is known, it began then.
+        record(&world.admin, vec![pb::UsageEvent { end_time: at("2025-06-10T23:00:00Z"), ..event("ended", &secret, 1) }]).await;
+        let ended = pb::ListUsageRequest { time_field: pb::UsageTimeField::End.into(), start_time: at("2025-06-10T00:00:00Z"), end_time: at("2025-06-11T00:00:00Z"), ..all() };
+        assert_eq!(ids(&world.admin, ended).await, ["ended"]);
         let odd = pb::ListUsageRequest { time_field: 9, ..all() };
         assert_eq!(world.admin.spend().list_usage(odd).await.bad()[0].0, "time_field");
     }

@@ -27,6 +27,8 @@ use super::rules;
 
 /// What a valid request changes.
 pub(super) struct KeyChange {
+    /// What the request's fields begin with.
+    prefix: &'static str,
     etag: String,
     patch: KeyPatch,
     sends_both_budgets: bool,
@@ -34,9 +36,10 @@ pub(super) struct KeyChange {
 
 impl KeyChange {
     /// Takes it from a request whose fields have this prefix.
-    pub(super) fn take(request: &pb::UpdateKeyRequest, prefix: &str, faults: &mut Faults) -> Self {
+    pub(super) fn take(request: &pb::UpdateKeyRequest, prefix: &'static str, faults: &mut Faults) -> Self {
         let sent = request.key.as_ref();
         Self {
+            prefix,
             etag: sent.map(|key| key.etag.clone()).unwrap_or_default(),
             sends_both_budgets: sent.is_some_and(|key| key.max_budget.is_some() && key.soft_budget.is_some()),
             patch: KeyPatch::take(request, prefix, faults),
@@ -65,12 +68,20 @@ impl KeyChange {
     /// # Errors
     /// What is wrong with it, in the order of the rules.
     pub(super) async fn apply(
-        mut self,
+        self,
         ctx: &Ctx,
         tx: &Tx,
         standing: &KeyStanding,
         before: &Key,
     ) -> Result<Changed, Error> {
+        let prefix = self.prefix;
+        self.changed(ctx, tx, standing, before).await.map_err(|error| match error {
+            Error::Invalid(faults) => Error::Invalid(faults.into_iter().map(|fault| fault.under(prefix)).collect()),
+            error => error,
+        })
+    }
+
+    async fn changed(mut self, ctx: &Ctx, tx: &Tx, standing: &KeyStanding, before: &Key) -> Result<Changed, Error> {
         let spend = std::mem::take(&mut self.patch.spend);
         let (mut after, adjusted) = self.patch.apply(ctx, before)?;
         rights::check(ctx, standing, before, &after, &spend)?;

@@ -94,7 +94,9 @@ impl KeyPatch {
         let field = |name: &str| format!("{prefix}key.{name}");
         let no_key = pb::Key::default();
         let sent = request.key.as_ref().unwrap_or(&no_key);
-        let mask = Mask::new(request.update_mask.as_ref(), &FIELDS, faults);
+        let mut of_mask = Faults::default();
+        let mask = Mask::new(request.update_mask.as_ref(), &FIELDS, &mut of_mask);
+        faults.0.extend(of_mask.0.into_iter().map(|fault| fault.under(prefix)));
         let new = new_key::take(
             sent,
             (&format!("{prefix}duration"), request.duration.as_ref()),
