@@ -54,7 +54,7 @@ fn command() -> Command {
 
 async fn dispatch(arguments: &ArgMatches) -> Outcome {
     match arguments.subcommand() {
-        Some((name @ ("keys" | "users" | "teams"), of_command)) => admin::run(name, of_command).await,
+        Some((name @ ("keys" | "users" | "teams"), of_command)) => Box::pin(admin::run(name, of_command)).await,
         Some(("replay", of_command)) => replay::run(of_command).await,
         Some(("export", of_command)) => export::run(of_command).await,
         Some(("report", of_command)) => report::run(of_command).await,
@@ -72,10 +72,10 @@ async fn dispatch(arguments: &ArgMatches) -> Outcome {
             match name {
                 "migrate" => migrate::run(&settings).await,
                 "verify" => verify::run(&settings).await,
-                _ => serve::run(settings).await,
+                _ => Box::pin(serve::run(settings)).await,
             }
         }
-        None => serve::run(flags::settings(&[arguments])?).await,
+        None => Box::pin(serve::run(flags::settings(&[arguments])?)).await,
     }
 }
 

@@ -13,6 +13,7 @@ mod sources;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::NaiveTime;
@@ -163,6 +164,8 @@ pub struct Settings {
     pub allow_custom_keys: bool,
     #[serde(default, deserialize_with = "optional")]
     pub rotation_grace_period: Option<Length>,
+    #[serde(default)]
+    pub rotation_directory: Option<PathBuf>,
     #[serde(deserialize_with = "parsed")]
     pub allow_user_created_teams: bool,
     #[serde(deserialize_with = "parsed")]

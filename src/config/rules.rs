@@ -10,11 +10,11 @@ use crate::domain::key_rules::{GenerationRules, KeyBounds, KeyDefaults, REQUIRAB
 use crate::domain::limit::Rates;
 use crate::domain::models::{ListOwner, ModelList};
 use crate::domain::money::Usd;
-use crate::domain::rotation::GRACE_MAX_DAYS;
+use crate::domain::rotation::{GRACE_MAX_DAYS, RotationRules};
 use crate::domain::team::TeamDefaults;
 use crate::domain::usage::CostRules;
 use crate::domain::user::UserDefaults;
-use crate::domain::window::{Calendar, Length};
+use crate::domain::window::Calendar;
 use crate::gate::{GateRules, LedgerRules};
 
 /// The most that `max_event_cost` may be: beyond it, sums of prices with 22
@@ -33,7 +33,7 @@ pub struct Rules {
     pub generation: GenerationRules,
     pub calendar: Calendar,
     pub allow_custom_keys: bool,
-    pub rotation_grace_period: Option<Length>,
+    pub rotation: RotationRules,
     pub allow_user_created_teams: bool,
     pub team_admins_may_delete: bool,
     pub self_serve_budgets: SelfServeBudgets,
@@ -57,6 +57,15 @@ impl Settings {
         )?;
         if self.rotation_grace_period.is_some_and(|grace| grace.nominal_seconds() > GRACE_MAX_DAYS * 86_400) {
             return Err(ConfigError(format!("wrong setting: rotation_grace_period must be at most {GRACE_MAX_DAYS}d")));
+        }
+        if let Some(directory) = self.rotation_directory.as_ref().filter(|directory| !directory.is_dir()) {
+            let shown = directory.display();
+            return Err(ConfigError(format!("wrong setting: rotation_directory {shown} must be a directory")));
+        }
+        if self.rotation_directory.is_some() && self.rotation_grace_period.is_none() {
+            let rule =
+                "rotation_directory needs rotation_grace_period: whoever uses a key must have time to read its file";
+            return Err(ConfigError(format!("wrong setting: {rule}")));
         }
         Ok(Rules {
             users: UserDefaults {
@@ -98,7 +107,7 @@ impl Settings {
             generation: generation(&self.key_generation_settings)?,
             calendar: self.calendar(),
             allow_custom_keys: self.allow_custom_keys,
-            rotation_grace_period: self.rotation_grace_period,
+            rotation: RotationRules { grace: self.rotation_grace_period, directory: self.rotation_directory.clone() },
             allow_user_created_teams: self.allow_user_created_teams,
             team_admins_may_delete: self.team_admins_may_delete,
             self_serve_budgets: self.self_serve_budget_policy,

@@ -69,6 +69,7 @@ pub struct NewKey {
     pub metadata: Fields,
     pub blocked: bool,
     pub duration: Option<Lifetime>,
+    pub rotation_interval: Option<Length>,
 }
 
 /// The fields that a generation setting may require.

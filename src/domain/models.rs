@@ -116,6 +116,9 @@ fn check_entry(name: &str, owner: ListOwner) -> Result<(), String> {
     if name.len() > MODEL_NAME_MAX_BYTES {
         return Err(format!("must have at most {MODEL_NAME_MAX_BYTES} bytes"));
     }
+    if name.chars().any(char::is_control) {
+        return Err("must not have control characters".to_owned());
+    }
     match (name, owner) {
         (ALL_TEAM_MODELS, ListOwner::PersonalKey) => Err(format!("{ALL_TEAM_MODELS:?} needs a key with a team_id")),
         (ALL_TEAM_MODELS, ListOwner::UserOrTeam) => Err(format!("{ALL_TEAM_MODELS:?} is for keys only")),
@@ -154,9 +157,12 @@ impl ModelAliases {
         let mut aliases = BTreeMap::new();
         for (name, target) in pairs {
             let path = || format!("{field}[{name:?}]");
-            let fits = |text: &str| !text.trim().is_empty() && text.len() <= MODEL_NAME_MAX_BYTES;
+            let is_plain = |text: &str| !text.trim().is_empty() && !text.chars().any(char::is_control);
+            let fits = |text: &str| text.len() <= MODEL_NAME_MAX_BYTES && is_plain(text);
             if !fits(name) || !fits(target) {
-                let rule = format!("name and target must have 1-{MODEL_NAME_MAX_BYTES} bytes and not be blank");
+                let rule = format!(
+                    "name and target must have 1-{MODEL_NAME_MAX_BYTES} bytes, not be blank and have no control characters"
+                );
                 violations.push(Violation::new(path(), rule));
             } else if name == target {
                 violations.push(Violation::new(path(), "must not be its own target"));

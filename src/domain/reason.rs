@@ -95,6 +95,7 @@ pub enum Reason {
     UserNotInTeam,
     TooManyFormerSecrets,
     BudgetInUse,
+    NoRotationSink,
     ModelOutsideOwner,
     CannotDeleteSelf,
     LastProxyAdmin,

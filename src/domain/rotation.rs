@@ -1,10 +1,12 @@
 //! Rotation: a key gets another secret and stays the same key.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::fault::Refusal;
-use super::key::Key;
+use super::key::{Key, KeyState};
 use super::reason::Reason;
 use super::secret::{KeyHash, Secret};
 use super::window::Length;
@@ -67,7 +69,55 @@ impl Rotation {
     }
 }
 
+/// How keys are rotated.
+#[derive(Clone, Debug, Default)]
+pub struct RotationRules {
+    /// How long a former secret stays good where nobody says.
+    pub grace: Option<Length>,
+    /// Where new secrets of keys go that are rotated by themselves; `None`: none
+    /// are.
+    pub directory: Option<PathBuf>,
+}
+
+/// The shortest life of a secret, in seconds.
+const INTERVAL_MIN_SECONDS: i64 = 3_600;
+
+impl RotationRules {
+    /// Checks how long the secrets of a key are to live.
+    ///
+    /// # Errors
+    /// In words, what it must be.
+    pub fn check_interval(&self, interval: Length) -> Result<(), String> {
+        let seconds = interval.nominal_seconds();
+        if seconds < INTERVAL_MIN_SECONDS {
+            return Err("must be at least 1h".to_owned());
+        }
+        match self.grace.filter(|grace| grace.nominal_seconds() > seconds) {
+            Some(grace) => Err(format!("must not be shorter than rotation_grace_period, {grace}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses rotation that would tell nobody the new secrets.
+    ///
+    /// # Errors
+    /// A precondition.
+    pub fn check_sink(&self) -> Result<(), Refusal> {
+        if self.directory.is_some() {
+            return Ok(());
+        }
+        let message = "nobody would learn the new secrets; the operator must set rotation_directory";
+        Err(Refusal::precondition(Reason::NoRotationSink, message))
+    }
+}
+
 impl Key {
+    /// Whether it is to be rotated now. What is refused is not.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.rotation.next_at.is_some_and(|next| next <= now) && self.state(now) == KeyState::Active
+    }
+
     /// Whether a secret with this hash is this key's now.
     #[must_use]
     pub fn accepts(&self, hash: &KeyHash, now: Timestamp) -> bool {
@@ -179,6 +229,27 @@ mod tests {
         key.clone().rotate(&secret("k"), None, at(99)).expect("needs no room");
         key.rotate(&secret("k"), Some(at(200)), at(100)).expect("the others have ended");
         assert_eq!(key.former_secrets.len(), 1);
+    }
+
+    #[test]
+    fn only_active_keys_are_due() {
+        let mut due = key();
+        due.rotation = Rotation::new(Some("1h".parse().expect("a length")), at(0));
+        assert_eq!((due.is_due(at(3_599)), due.is_due(at(3_600))), (false, true));
+        assert!(!Key { blocked: true, ..due.clone() }.is_due(at(3_600)));
+        assert!(!Key { expires_at: Some(at(3_600)), ..due.clone() }.is_due(at(3_600)));
+        assert!(!key().is_due(at(3_600)));
+    }
+
+    #[test]
+    fn secrets_live_longer_than_their_grace() {
+        let length = |text: &str| text.parse::<Length>().expect("a length");
+        let rules = RotationRules { grace: Some(length("1d")), directory: None };
+        for (interval, fits) in [("59m", false), ("1h", false), ("1d", true), ("30d", true)] {
+            assert_eq!(rules.check_interval(length(interval)).is_ok(), fits, "{interval}");
+        }
+        assert!(RotationRules::default().check_interval(length("1h")).is_ok());
+        assert_eq!(rules.check_sink().expect_err("nobody learns them").reason, Reason::NoRotationSink);
     }
 
     #[test]

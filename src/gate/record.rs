@@ -221,9 +221,13 @@ impl Gate {
     ) -> Result<Prepared, RecordError> {
         let Report { mut usage, key, reservation_id } = report;
         // A call that has ended has begun.
-        let started_at = usage.started_at.or(usage.ended_at.map(|end| end.min(now))).unwrap_or(now);
+        let (field, told) = match usage.started_at {
+            None => ("end_time", usage.ended_at.map(|end| end.min(now))),
+            start => ("start_time", start),
+        };
+        let started_at = told.unwrap_or(now);
         let max_age_seconds = (!reporter.imports).then_some(self.rules().max_event_age_seconds);
-        AgeRule { now, max_age_seconds }.check(started_at, "start_time").map_err(RecordError::Invalid)?;
+        AgeRule { now, max_age_seconds }.check(started_at, field).map_err(RecordError::Invalid)?;
         if let Some(ticket) = &ticket {
             usage.model.clone_from(&ticket.model);
             usage.model_group.clone_from(&ticket.model_group);

@@ -7,12 +7,15 @@ mod denials;
 mod merge;
 mod rebuild;
 mod retain;
+mod rotate;
 mod send_mail;
 mod tend;
 
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
+
+pub use self::rotate::{MakeSecret, Rotator};
 
 use crate::domain::clock::Clock;
 use crate::gate::{Gate, follow_changes};
@@ -38,6 +41,11 @@ impl Jobs {
         }
         tasks.spawn(retain::retain(store, clock));
         Self(tasks)
+    }
+
+    /// Also rotates keys whose time has come.
+    pub fn rotate_keys(&mut self, rotator: Rotator) {
+        self.0.spawn(rotate::rotate(rotator));
     }
 
     /// Also sends what is to be mailed.

@@ -22,9 +22,9 @@ use crate::domain::secret::Secret;
 use crate::domain::ticket::TicketKey;
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::jobs::Jobs;
+use crate::jobs::{Jobs, Rotator};
 use crate::pb;
-use crate::services::wire::secret::random_bytes;
+use crate::services::wire::secret::{fresh_secret, random_bytes};
 use crate::services::{self, App, Passwords, SignIn};
 use crate::store::{SealKey, SecretName, Store, StoreError};
 
@@ -115,6 +115,11 @@ impl Server {
         };
         let kept_seconds = settings.usage_retention.map(Period::seconds);
         let mut jobs = Jobs::start(store.clone(), Arc::clone(&gate), clock.clone(), position, kept_seconds);
+        let make_secret = || fresh_secret().ok();
+        let rotation = app.rules.rotation.clone();
+        if let Some(rotator) = Rotator::new(store.clone(), Arc::clone(&gate), clock.clone(), rotation, make_secret) {
+            jobs.rotate_keys(rotator);
+        }
         if let Some(mailer) = mailer {
             jobs.send_mail(store, mailer, seals, clock);
         }

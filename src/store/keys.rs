@@ -173,6 +173,26 @@ impl View<'_> {
         self.with_tiers(rows.into_iter().map(to_stored).collect::<Result<_, _>>()?).await
     }
 
+    /// The ids of some keys that are to be rotated now, behind one of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn keys_due(&self, now: Timestamp, after: Option<KeyId>, most: u64) -> Result<Vec<KeyId>, StoreError> {
+        let wanted = in_state(KeyState::Active, now)
+            .add(keys::Column::NextRotationAt.lte(now.micros()))
+            .add_option(after.map(|after| keys::Column::KeyId.gt(after.to_string())));
+        let ids: Vec<String> = keys::Entity::find()
+            .select_only()
+            .column(keys::Column::KeyId)
+            .filter(wanted)
+            .order_by_asc(keys::Column::KeyId)
+            .limit(most)
+            .into_tuple()
+            .all(&self.executor())
+            .await?;
+        ids.iter().map(|id| parse_key_id(id)).collect()
+    }
+
     /// Some of the active keys of a team in the order of their ids, behind one.
     ///
     /// # Errors

@@ -57,6 +57,38 @@ on_both! {
         assert_eq!(stampede(&world, &secret, "0").await.len(), 3);
     }
 
+    async fn a_new_secret_does_not_outlive_its_key(world: World) {
+        for round in 0..12 {
+            let id = format!("acme-{round}");
+            world.organization(pb::Organization { organization_id: id.clone(), ..Default::default() }).await;
+            let team = pb::Team { team_id: format!("red-{round}"), organization_id: Some(id.clone()), ..Default::default() };
+            let team = world.team(team).await;
+            let service = pb::GenerateKeyRequest {
+                key: Some(pb::Key { team_id: Some(team.team_id), ..Default::default() }), service_account: true, ..Default::default()
+            };
+            let secret = world.admin.keys().generate_key(service).await.answer().secret;
+            let rotating = async {
+                let request = pb::RegenerateKeyRequest { key: secret.clone(), ..Default::default() };
+                let rotated = world.admin.keys().regenerate_key(request).await.ok()?.into_inner().secret;
+                // In memory from its first use on.
+                let _ = world.with_key(&rotated).keys().get_key(pb::GetKeyRequest::default()).await;
+                Some(rotated)
+            };
+            let request = pb::DeleteOrganizationsRequest { organization_ids: vec![id], ..Default::default() };
+            let (client, delay) = (world.admin.clone(), std::time::Duration::from_micros(400 * round));
+            let deleting = async move {
+                tokio::time::sleep(delay).await;
+                while client.organizations().delete_organizations(request.clone()).await.is_err() {}
+            };
+            let (rotated, ()) = tokio::join!(rotating, deleting);
+            for secret in rotated.into_iter().chain([secret]) {
+                assert!(world.with_key(&secret).keys().get_key(pb::GetKeyRequest::default()).await.is_err());
+                let gone = world.admin.keys().get_key(pb::GetKeyRequest { key: secret }).await.answer().key.unwrap();
+                assert_eq!(gone.state(), pb::KeyState::Deleted);
+            }
+        }
+    }
+
     async fn the_same_event_from_32_senders_is_booked_once(world: World) {
         let (secret, key) = world.key(pb::Key::default()).await;
         let mut senders = JoinSet::new();

@@ -61,6 +61,8 @@ fn parse(ctx: &Ctx, request: &pb::GenerateKeyRequest) -> Result<Command, Error> 
     let secret = new_key::own_secret("new_secret", request.new_secret.as_ref(), &mut faults);
     let spend = faults.money("key.spend", sent.spend.as_ref());
     key_limits::check_increase(&new.limits, "key.", ctx.now, &mut faults);
+    let auto_rotate = sent.auto_rotate.unwrap_or_default();
+    new_key::check_rotation(auto_rotate, new.rotation_interval, "key.", &ctx.app.rules, &mut faults);
     require(ctx, &new, &mut faults);
     faults.finish()?;
     choose_owner(ctx, &mut new, request.service_account);
@@ -108,6 +110,9 @@ fn require(ctx: &Ctx, new: &NewKey, faults: &mut Faults) {
 async fn generate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::GenerateKeyResponse, Error> {
     let Command { mut new, is_service_account, names_type, secret, spend } = command;
     check_reserved(ctx, &new, secret.as_ref(), spend.is_some())?;
+    if new.rotation_interval.is_some() {
+        ctx.app.rules.rotation.check_sink()?;
+    }
     lend_no_rights(ctx, &mut new, names_type)?;
     narrow(ctx, &mut new)?;
     let mut tx = ctx.begin().await?;

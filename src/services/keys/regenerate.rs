@@ -54,7 +54,7 @@ fn parse(ctx: &Ctx, request: &pb::RegenerateKeyRequest) -> Result<Command, Error
     text::request_id("request_id", &request.request_id, &mut faults);
     let secret = new_key::own_secret("new_secret", request.new_secret.as_ref(), &mut faults);
     let grace = match request.grace_period.as_deref() {
-        None => ctx.app.rules.rotation_grace_period,
+        None => ctx.app.rules.rotation.grace,
         Some(NO_GRACE) => None,
         Some(_) => faults.length("grace_period", request.grace_period.as_ref()),
     };

@@ -168,6 +168,9 @@ fn shape_key(ctx: &Ctx, mut key: NewKey, user: &User, faults: &mut Faults) -> Ne
     if key.metadata.is_empty() {
         key.metadata.clone_from(&user.metadata);
     }
+    if key.rotation_interval.is_some() {
+        faults.add("key.rotation_interval", "can't be set here; set it by UpdateKey");
+    }
     if key.budget_id.is_some() {
         faults.add("key.budget_id", "can't be set here; give the key its budget by UpdateKey");
     }

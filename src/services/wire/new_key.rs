@@ -14,6 +14,7 @@ use crate::domain::models::{ListOwner, ModelAliases, ModelList};
 use crate::domain::reason::Reason;
 use crate::domain::rotation::Rotation;
 use crate::domain::secret::Secret;
+use crate::domain::window::Length;
 use crate::pb;
 use crate::services::Ctx;
 
@@ -45,6 +46,7 @@ pub(crate) fn take(key: &pb::Key, duration: (&str, Option<&String>), prefix: &st
         tags: text::tags(&field("tags"), &key.tags, faults),
         metadata: metadata::take(&field("metadata"), key.metadata.as_ref(), metadata::METADATA_MAX_BYTES, faults),
         blocked: key.blocked.unwrap_or(false),
+        rotation_interval: faults.length(field("rotation_interval"), key.rotation_interval.as_ref()),
         duration: lifetime(duration.0, duration.1, faults),
     };
     Budget::new(new.max_budget, new.soft_budget, None, Timestamp::EPOCH).check_new(prefix, &mut faults.0);
@@ -67,6 +69,17 @@ pub(crate) fn check_own_secret(ctx: &Ctx, secret: Option<&Secret>) -> Result<(),
     }
     let message = "only proxy admins choose secrets (setting allow_custom_keys)";
     Err(Refusal::denied(Reason::CustomKeysDisabled, message))
+}
+
+/// Reports rotation that is half said, or too often.
+pub(crate) fn check_rotation(auto: bool, interval: Option<Length>, prefix: &str, rules: &Rules, faults: &mut Faults) {
+    let field = format!("{prefix}rotation_interval");
+    match interval {
+        Some(_) if !auto => faults.add(field, "must be set with auto_rotate, and only then"),
+        None if auto => faults.add(field, "must be set with auto_rotate"),
+        Some(interval) => drop(faults.take(field, rules.rotation.check_interval(interval))),
+        None => {}
+    }
 }
 
 /// Takes an alias; empty is none.
@@ -147,7 +160,7 @@ pub(crate) fn issue(new: NewKey, secret: &Secret, created_by: String, now: Times
         block_reason: None,
         expires_at: new.duration.and_then(|duration| duration.expiry(now)),
         former_secrets: Vec::new(),
-        rotation: Rotation::default(),
+        rotation: Rotation::new(new.rotation_interval, now),
         created_at: now,
         created_by,
         updated_at: now,

@@ -70,8 +70,10 @@ pub(crate) fn take(event: &pb::UsageEvent, prefix: &str, faults: &mut Faults) ->
     }
     let started_at = instant::from_wire(&field("start_time"), event.start_time.as_ref(), faults);
     let ended_at = instant::from_wire(&field("end_time"), event.end_time.as_ref(), faults);
-    if started_at.is_some_and(|start| start < Timestamp::EPOCH) {
-        faults.add(field("start_time"), "must not lie before 1970");
+    for (name, instant) in [("start_time", started_at), ("end_time", ended_at)] {
+        if instant.is_some_and(|instant| instant < Timestamp::EPOCH) {
+            faults.add(field(name), "must not lie before 1970");
+        }
     }
     if let (Some(start), Some(end)) = (started_at, ended_at)
         && end < start

@@ -213,7 +213,7 @@ async fn everybody_reaches_its_own_and_nothing_else() {
     in_turn.sort_by_key(|rpc| turn(rpc));
     let mut columns = Vec::new();
     for caller in CALLERS {
-        columns.push(outcomes(caller, &in_turn).await);
+        columns.push(Box::pin(outcomes(caller, &in_turn)).await);
     }
     let mut table = format!("{:<48}", "");
     for caller in CALLERS {

@@ -8,6 +8,7 @@ mod get;
 mod limits;
 mod list;
 mod regenerate;
+mod rotate;
 mod update;
 
 use bursar::pb;

@@ -23,7 +23,7 @@ use crate::services::wire::metadata::MetadataPatch;
 use crate::services::wire::{key_limits, new_key};
 
 /// The fields that a mask may name.
-const FIELDS: [&str; 28] = [
+const FIELDS: [&str; 30] = [
     "key_alias",
     "key_type",
     "user_id",
@@ -45,6 +45,8 @@ const FIELDS: [&str; 28] = [
     "spend",
     "duration",
     "previous_key_valid_until",
+    "auto_rotate",
+    "rotation_interval",
     "budget_id",
     "budget_limits",
     "model_max_budget",
@@ -84,6 +86,8 @@ pub(super) struct KeyPatch {
     pub(super) blocked: Patch<bool>,
     pub(super) spend: Patch<Usd>,
     pub(super) lifetime: Patch<Lifetime>,
+    pub(super) auto_rotate: Patch<bool>,
+    pub(super) rotation_interval: Patch<Length>,
     /// Whether former secrets end.
     pub(super) ends_grace: bool,
 }
@@ -141,6 +145,8 @@ impl KeyPatch {
             spend: mask.field("spend", faults.money(field("spend"), sent.spend.as_ref())),
             // "-1" and a named, absent duration both mean for ever.
             lifetime: if forever { Patch::Clear } else { mask.field("duration", lifetime) },
+            auto_rotate: mask.field("auto_rotate", sent.auto_rotate),
+            rotation_interval: mask.field("rotation_interval", new.rotation_interval),
             ends_grace: mask.names("previous_key_valid_until"),
             new,
         };
@@ -196,6 +202,7 @@ impl KeyPatch {
             Patch::Clear => after.expires_at = None,
             Patch::Set(lifetime) => after.expires_at = lifetime.expiry(ctx.now),
         }
+        rotate_by_itself(ctx, &mut after, patch.auto_rotate, patch.rotation_interval)?;
         if patch.ends_grace {
             after.former_secrets.clear();
         }
@@ -242,4 +249,28 @@ fn bound(ctx: &Ctx, patch: &mut KeyPatch) -> Result<Vec<Adjusted>, Error> {
     patch.rpm.bound_to(new.rates.rpm);
     patch.parallel.bound_to(new.rates.parallel);
     Ok(adjusted)
+}
+
+/// Sets how long the secrets of a key live, or that they live until somebody
+/// rotates it.
+fn rotate_by_itself(ctx: &Ctx, key: &mut Key, auto: Patch<bool>, interval: Patch<Length>) -> Result<(), Error> {
+    if auto.is_keep() && interval.is_keep() {
+        return Ok(());
+    }
+    let mut is_auto = Some(key.rotation.interval.is_some());
+    auto.apply(&mut is_auto);
+    let is_auto = is_auto.unwrap_or_default();
+    // Without rotation there is no interval, but the one that is said.
+    let mut wanted = key.rotation.interval.filter(|_| is_auto);
+    interval.apply(&mut wanted);
+    if wanted != key.rotation.interval {
+        let mut faults = Faults::default();
+        new_key::check_rotation(is_auto, wanted, "key.", &ctx.app.rules, &mut faults);
+        faults.finish()?;
+        if wanted.is_some() {
+            ctx.app.rules.rotation.check_sink()?;
+        }
+    }
+    key.rotation.set_interval(wanted, ctx.now);
+    Ok(())
 }
