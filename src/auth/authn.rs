@@ -203,3 +203,68 @@ fn on_behalf_of(headers: &HeaderMap, caller: &Caller) -> Result<Option<String>, 
         Err(_) => Err(Error::invalid(Violation::new(CHANGED_BY, "must be ASCII"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(values: &[&[u8]]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                headers.append(AUTHORIZATION, value);
+            }
+        }
+        headers
+    }
+
+    fn shape(values: &[&[u8]]) -> Option<char> {
+        match bearer(&headers(values)) {
+            Ok(Bearer::Secret(_)) => Some('s'),
+            Ok(Bearer::Token(_)) => Some('t'),
+            Err(_) => None,
+        }
+    }
+
+    #[test]
+    fn one_bearer_that_looks_like_a_credential() {
+        let long = format!("Bearer sk-{}", "x".repeat(CREDENTIAL_MAX_BYTES));
+        let cases: [(&[&[u8]], Option<char>); 11] = [
+            (&[b"Bearer sk-a"], Some('s')),
+            (&[b"bEARER  sk-a "], Some('s')),
+            (&[b"Bearer a.b.c"], Some('t')),
+            (&[b"Bearer a.b"], None),
+            (&[b"Bearer 0123456789abcdef"], None),
+            (&[b"Basic sk-a"], None),
+            (&[b"sk-a"], None),
+            (&[b"Bearer sk-a", b"Bearer sk-a"], None),
+            (&[b"Bearer \xff"], None),
+            (&[long.as_bytes()], None),
+            (&[], None),
+        ];
+        for (values, expected) in cases {
+            assert_eq!(shape(values), expected, "{values:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_there_is_split_or_refused(value in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = bearer(&headers(&[&value]));
+        }
+
+        #[test]
+        fn a_credential_is_what_follows_the_scheme(text in "[!-~]{0,40}") {
+            let value = format!("Bearer {text}");
+            let headers = headers(&[value.as_bytes()]);
+            match bearer(&headers) {
+                Ok(Bearer::Secret(secret)) => prop_assert!(secret == text && text.starts_with(SECRET_PREFIX)),
+                Ok(Bearer::Token(token)) => prop_assert!(token == text && text.matches('.').count() == 2),
+                Err(_) => prop_assert!(!text.starts_with(SECRET_PREFIX)),
+            }
+        }
+    }
+}

@@ -14,12 +14,15 @@ use crate::domain::rotation::{GRACE_MAX_DAYS, RotationRules};
 use crate::domain::team::TeamDefaults;
 use crate::domain::usage::CostRules;
 use crate::domain::user::UserDefaults;
-use crate::domain::window::Calendar;
+use crate::domain::window::{Calendar, Length};
 use crate::gate::{GateRules, LedgerRules};
 
 /// The most that `max_event_cost` may be: beyond it, sums of prices with 22
 /// decimals would not be exact.
 const MAX_EVENT_COST: Usd = Usd::from_nanos(100_000_000_000_000);
+
+/// The shortest grace, in seconds, of secrets that are delivered by files.
+const DELIVERY_GRACE_SECONDS: i64 = 3_600;
 
 /// The settings that services follow.
 #[derive(Clone, Debug)]
@@ -62,9 +65,10 @@ impl Settings {
             let shown = directory.display();
             return Err(ConfigError(format!("wrong setting: rotation_directory {shown} must be a directory")));
         }
-        if self.rotation_directory.is_some() && self.rotation_grace_period.is_none() {
-            let rule =
-                "rotation_directory needs rotation_grace_period: whoever uses a key must have time to read its file";
+        let grace = self.rotation_grace_period.map_or(0, Length::nominal_seconds);
+        if self.rotation_directory.is_some() && grace < DELIVERY_GRACE_SECONDS {
+            let rule = "rotation_directory needs a rotation_grace_period of at least 1h: whoever uses a key must have \
+                        time to read its file";
             return Err(ConfigError(format!("wrong setting: {rule}")));
         }
         Ok(Rules {

@@ -216,6 +216,7 @@ mod tests {
             budget: Budget::default(),
             rates: Rates::default(),
             budget_id: None,
+            tiers_seen: 0,
             limits: None,
             allowed_routes: Box::default(),
             tags: Box::default(),

@@ -42,6 +42,8 @@ pub struct KeyFacts {
     pub rates: Rates,
     /// Its tier.
     pub budget_id: Option<BudgetId>,
+    /// How many changes of tiers had been seen when it was read.
+    pub tiers_seen: u64,
     /// What else limits it.
     pub limits: Option<Box<LimitFacts>>,
     /// The RPCs it may call.
@@ -61,9 +63,10 @@ pub struct KeyFacts {
 }
 
 impl KeyFacts {
-    /// The facts of a key and of its tier, if it has one.
+    /// The facts of a key and of its tier, if it has one, read after so many
+    /// changes of tiers.
     #[must_use]
-    pub fn new(key: Key, tier: Option<&Tier>) -> Self {
+    pub fn new(key: Key, tier: Option<&Tier>, tiers_seen: u64) -> Self {
         let boxed = |list: Vec<String>| list.into_iter().map(String::into_boxed_str).collect();
         let limits = match tier {
             Some(tier) => tier.limits_of(key.limits),
@@ -81,6 +84,7 @@ impl KeyFacts {
             rates: tier.map_or(key.rates, |tier| tier.rates_of(&key.rates)),
             limits: LimitFacts::new(key.key_id, limits),
             budget_id: key.budget_id,
+            tiers_seen,
             allowed_routes: boxed(key.allowed_routes),
             tags: boxed(key.tags),
             blocked: key.blocked,

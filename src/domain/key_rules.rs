@@ -16,6 +16,7 @@ use super::models::{ModelAliases, ModelList};
 use super::money::Usd;
 use super::reason::Reason;
 use super::role::{Role, TeamRole};
+use super::tier::Tier;
 use super::window::Length;
 
 /// How long a key lives.
@@ -193,22 +194,35 @@ pub struct Bounded<'a> {
 }
 
 impl KeyBounds {
-    /// Keeps values within the bounds. An absent value is unlimited and so
-    /// above any bound.
+    /// Keeps values within the bounds. An absent value is its tier's; without one
+    /// it is unlimited, and so above any bound.
     ///
     /// # Errors
     /// With [`BoundMode::Reject`] every value that is above its bound.
-    pub fn apply(&self, values: Bounded<'_>) -> Result<Vec<Adjusted>, Vec<Violation>> {
+    pub fn apply(&self, values: Bounded<'_>, tier: Option<&Tier>) -> Result<Vec<Adjusted>, Vec<Violation>> {
         let seconds = |length: &Length| length.nominal_seconds();
+        let (money, calls) = tier.map(|tier| (tier.budget, tier.rates)).unwrap_or_default();
         let mut adjusted = Vec::new();
-        adjusted.extend(lower("key.max_budget", values.max_budget, self.max_budget, |usd| usd.nanos()));
-        adjusted.extend(lower("key.budget_duration", values.budget_duration, self.budget_duration, seconds));
-        adjusted.extend(lower("key.tpm_limit", values.tpm, self.rates.tpm, |limit| *limit));
-        adjusted.extend(lower("key.rpm_limit", values.rpm, self.rates.rpm, |limit| *limit));
-        adjusted.extend(lower("key.max_parallel_requests", values.parallel, self.rates.parallel, |limit| *limit));
+        adjusted.extend(lower("key.max_budget", values.max_budget, money.max, self.max_budget, |usd| usd.nanos()));
+        adjusted.extend(lower(
+            "key.budget_duration",
+            values.budget_duration,
+            money.duration,
+            self.budget_duration,
+            seconds,
+        ));
+        adjusted.extend(lower("key.tpm_limit", values.tpm, calls.tpm, self.rates.tpm, |limit| *limit));
+        adjusted.extend(lower("key.rpm_limit", values.rpm, calls.rpm, self.rates.rpm, |limit| *limit));
+        adjusted.extend(lower(
+            "key.max_parallel_requests",
+            values.parallel,
+            calls.parallel,
+            self.rates.parallel,
+            |limit| *limit,
+        ));
         if let Some(duration) = values.duration {
             let mut length = duration.and_then(Lifetime::length);
-            if let Some(change) = lower("duration", Some(&mut length), self.duration, seconds) {
+            if let Some(change) = lower("duration", Some(&mut length), None, self.duration, seconds) {
                 *duration = length.map(Lifetime::For);
                 adjusted.push(change);
             }
@@ -235,11 +249,12 @@ impl KeyBounds {
 fn lower<T: Copy + Display>(
     path: &'static str,
     value: Option<&mut Option<T>>,
+    of_tier: Option<T>,
     bound: Option<T>,
     size: impl Fn(&T) -> i64,
 ) -> Option<Adjusted> {
     let (value, bound) = (value?, bound?);
-    if value.as_ref().is_some_and(|value| size(value) <= size(&bound)) {
+    if value.or(of_tier).is_some_and(|value| size(&value) <= size(&bound)) {
         return None;
     }
     let requested = value.map(|value| value.to_string()).unwrap_or_default();
@@ -315,13 +330,41 @@ mod tests {
     }
 
     fn apply(key: &mut NewKey, mode: BoundMode) -> Result<Vec<Adjusted>, Vec<Violation>> {
-        bounds(mode).apply(Bounded {
+        apply_in(key, mode, None)
+    }
+
+    fn apply_in(key: &mut NewKey, mode: BoundMode, tier: Option<&Tier>) -> Result<Vec<Adjusted>, Vec<Violation>> {
+        let values = Bounded {
             max_budget: Some(&mut key.max_budget),
             duration: Some(&mut key.duration),
             tpm: Some(&mut key.rates.tpm),
             rpm: Some(&mut key.rates.rpm),
             ..Bounded::default()
-        })
+        };
+        bounds(mode).apply(values, tier)
+    }
+
+    #[test]
+    fn a_tier_within_the_bound_is_left_to_itself() {
+        let tier = |max: Option<&str>, tpm| Tier {
+            budget_id: BudgetId::stored("t"),
+            budget: Budget { max: max.map(usd), ..Budget::default() },
+            rates: Rates { tpm, ..Rates::default() },
+            models: std::collections::BTreeMap::new(),
+            created_at: Timestamp::EPOCH,
+            updated_at: Timestamp::EPOCH,
+            version: 1,
+        };
+        for (tier, max, tpm) in [
+            (tier(Some("1"), Some(10)), None, None),
+            (tier(Some("100"), Some(1_001)), None, Some(1_000)),
+            (tier(Some("101"), None), Some(usd("100")), Some(1_000)),
+            (tier(None, Some(1_000)), Some(usd("100")), None),
+        ] {
+            let mut key = NewKey::default();
+            apply_in(&mut key, BoundMode::Clamp, Some(&tier)).expect("clamped");
+            assert_eq!((key.max_budget, key.rates.tpm), (max, tpm), "{tier:?}");
+        }
     }
 
     #[test]

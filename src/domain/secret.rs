@@ -204,4 +204,13 @@ mod tests {
             assert_eq!(Secret::chosen(text).err(), Some(ParseSecretError), "{text:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_key_field_is_a_secret_or_a_hash(text in "(sk-)?[0-9a-fA-F]{60,68}|\\PC{0,70}") {
+            let is_hash = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            let expected = text.starts_with(SECRET_PREFIX) || is_hash;
+            proptest::prop_assert_eq!(KeyHash::of_key_field(&text).is_ok(), expected);
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::ids::BudgetId;
 use super::key_limits::{KeyLimits, ModelLimit};
 use super::limit::{Budget, Rates};
 use super::patch::Patch;
-use super::window::Length;
+use super::window::{Calendar, Length};
 
 /// Limits under a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,40 +58,55 @@ impl Tier {
         }
     }
 
-    /// The other limits of a key in this tier: of models its own, if it has any.
+    /// The other limits of a key in this tier: of models its own, if it has any;
+    /// and in any case its own rates of them.
     #[must_use]
     pub fn limits_of(&self, own: KeyLimits) -> KeyLimits {
-        if own.models.is_empty() { KeyLimits { models: self.models.clone(), ..own } } else { own }
+        if !own.models.is_empty() {
+            return own;
+        }
+        let of_model = |(model, limit): (&String, &ModelLimit)| {
+            let rates = &own.model_rates;
+            let limit = ModelLimit {
+                tpm: limit.tpm.filter(|_| !rates.tpm.contains_key(model)),
+                rpm: limit.rpm.filter(|_| !rates.rpm.contains_key(model)),
+                ..*limit
+            };
+            (model.clone(), limit)
+        };
+        KeyLimits { models: self.models.iter().map(of_model).collect(), ..own }
+    }
+
+    /// When the windows begin of a new key in this tier.
+    #[must_use]
+    pub fn anchor_of_new(&self, own: &Budget, now: Timestamp) -> Timestamp {
+        let in_force = self.budget_of(own);
+        Budget::new(in_force.max, in_force.soft, in_force.duration, now).anchor
     }
 }
 
-/// The length of windows in force: one's own, else the tier's.
+/// A budget in force: one's own, with what a tier adds.
 #[must_use]
-pub fn duration_of(own: Option<Length>, tier: Option<&Tier>) -> Option<Length> {
-    own.or_else(|| tier.and_then(|tier| tier.budget.duration))
+pub fn in_force(own: &Budget, tier: Option<&Tier>) -> Budget {
+    tier.map_or(*own, |tier| tier.budget_of(own))
 }
 
-/// Begins a new window now if another tier, or none, changes how long windows
-/// are.
-pub fn change_tier(own: &mut Budget, before: Option<&Tier>, after: Option<&Tier>, now: Timestamp) {
-    if duration_of(own.duration, before) != duration_of(own.duration, after) {
-        own.anchor = now;
-    }
-}
-
-/// Whether the tier's length of windows is another one.
+/// When windows begin after a change of what is in force: where they do, if they
+/// are as long as before; now, at zero, if not; of one that stays open for ever,
+/// where the last one began.
 #[must_use]
-pub fn is_new_duration(before: &Tier, duration: &Patch<Length>) -> bool {
-    match duration {
-        Patch::Keep => false,
-        Patch::Clear => before.budget.duration.is_some(),
-        Patch::Set(length) => before.budget.duration != Some(*length),
-    }
+pub fn anchor_after(was: &Budget, duration: Option<Length>, calendar: &Calendar, now: Timestamp) -> Timestamp {
+    let mut budget = *was;
+    budget.set_duration(duration.map_or(Patch::Clear, Patch::Set), calendar, now);
+    budget.anchor
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::KeyId;
+    use crate::domain::key_limits::LimitFacts;
+    use crate::domain::limit::ModelRates;
     use crate::domain::money::Usd;
 
     fn usd(text: &str) -> Usd {
@@ -135,23 +150,35 @@ mod tests {
     }
 
     #[test]
-    fn another_length_of_windows_begins_a_new_one() {
-        let (now, tier) = (Timestamp::from_micros(9), tier());
-        let lifelong = Tier { budget: Budget { duration: None, ..tier.budget }, ..tier.clone() };
-        for (own, before, after, is_new) in [
-            (None, None, Some(&tier), true),
-            (None, Some(&tier), None, true),
-            (None, Some(&tier), Some(&lifelong), true),
-            (None, None, Some(&lifelong), false),
-            (Some(length("1d")), None, Some(&tier), false),
-            (Some(length("1d")), Some(&tier), None, false),
+    fn own_rates_of_a_model_go_before_the_tiers() {
+        let own = KeyLimits {
+            model_rates: ModelRates { rpm: [("m".to_owned(), 5)].into(), ..ModelRates::default() },
+            ..KeyLimits::default()
+        };
+        let limits = LimitFacts::new(KeyId::generate(), tier().limits_of(own)).expect("limits");
+        assert_eq!(limits.models[0].rates.rpm, Some(5));
+    }
+
+    #[test]
+    fn windows_change_with_their_length_in_force() {
+        let (start, now) = (Timestamp::EPOCH.plus_seconds(86_400), Timestamp::EPOCH.plus_seconds(5 * 86_400 + 60));
+        let own =
+            |duration: Option<&str>| Budget { duration: duration.map(length), anchor: start, ..Budget::default() };
+        let lifelong = Tier { budget: Budget { duration: None, ..tier().budget }, ..tier() };
+        let today = Timestamp::EPOCH.plus_seconds(5 * 86_400);
+        for (before, former, after, next, anchor) in [
+            (None, None, None, Some(tier()), now),
+            (None, Some(tier()), None, None, start),
+            (Some("30d"), Some(tier()), None, Some(tier()), start),
+            (None, Some(tier()), Some("30d"), None, start),
+            (Some("1d"), Some(tier()), None, Some(tier()), now),
+            (Some("7d"), Some(tier()), None, Some(tier()), now),
+            (Some("1d"), None, None, Some(lifelong.clone()), today),
+            (Some("1d"), None, Some("1d"), Some(tier()), start),
         ] {
-            let mut budget = Budget { duration: own, ..Budget::default() };
-            change_tier(&mut budget, before, after, now);
-            assert_eq!(budget.anchor == now, is_new, "{own:?} {before:?} {after:?}");
+            let was = in_force(&own(before), former.as_ref());
+            let is = in_force(&own(after), next.as_ref());
+            assert_eq!(anchor_after(&was, is.duration, &Calendar::UTC, now), anchor, "{before:?} {after:?} {next:?}");
         }
-        assert!(!is_new_duration(&tier, &Patch::Set(length("30d"))));
-        assert!(is_new_duration(&tier, &Patch::Clear) && is_new_duration(&tier, &Patch::Set(length("1d"))));
-        assert!(!is_new_duration(&lifelong, &Patch::Clear));
     }
 }

@@ -37,7 +37,7 @@ pub struct Directory {
     organizations: Memory<OrganizationId, OrganizationFacts>,
     organization_members: Memory<(OrganizationId, UserId), OrganizationMemberFacts>,
     unknown: Cache<KeyHash, Timestamp>,
-    /// Counts the evictions of tiers.
+    /// Counts the changes of tiers.
     tiers: AtomicU64,
 }
 
@@ -86,7 +86,7 @@ impl Directory {
     /// Who a key is, if that is in memory whole and the secret is good.
     pub fn known(&self, hash: &KeyHash, now: Timestamp) -> Option<Identity> {
         let key = self.keys.0.get(hash)??;
-        if !key.accepts(hash, now) {
+        if !key.accepts(hash, now) || self.is_stale(&key) {
             return None;
         }
         let user = match &key.user_id {
@@ -126,13 +126,7 @@ impl Directory {
         if self.unknown.get(hash).is_some_and(|until| now < until) {
             return Ok(None);
         }
-        let tiers = self.tiers.load(Ordering::SeqCst);
-        let found = self.keys.get_or_read(hash, self.read_key(hash)).await?;
-        if self.tiers.load(Ordering::SeqCst) != tiers {
-            // Perhaps this was kept just after the keys of its tier were evicted.
-            self.keys.0.remove(hash);
-        }
-        let Some(key) = found else {
+        let Some(key) = self.key(hash).await? else {
             // An attacker who tries hashes must not push real keys out.
             self.keys.0.remove(hash);
             self.unknown.insert(*hash, now.plus_seconds(UNKNOWN_SECONDS));
@@ -208,26 +202,38 @@ impl Directory {
                 Eviction::OrganizationMember(organization, user) => {
                     self.organization_members.0.remove(&(organization.clone(), user.clone()));
                 }
-                Eviction::Tier(id) => {
-                    self.tiers.fetch_add(1, Ordering::SeqCst);
-                    let is_in_it = |key: &Option<Arc<KeyFacts>>| {
-                        key.as_ref().is_some_and(|key| key.budget_id.as_ref() == Some(id))
-                    };
-                    self.keys.0.retain(|_, key| !is_in_it(key));
-                }
+                // Keys in tiers are read again at their next use. Each knows which
+                // changes it has seen: also one that was being read meanwhile.
+                Eviction::Tier(_) => drop(self.tiers.fetch_add(1, Ordering::SeqCst)),
                 Eviction::Prices | Eviction::ScopeBudget(_) => {}
             }
         }
     }
 
+    /// The key with a hash, with its tier as it is now.
+    async fn key(&self, hash: &KeyHash) -> Result<Option<Arc<KeyFacts>>, StoreError> {
+        loop {
+            let found = self.keys.get_or_read(hash, self.read_key(hash)).await?;
+            if !found.as_ref().is_some_and(|key| self.is_stale(key)) {
+                return Ok(found);
+            }
+            self.keys.0.remove(hash);
+        }
+    }
+
+    fn is_stale(&self, key: &KeyFacts) -> bool {
+        key.budget_id.is_some() && key.tiers_seen != self.tiers.load(Ordering::SeqCst)
+    }
+
     async fn read_key(&self, hash: &KeyHash) -> Result<Option<KeyFacts>, StoreError> {
+        let tiers_seen = self.tiers.load(Ordering::SeqCst);
         let view = self.store.view();
         let Some(key) = view.find_key(hash).await? else { return Ok(None) };
         let tier = match &key.budget_id {
             Some(id) => view.find_tier(id).await?,
             None => None,
         };
-        Ok(Some(KeyFacts::new(key, tier.as_ref())))
+        Ok(Some(KeyFacts::new(key, tier.as_ref(), tiers_seen)))
     }
 
     async fn read_user(&self, id: &UserId) -> Result<Option<UserFacts>, StoreError> {

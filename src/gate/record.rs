@@ -376,7 +376,7 @@ impl Gate {
         {
             accounts.push((AccountId::organization(&id), organization.budget));
         }
-        Ok((Arc::new(KeyFacts::new(key, None)), Route { accounts, ..Route::default() }))
+        Ok((Arc::new(KeyFacts::new(key, None, 0)), Route { accounts, ..Route::default() }))
     }
 
     /// The budgets that bind a key, if it still lives.

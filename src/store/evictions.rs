@@ -19,7 +19,7 @@ pub enum Eviction {
     Organization(OrganizationId),
     /// A user in an organization.
     OrganizationMember(OrganizationId, UserId),
-    /// All keys of a tier.
+    /// A tier, and with it what is known of its keys.
     Tier(BudgetId),
     /// The price book.
     Prices,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use super::entity::{budgets, keys};
 use super::error::{StoreError, one_row};
@@ -102,6 +104,28 @@ impl View<'_> {
 }
 
 impl Tx {
+    /// Reads a tier that nobody may change until the end of the transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn hold_tier(&mut self, id: &BudgetId) -> Result<Option<Tier>, StoreError> {
+        let query = budgets::Entity::find_by_id(id.as_str()).lock_shared();
+        query.one(&self.inner).await?.map(to_tier).transpose()
+    }
+
+    /// Locks tiers until the end of the transaction, before anything of theirs,
+    /// and reads them, by id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn lock_tiers(&mut self, ids: &[BudgetId]) -> Result<BTreeMap<BudgetId, Tier>, StoreError> {
+        let query = budgets::Entity::find()
+            .filter(budgets::Column::BudgetId.is_in(ids.iter().map(BudgetId::as_str)))
+            .order_by_asc(budgets::Column::BudgetId);
+        let rows = query.lock_exclusive().all(&self.inner).await?;
+        rows.into_iter().map(|row| to_tier(row).map(|tier| (tier.budget_id.clone(), tier))).collect()
+    }
+
     /// Adds a tier.
     ///
     /// # Errors

@@ -216,6 +216,7 @@ fn shown(key: &pb::Key) -> Shown {
         ("key_id", text(&key.key_id)),
         ("type", text(key_type)),
         ("models", words(&key.models)),
+        ("budget", text(key.budget_id.clone().unwrap_or_default())),
         ("budget_duration", text(key.budget_duration.clone().unwrap_or_default())),
         ("tags", words(&key.tags)),
         ("expires_at", text(key.expires_at.map(|at| at.to_string()).unwrap_or_default())),

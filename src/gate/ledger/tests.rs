@@ -39,6 +39,7 @@ impl OneKey {
             budget: Budget::default(),
             rates: Rates::default(),
             budget_id: None,
+            tiers_seen: 0,
             limits: None,
             allowed_routes: Box::default(),
             tags: Box::default(),

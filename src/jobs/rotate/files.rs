@@ -83,11 +83,10 @@ impl Files {
     pub(super) fn begin(&self, delivery: Delivery) -> io::Result<Delivery> {
         let name = format!("{}.{}.{PENDING}", delivery.key_id, new_uuid());
         let delivery = Delivery { pending: self.0.join(name), ..delivery };
-        let mut file = private(&delivery.pending)?;
-        file.write_all(serde_json::to_string_pretty(&delivery)?.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        self.sync()?;
+        if let Err(error) = self.write(&delivery) {
+            let _ = delivery.forget();
+            return Err(error);
+        }
         Ok(delivery)
     }
 
@@ -97,6 +96,26 @@ impl Files {
     /// [`io::Error`].
     pub(super) fn finish(&self, delivery: &Delivery) -> io::Result<()> {
         fs::rename(&delivery.pending, self.0.join(format!("{}.json", delivery.key_id)))?;
+        self.sync()
+    }
+
+    /// Gives it its name, of a secret that is good; writes it again if somebody
+    /// took it for one that was left.
+    ///
+    /// # Errors
+    /// [`io::Error`].
+    pub(super) fn finish_or_repeat(&self, delivery: &Delivery) -> io::Result<()> {
+        match self.finish(delivery) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.finish(&self.begin(delivery.clone())?),
+            ended => ended,
+        }
+    }
+
+    fn write(&self, delivery: &Delivery) -> io::Result<()> {
+        let mut file = private(&delivery.pending)?;
+        file.write_all(serde_json::to_string_pretty(delivery)?.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
         self.sync()
     }
 

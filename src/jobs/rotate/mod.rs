@@ -87,24 +87,32 @@ impl Rotator {
 
     /// Its new secret is on disk before it is good, and has the name by which
     /// others look for it only once it is: so no crash leaves a key with a secret
-    /// that nobody has, or a file with one that never will be good.
+    /// that nobody has, or a file with one that never will be good. The disk is
+    /// waited for outside of the transaction, which others wait for.
     async fn rotate(&self, id: KeyId) -> Result<bool, RotateError> {
         let now = self.clock.now();
-        let mut tx = self.store.begin(Author::bursar("rotate_keys"), now).await?;
-        let Some(before) = tx.view().find_key_by_id(id).await?.filter(|key| key.is_due(now)) else { return Ok(false) };
+        let Some(before) = self.store.view().find_key_by_id(id).await?.filter(|key| key.is_due(now)) else {
+            return Ok(false);
+        };
         let no_numbers = || RotateError::Refused("the operating system has no random numbers".to_owned());
         let secret = (self.make_secret)().ok_or_else(no_numbers)?;
         let mut after = before.clone();
         let grace = self.rules.grace.map(|length| length.after(now));
         after.rotate(&secret, grace, now).map_err(|refusal| RotateError::Refused(refusal.message))?;
-        tx.update_key(&before, &mut after).await?;
         let delivery = Delivery::new(&after, &secret, grace, now);
         let delivery = self.on_disk(move |files| files.begin(delivery)).await?;
+        let mut tx = self.store.begin(Author::bursar("rotate_keys"), now).await?;
+        if let Err(error) = tx.update_key(&before, &mut after).await {
+            let _ = self.on_disk(move |_| delivery.forget()).await;
+            return Err(error.into());
+        }
         // If this fails, what it came to is found out before the next one.
         let committed = tx.commit().await?;
         self.gate.absorb(&committed).await?;
-        self.on_disk(move |files| files.finish(&delivery)).await?;
         tracing::info!(key_id = %id, "a key was rotated, for it was due");
+        if let Err(error) = self.on_disk(move |files| files.finish_or_repeat(&delivery)).await {
+            tracing::error!(key_id = %id, %error, "the new secret is not delivered yet; it is tried again");
+        }
         Ok(true)
     }
 

@@ -10,7 +10,7 @@ use crate::domain::reason::Reason;
 use crate::domain::role::{MemberPermission, TeamRole};
 use crate::domain::secret::Secret;
 use crate::domain::team::Team;
-use crate::domain::tier::change_tier;
+use crate::domain::tier::Tier;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
@@ -125,12 +125,14 @@ async fn generate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::Generat
         None
     };
     check_owner(ctx, tx.view(), &new, team.as_ref()).await?;
-    let tier = rules::tier(tx.view(), new.budget_id.as_ref()).await?;
-    let adjusted = shape(ctx, &mut new, team.as_ref())?;
+    let tier = rules::tier(&mut tx, new.budget_id.as_ref()).await?;
+    let adjusted = shape(ctx, &mut new, team.as_ref(), tier.as_ref())?;
 
     let secret = secret.map_or_else(secret::fresh_secret, Ok)?;
     let mut key = new_key::issue(new, &secret, ctx.caller.name(), ctx.now);
-    change_tier(&mut key.budget, None, tier.as_ref(), ctx.now);
+    if let Some(tier) = &tier {
+        key.budget.anchor = tier.anchor_of_new(&key.budget, ctx.now);
+    }
     tx.insert_key(&key).await.map_err(|error| {
         taken::explain(error, |constraint| key.key_alias.clone().filter(|_| constraint == Constraint::KeyAlias))
     })?;
@@ -272,14 +274,14 @@ async fn check_owner(ctx: &Ctx, view: View<'_>, new: &NewKey, team: Option<&Team
 }
 
 /// Defaults, bounds, and what nobody can give away.
-fn shape(ctx: &Ctx, new: &mut NewKey, team: Option<&Team>) -> Result<Vec<Adjusted>, Error> {
+fn shape(ctx: &Ctx, new: &mut NewKey, team: Option<&Team>, tier: Option<&Tier>) -> Result<Vec<Adjusted>, Error> {
     if new.key_type == KeyType::Gateway {
         return Ok(Vec::new());
     }
     if let Some(team) = team.filter(|_| new.user_id.is_some()) {
         new.duration = new.duration.or(team.team_member_key_duration.map(Lifetime::For));
     }
-    let mut adjusted = new_key::shape(new, &ctx.app.rules).map_err(Error::Invalid)?;
+    let mut adjusted = new_key::shape(new, &ctx.app.rules, tier).map_err(Error::Invalid)?;
     if !ctx.caller.is_proxy_admin() {
         let ceiling = rules::ceiling(ctx);
         adjusted.extend(keep_below_ceiling(&mut new.max_budget, ceiling)?);

@@ -3,15 +3,17 @@
 use crate::domain::account::AccountId;
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Violation;
+use crate::domain::identity::Models;
+use crate::domain::ids::{TeamId, UserId};
 use crate::domain::reason::Reason;
 use crate::domain::secret::KeyHash;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
-use crate::services::wire::access::standing_to_key;
+use crate::services::wire::access::{sees_user, standing_to_key};
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{key, key_ref};
-use crate::store::{DeletedKey, Spend};
+use crate::services::wire::{budget, key, key_ref};
+use crate::store::{DeletedKey, Spend, View};
 
 use super::rules;
 
@@ -25,14 +27,49 @@ pub(super) async fn get_key(ctx: Ctx, request: pb::GetKeyRequest) -> Result<pb::
         let rule = "is required: the master key is no virtual key";
         return Err(Error::invalid(Violation::named("key", Reason::CallerHasNoKey, rule)));
     };
-    let key = match ctx.app.store.view().find_key(&hash).await? {
-        Some(live) if standing_to_key(&ctx, ctx.app.store.view(), &live).await?.sees() => {
-            rules::stored_key(&ctx, &hash).await?
-        }
-        Some(_) => return Err(rules::not_found(&hash).into()),
-        None => deleted(&ctx, &hash).await?,
+    let view = ctx.app.store.view();
+    let Some(live) = view.find_key(&hash).await? else {
+        return Ok(pb::GetKeyResponse { key: Some(deleted(&ctx, &hash).await?), ..pb::GetKeyResponse::default() });
     };
-    Ok(pb::GetKeyResponse { key: Some(key) })
+    if !standing_to_key(&ctx, view, &live).await?.sees() {
+        return Err(rules::not_found(&hash).into());
+    }
+    let (budgets, rate_limits) = standings(&ctx, &live.key_hash).await?;
+    Ok(pb::GetKeyResponse {
+        key: Some(rules::stored_key(&ctx, &hash).await?),
+        budgets,
+        rate_limits,
+        team_alias: team_alias(view, live.team_id.as_ref()).await?,
+        user_email: user_email(&ctx, live.user_id.as_ref()).await?,
+    })
+}
+
+/// How everything stands that binds a key's calls.
+async fn standings(ctx: &Ctx, hash: &KeyHash) -> Result<(Vec<pb::BudgetStatus>, Vec<pb::RateLimitStatus>), Error> {
+    let gate = &ctx.app.gate;
+    let Some(identity) = gate.directory().find(hash, ctx.now).await? else { return Ok((Vec::new(), Vec::new())) };
+    let lines = gate.binding_lines(&identity, Models::All);
+    let (mut budgets, rates) = gate.standings(&lines, ctx.now).await?;
+    budgets.retain(|standing| lines.iter().any(|line| line.budget_binds && *line.account == standing.account));
+    Ok((budgets.iter().map(budget::to_wire).collect(), rates.iter().map(budget::rate_to_wire).collect()))
+}
+
+async fn team_alias(view: View<'_>, id: Option<&TeamId>) -> Result<String, Error> {
+    let Some(id) = id else { return Ok(String::new()) };
+    Ok(view.find_team(id).await?.and_then(|team| team.team_alias).unwrap_or_default())
+}
+
+async fn user_email(ctx: &Ctx, id: Option<&UserId>) -> Result<String, Error> {
+    let view = ctx.app.store.view();
+    match id {
+        Some(id) if sees_user(ctx, view, id).await? => Ok(view
+            .find_user(id)
+            .await?
+            .and_then(|user| user.user_email)
+            .map(|email| email.to_string())
+            .unwrap_or_default()),
+        _ => Ok(String::new()),
+    }
 }
 
 /// The deleted key that had a hash.

@@ -80,7 +80,7 @@ async fn regenerate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::Regen
     new_key::check_own_secret(ctx, secret.as_ref())?;
     let secret = secret.map_or_else(secret::fresh_secret, Ok)?;
     let grace: Option<Timestamp> = grace.map(|length| length.after(ctx.now));
-    let mut changed = change.apply(ctx, &tx, &standing, &before).await?;
+    let mut changed = change.apply(ctx, &mut tx, &standing, &before).await?;
     changed.after.rotate(&secret, grace, ctx.now)?;
     changed.save(ctx, &mut tx, &before).await?;
     let stored = tx.view().find_stored_key(&changed.after.key_hash, ctx.now).await?;

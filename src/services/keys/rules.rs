@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::key;
-use crate::store::View;
+use crate::store::{Tx, View};
 
 /// The user with an id.
 ///
@@ -24,13 +24,14 @@ pub(super) async fn owner(view: View<'_>, id: &UserId) -> Result<User, Error> {
     Ok(user.ok_or_else(|| Refusal::not_found(Reason::UserNotFound, "user", [id]))?)
 }
 
-/// The tier of a key that is in one.
+/// The tier of a key that is in one, which stays as it is until the end of the
+/// transaction.
 ///
 /// # Errors
 /// `NOT_FOUND` if it does not exist.
-pub(super) async fn tier(view: View<'_>, id: Option<&BudgetId>) -> Result<Option<Tier>, Error> {
+pub(super) async fn tier(tx: &mut Tx, id: Option<&BudgetId>) -> Result<Option<Tier>, Error> {
     let Some(id) = id else { return Ok(None) };
-    let tier = view.find_tier(id).await?;
+    let tier = tx.hold_tier(id).await?;
     Ok(Some(tier.ok_or_else(|| Refusal::not_found(Reason::BudgetNotFound, "budget", [id]))?))
 }
 

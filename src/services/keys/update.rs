@@ -20,7 +20,7 @@ pub(super) async fn update_key(ctx: Ctx, request: pb::UpdateKeyRequest) -> Resul
 
     let mut tx = ctx.begin().await?;
     let (before, standing) = change.hold(&ctx, &mut tx, &hash).await?;
-    let mut changed = change.apply(&ctx, &tx, &standing, &before).await?;
+    let mut changed = change.apply(&ctx, &mut tx, &standing, &before).await?;
     changed.save(&ctx, &mut tx, &before).await?;
     ctx.commit(tx).await?;
     let key = rules::stored_key(&ctx, &hash).await?;

@@ -53,6 +53,9 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
         ("key.user_id", asked.user_id.is_some()),
         ("key.service_account_id", asked.service_account_id.is_some()),
         ("key.spend", asked.spend.is_some()),
+        ("key.budget_id", asked.budget_id.is_some()),
+        ("key.auto_rotate", asked.auto_rotate == Some(true)),
+        ("key.rotation_interval", asked.rotation_interval.is_some()),
     ] {
         if set {
             faults.add(field, "can't be set here");
@@ -168,13 +171,7 @@ fn shape_key(ctx: &Ctx, mut key: NewKey, user: &User, faults: &mut Faults) -> Ne
     if key.metadata.is_empty() {
         key.metadata.clone_from(&user.metadata);
     }
-    if key.rotation_interval.is_some() {
-        faults.add("key.rotation_interval", "can't be set here; set it by UpdateKey");
-    }
-    if key.budget_id.is_some() {
-        faults.add("key.budget_id", "can't be set here; give the key its budget by UpdateKey");
-    }
-    if let Err(violations) = new_key::shape(&mut key, &ctx.app.rules) {
+    if let Err(violations) = new_key::shape(&mut key, &ctx.app.rules, None) {
         faults.0.extend(violations);
     }
     new_key::check_shaped(&key, "key.", &mut faults.0);

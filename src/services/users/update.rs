@@ -52,7 +52,6 @@ struct Command {
     etag: String,
     patch: UserPatch,
     /// Whether the request holds both budgets, so that a bad pair is its fault.
-    sends_both_budgets: bool,
     missing: Option<CreateCommand>,
     password: Patch<Password>,
     old_password: String,
@@ -165,16 +164,7 @@ fn parse(ctx: &Ctx, request: &pb::UpdateUserRequest) -> Result<Command, Error> {
         let message = "only proxy admins may make users, as allow_missing would";
         return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin", message).into());
     }
-    let sends_both_budgets = sent.max_budget.is_some() && sent.soft_budget.is_some();
-    Ok(Command {
-        who,
-        etag: sent.etag.clone(),
-        patch,
-        sends_both_budgets,
-        missing,
-        password,
-        old_password: request.old_password.clone(),
-    })
+    Ok(Command { who, etag: sent.etag.clone(), patch, missing, password, old_password: request.old_password.clone() })
 }
 
 fn not_found(who: &Who) -> Refusal {
@@ -192,7 +182,7 @@ async fn create_missing(ctx: &Ctx, command: Command) -> Result<pb::UpdateUserRes
 }
 
 async fn change(ctx: &Ctx, before: User, manages_home: bool, command: Command) -> Result<(), Error> {
-    let Command { etag: sent_etag, mut patch, sends_both_budgets, password, old_password, .. } = command;
+    let Command { etag: sent_etag, mut patch, password, old_password, .. } = command;
     let spend = std::mem::take(&mut patch.spend);
     let metadata = std::mem::take(&mut patch.metadata);
     let mut after = apply(ctx, &before, patch);
@@ -205,9 +195,7 @@ async fn change(ctx: &Ctx, before: User, manages_home: bool, command: Command) -
     }
     check_rights(ctx, &before, &after, manages_home, &spend)?;
     etag::check(&sent_etag, before.version, "user", &before.user_id)?;
-    if !sends_both_budgets {
-        after.budget.check_updated()?;
-    }
+    after.budget.check_updated()?;
     let mut tx = ctx.begin().await?;
     keep_an_admin(ctx, &mut tx, &before, &after).await?;
     check_home(&tx, &before, &after).await?;

@@ -14,6 +14,7 @@ use crate::domain::models::{ListOwner, ModelAliases, ModelList};
 use crate::domain::reason::Reason;
 use crate::domain::rotation::Rotation;
 use crate::domain::secret::Secret;
+use crate::domain::tier::Tier;
 use crate::domain::window::Length;
 use crate::pb;
 use crate::services::Ctx;
@@ -115,20 +116,22 @@ pub(crate) fn routes(field: &str, routes: &[String], faults: &mut Faults) -> Vec
     routes.to_vec()
 }
 
-/// Fills the configured defaults and keeps the configured bounds.
+/// Fills the configured defaults and keeps the configured bounds, of a key that
+/// may be in a tier.
 ///
 /// # Errors
 /// Every value above its bound, where the setting rejects them.
-pub(crate) fn shape(new: &mut NewKey, rules: &Rules) -> Result<Vec<Adjusted>, Vec<Violation>> {
+pub(crate) fn shape(new: &mut NewKey, rules: &Rules, tier: Option<&Tier>) -> Result<Vec<Adjusted>, Vec<Violation>> {
     rules.keys.fill(new);
-    rules.key_bounds.apply(Bounded {
+    let values = Bounded {
         max_budget: Some(&mut new.max_budget),
         budget_duration: Some(&mut new.budget_duration),
         duration: Some(&mut new.duration),
         tpm: Some(&mut new.rates.tpm),
         rpm: Some(&mut new.rates.rpm),
         parallel: Some(&mut new.rates.parallel),
-    })
+    };
+    rules.key_bounds.apply(values, tier)
 }
 
 /// Reports a soft budget that a default or a bound left without room.

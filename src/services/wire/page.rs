@@ -178,4 +178,22 @@ mod tests {
             assert_eq!(taken(text), None, "{text}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_but_its_own_tokens_opens_a_list(text in "[A-Za-z0-9_-]{0,120}|\\PC{0,40}") {
+            proptest::prop_assert!(list("l").open(&text).is_none());
+        }
+
+        #[test]
+        fn a_token_that_was_touched_opens_nothing(at in 0_usize..60, to in "[A-Za-z0-9_-]") {
+            let list = list("l");
+            let after = Cursor { key: CursorKey::Int(7), id: "some id".to_owned() };
+            let token = list.seal(&after).expect("a token");
+            let at = at % token.len();
+            let touched = format!("{}{to}{}", &token[..at], &token[at + 1..]);
+            let opened = list.open(&touched);
+            proptest::prop_assert!(touched == token || opened.is_none());
+        }
+    }
 }

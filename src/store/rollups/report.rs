@@ -64,18 +64,20 @@ impl<'a> Report<'a> {
 
     /// A row for each interval and part in which there were calls.
     pub(super) fn rows(&self) -> SelectStatement {
-        self.rows_of(None)
+        let mut query = self.sums(None);
+        query.column(Alias::new("at")).group_by_col(Alias::new("at"));
+        query
     }
 
-    /// These, of one interval only if one is meant.
-    fn rows_of(&self, interval: Option<&SimpleExpr>) -> SelectStatement {
+    /// What each part adds up to, in one interval if one is meant.
+    fn sums(&self, interval: Option<&SimpleExpr>) -> SelectStatement {
         let mut query = Query::select();
-        query.column(Alias::new("at")).column(Alias::new("slice"));
+        query.column(Alias::new("slice"));
         for name in SUMS {
             query.expr_as(self.sum(named(name)), Alias::new(name));
         }
         query.from_subquery(self.parts(interval), Alias::new("parts"));
-        query.group_by_col(Alias::new("at")).group_by_col(Alias::new("slice"));
+        query.group_by_col(Alias::new("slice"));
         // What was added and taken off again is not there.
         query.and_having(self.sum(named("api_requests")).ne(0));
         query
@@ -109,12 +111,12 @@ impl<'a> Report<'a> {
     fn ranked_one_by_one(&self, most: u64) -> SelectStatement {
         let interval = Expr::col((Alias::new(INTERVALS), Alias::new(AT)));
         let mut largest = Query::select();
-        largest.columns(row_columns());
+        largest.columns(part_columns());
         largest.expr_window_as(Func::count(Expr::val(1)), WindowStatement::new(), Alias::new("parts"));
-        largest.from_subquery(self.rows_of(Some(&interval)), Alias::new("rows"));
+        largest.from_subquery(self.sums(Some(&interval)), Alias::new("rows"));
         largest.order_by(Alias::new("spent_nanos"), Order::Desc).order_by(Alias::new("slice"), Order::Asc).limit(most);
         let mut query = Query::select();
-        query.columns(row_columns()).column(Alias::new("parts"));
+        query.expr_as(interval, Alias::new("at")).columns(part_columns()).column(Alias::new("parts"));
         query.from_values(self.intervals(), Alias::new(INTERVALS));
         query.join_lateral(JoinType::InnerJoin, largest, Alias::new("largest"), Expr::val(true));
         query.order_by(Alias::new("at"), Order::Asc);
@@ -256,8 +258,9 @@ impl<'a> Report<'a> {
     fn select(at: SimpleExpr, slice: SimpleExpr, sign: &SimpleExpr, values: [SimpleExpr; 8]) -> SelectStatement {
         let mut query = Query::select();
         query.expr_as(at, Alias::new("at")).expr_as(slice, Alias::new("slice"));
+        let is_one = *sign == Expr::val(1_i64);
         for (name, value) in SUMS.into_iter().zip(values) {
-            query.expr_as(sign.clone().mul(value), Alias::new(name));
+            query.expr_as(if is_one { value } else { sign.clone().mul(value) }, Alias::new(name));
         }
         query
     }
@@ -362,5 +365,10 @@ fn within(column: &'static str, interval: Option<&SimpleExpr>) -> Condition {
 
 /// The columns of a row.
 fn row_columns() -> impl Iterator<Item = Alias> {
-    ["at", "slice"].into_iter().chain(SUMS).map(Alias::new)
+    std::iter::once(Alias::new("at")).chain(part_columns())
+}
+
+/// Those of a part of an interval.
+fn part_columns() -> impl Iterator<Item = Alias> {
+    std::iter::once("slice").chain(SUMS).map(Alias::new)
 }

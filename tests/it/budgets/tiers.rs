@@ -116,6 +116,65 @@ on_both! {
         assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
     }
 
+    async fn one_length_of_windows_is_in_force(backend: Backend) {
+        let world = World::builder(backend).at("2025-01-10T12:00:00Z").start().await;
+        create(&world, pb::Budget { budget_duration: Some("30d".into()), ..budget("monthly", Some("0.02")) }).await;
+        let (secret, key) = world.key(pb::Key { budget_duration: Some("1d".into()), ..in_tier("monthly") }).await;
+        let client = world.with_key(&secret);
+        let set_own = async |duration: Option<&str>| {
+            let key = pb::Key { key_hash: key.key_hash.clone(), budget_duration: duration.map(Into::into), ..Default::default() };
+            let update_mask = Some(FieldMask { paths: vec!["budget_duration".into()] });
+            world.admin.keys().update_key(pb::UpdateKeyRequest { key: Some(key), update_mask, ..Default::default() }).await.answer().key.unwrap()
+        };
+        record(&world.admin, vec![event("a", &secret, 8_000)]).await;
+        assert_eq!(denial(&authorize(&client, ask("b", "0")).await).1, BudgetScope::Key);
+        world.hands().advance(1);
+        let monthly = set_own(None).await;
+        assert_eq!((monthly.spend.as_deref(), monthly.budget_resets_at), (Some("0"), at("2025-02-01T00:00:00Z")));
+        let open = reserve(&client, "c", "0.02").await;
+        settle(&client, &open, 8_000).await;
+        world.hands().set("2025-01-11T12:00:00Z");
+        assert_eq!(spend(&world, &key.key_hash).await, "0.02", "the month goes on");
+        // The same length, now its own, and without the tier: the same window.
+        assert_eq!(set_own(Some("30d")).await.spend.as_deref(), Some("0.02"));
+        assert_eq!(set_tier(&world.admin, &key.key_hash, None).await.answer().key.unwrap().spend.as_deref(), Some("0.02"));
+        assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
+    }
+
+    async fn bounds_leave_a_tier_to_itself(backend: Backend) {
+        let world = World::builder(backend).set("upperbound_key_generate_params", "{ max_budget = \"100\", rpm_limit = 1000 }").start().await;
+        create(&world, pb::Budget { rpm_limit: Some(10), ..budget("free", Some("1")) }).await;
+        create(&world, budget("gold", Some("1000"))).await;
+        let free = world.admin.keys().generate_key(generate(in_tier("free"))).await.answer();
+        assert!(free.adjusted_fields.is_empty(), "{:?}", free.adjusted_fields);
+        update(&world, budget("free", Some("0")), &[]).await.answer();
+        assert_eq!(denial(&authorize(&world.with_key(&free.secret), ask("a", "0")).await).1, BudgetScope::Key);
+        let gold = world.admin.keys().generate_key(generate(in_tier("gold"))).await.answer();
+        let outline = |fields: &[pb::AdjustedField]| fields.iter().map(|field| (field.path.clone(), field.applied.clone())).collect::<Vec<_>>();
+        let bounded = [("key.max_budget".to_owned(), "100".to_owned()), ("key.rpm_limit".to_owned(), "1000".to_owned())];
+        assert_eq!(outline(&gold.adjusted_fields), bounded);
+        // Whoever joins later is bounded, too.
+        let joined = set_tier(&world.admin, &free.key.unwrap().key_hash, Some("gold")).await.answer();
+        assert_eq!(outline(&joined.adjusted_fields), bounded);
+        assert_eq!(joined.key.unwrap().max_budget.as_deref(), Some("100"));
+    }
+
+    async fn who_may_only_lower_its_budget_does_not_leave_its_tier_behind(backend: Backend) {
+        let world = World::builder(backend).set("self_serve_budget_policy", "lower_only").start().await;
+        create(&world, budget("free", Some("10"))).await;
+        let alice = world.person("alice", pb::Role::InternalUser).await;
+        let key = alice.keys().generate_key(generate(pb::Key::default())).await.answer().key.unwrap();
+        set_tier(&world.admin, &key.key_hash, Some("free")).await.answer();
+        let set_max = async |max: Option<&str>| {
+            let key = pb::Key { key_hash: key.key_hash.clone(), max_budget: max.map(Into::into), ..Default::default() };
+            let update_mask = Some(FieldMask { paths: vec!["max_budget".into()] });
+            alice.keys().update_key(pb::UpdateKeyRequest { key: Some(key), update_mask, ..Default::default() }).await
+        };
+        set_max(Some("1000000")).await.refused(Code::PermissionDenied, ErrorReason::FieldNotAllowed);
+        set_max(Some("5")).await.answer();
+        set_max(None).await.refused(Code::PermissionDenied, ErrorReason::FieldNotAllowed);
+    }
+
     async fn models_of_a_tier_bind_each_key(world: World) {
         let limit = |max: &str| pb::ModelLimit { max_budget: Some(max.into()), ..Default::default() };
         let models = |max: &str| HashMap::from([(MODEL.to_owned(), limit(max))]);
@@ -199,6 +258,8 @@ on_both! {
         create(&world, budget("free", Some("1"))).await;
         let soft = pb::Budget { soft_budget: Some("1".into()), ..budget("free", None) };
         update(&world, soft, &["soft_budget"]).await.refused(Code::FailedPrecondition, ErrorReason::SoftBudgetNotBelowMax);
+        let both = pb::Budget { soft_budget: Some("50".into()), ..budget("free", Some("100")) };
+        update(&world, both, &["soft_budget"]).await.refused(Code::FailedPrecondition, ErrorReason::SoftBudgetNotBelowMax);
         update(&world, pb::Budget { etag: "9".into(), ..budget("free", Some("2")) }, &[]).await.refused(Code::Aborted, ErrorReason::EtagStale);
         assert_eq!(update(&world, budget("free", None), &["budget_id"]).await.bad()[0].0, "update_mask");
         update(&world, budget("gold", None), &["max_budget"]).await.refused(Code::NotFound, ErrorReason::BudgetNotFound);

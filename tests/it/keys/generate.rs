@@ -44,7 +44,7 @@ on_both! {
         let stored = pb::Key {
             key_id: String::new(), key_hash: String::new(), key_name: String::new(), state: 0, blocked: None, spend: None,
             lifetime_spend: String::new(), budget_resets_at: None, expires_at: None, created_at: None, created_by: String::new(),
-            updated_at: None, etag: String::new(), ..key
+            updated_at: None, auto_rotate: None, etag: String::new(), ..key
         };
         assert_eq!(stored, asked);
     }

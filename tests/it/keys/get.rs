@@ -44,6 +44,24 @@ on_both! {
         }
     }
 
+    async fn a_key_is_shown_with_all_that_binds_it(world: World) {
+        let (lead, _) = red(&world, pb::Team { team_alias: Some("The reds".into()), max_budget: Some("5".into()), ..Default::default() }).await;
+        let zoe = pb::User { user_id: "zoe".into(), user_email: Some("zoe@example.org".into()), ..Default::default() };
+        world.user(zoe).await;
+        let add = pb::AddTeamMembersRequest { team_id: "red".into(), members: vec![crate::teams::member("zoe", pb::TeamRole::User)], ..Default::default() };
+        world.admin.teams().add_team_members(add).await.answer();
+        let windows = vec![pb::BudgetLimit { max_budget: "2".into(), budget_duration: "1d".into(), ..Default::default() }];
+        let (secret, key) = world.key(pb::Key { max_budget: Some("1".into()), rpm_limit: Some(7), budget_limits: windows, ..in_team("zoe") }).await;
+        crate::gateway::reserve(&world.with_key(&secret), "a", "0.25").await;
+        let shown = lead.keys().get_key(get(&key.key_hash)).await.answer();
+        assert_eq!((shown.team_alias.as_str(), shown.user_email.as_str()), ("The reds", "zoe@example.org"));
+        let rows: Vec<_> = shown.budgets.iter().map(|budget| (budget.scope(), budget.reserved.as_str(), budget.remaining.as_deref())).collect();
+        assert_eq!(rows[..3], [
+            (pb::BudgetScope::Key, "0.25", Some("0.75")), (pb::BudgetScope::KeyWindow, "0.25", Some("1.75")), (pb::BudgetScope::Team, "0.25", Some("4.75")),
+        ]);
+        assert_eq!((shown.rate_limits[0].limit, shown.rate_limits[0].remaining), (7, 6));
+    }
+
     async fn a_deleted_key_is_in_the_archive(world: World) {
         let (secret, key) = world.key(pb::Key { spend: Some("2".into()), key_alias: Some("x".into()), ..Default::default() }).await;
         world.admin.keys().delete_keys(pb::DeleteKeysRequest { key_aliases: vec!["x".into()], ..Default::default() }).await.answer();

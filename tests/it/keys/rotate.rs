@@ -142,6 +142,18 @@ on_both! {
             update_mask: Some(prost_types::FieldMask { paths: vec!["rotation_interval".into()] }), ..Default::default()
         };
         assert_eq!(world.admin.keys().update_key(cleared).await.bad()[0].0, "key.rotation_interval");
+        let named = pb::Key { key_hash: key.key_hash.clone(), ..Default::default() };
+        let (_, still) = world.key(pb::Key::default()).await;
+        for half in [
+            pb::Key { auto_rotate: Some(false), rotation_interval: Some("30d".into()), ..named },
+            pb::Key { auto_rotate: Some(true), key_hash: still.key_hash.clone(), ..Default::default() },
+            pb::Key { rotation_interval: Some("30d".into()), key_hash: still.key_hash, ..Default::default() },
+        ] {
+            let half = pb::UpdateKeyRequest { key: Some(half), ..Default::default() };
+            assert_eq!(world.admin.keys().update_key(half).await.bad()[0].0, "key.rotation_interval");
+        }
+        let user = pb::CreateUserRequest { key: Some(pb::Key { auto_rotate: Some(true), ..Default::default() }), ..Default::default() };
+        assert_eq!(world.admin.users().create_user(user).await.bad()[0].0, "key.auto_rotate");
         let world = World::start(backend).await;
         let refused = world.admin.keys().generate_key(generate(every("30d", pb::Key::default()))).await;
         refused.refused(Code::FailedPrecondition, ErrorReason::NoRotationSink);

@@ -20,7 +20,7 @@ pub(in crate::services::budgets) async fn delete_budgets(
     let ids = text::ids_to_delete("budget_ids", &request.budget_ids, BudgetId::parse, &mut faults);
     faults.finish()?;
     let mut tx = ctx.begin().await?;
-    let mut tiers = tx.view().find_tiers(&ids).await?;
+    let mut tiers = tx.lock_tiers(&ids).await?;
     let unknown: Vec<&BudgetId> = ids.iter().filter(|id| !tiers.contains_key(*id)).collect();
     if !unknown.is_empty() {
         return Err(Refusal::not_found(Reason::BudgetNotFound, "budget", unknown).into());

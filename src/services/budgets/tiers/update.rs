@@ -39,12 +39,10 @@ pub(in crate::services::budgets) async fn update_budget(
 
     let mut tx = ctx.begin().await?;
     let id = &wanted.budget_id;
-    let before = tx.view().find_tier(id).await?.ok_or_else(|| not_found(id))?;
+    let before = tx.lock_tiers(std::slice::from_ref(id)).await?.remove(id).ok_or_else(|| not_found(id))?;
     etag::check(&sent.etag, before.version, "budget", id)?;
     let mut after = apply(&ctx, &before, &wanted, sent, &mask);
-    if sent.max_budget.is_none() || sent.soft_budget.is_none() {
-        after.budget.check_updated()?;
-    }
+    after.budget.check_updated()?;
     tx.update_tier(&before, &mut after).await.map_err(|error| match error {
         StoreError::Stale => Error::from(Refusal::stale("budget", id)),
         error => error.into(),

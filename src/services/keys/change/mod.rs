@@ -12,7 +12,7 @@ use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
 use crate::domain::secret::KeyHash;
-use crate::domain::tier::{Tier, change_tier};
+use crate::domain::tier::{anchor_after, in_force};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
@@ -31,7 +31,6 @@ pub(super) struct KeyChange {
     prefix: &'static str,
     etag: String,
     patch: KeyPatch,
-    sends_both_budgets: bool,
 }
 
 impl KeyChange {
@@ -41,7 +40,6 @@ impl KeyChange {
         Self {
             prefix,
             etag: sent.map(|key| key.etag.clone()).unwrap_or_default(),
-            sends_both_budgets: sent.is_some_and(|key| key.max_budget.is_some() && key.soft_budget.is_some()),
             patch: KeyPatch::take(request, prefix, faults),
         }
     }
@@ -70,7 +68,7 @@ impl KeyChange {
     pub(super) async fn apply(
         self,
         ctx: &Ctx,
-        tx: &Tx,
+        tx: &mut Tx,
         standing: &KeyStanding,
         before: &Key,
     ) -> Result<Changed, Error> {
@@ -81,22 +79,24 @@ impl KeyChange {
         })
     }
 
-    async fn changed(mut self, ctx: &Ctx, tx: &Tx, standing: &KeyStanding, before: &Key) -> Result<Changed, Error> {
+    async fn changed(mut self, ctx: &Ctx, tx: &mut Tx, standing: &KeyStanding, before: &Key) -> Result<Changed, Error> {
         let spend = std::mem::take(&mut self.patch.spend);
-        let (mut after, adjusted) = self.patch.apply(ctx, before)?;
-        rights::check(ctx, standing, before, &after, &spend)?;
+        let former = rules::tier(tx, before.budget_id.as_ref()).await?;
+        let tier = match &self.patch.budget_id {
+            Patch::Keep => former.clone(),
+            Patch::Clear => None,
+            Patch::Set(id) => rules::tier(tx, Some(id)).await?,
+        };
+        let (mut after, adjusted) = self.patch.apply(ctx, before, tier.as_ref())?;
+        let was = in_force(&before.budget, former.as_ref());
+        let is = in_force(&after.budget, tier.as_ref());
+        after.budget.anchor = anchor_after(&was, is.duration, &ctx.app.rules.calendar, ctx.now);
+        let is = Budget { anchor: after.budget.anchor, ..is };
+        let budgets = rights::InForce { was: &was, is: &is };
+        rights::check(ctx, standing, (before, &after), budgets, &spend)?;
         etag::check(&self.etag, before.version, "key", &before.key_hash)?;
         places::check(ctx, tx.view(), standing, before, &after).await?;
-        let former = rules::tier(tx.view(), before.budget_id.as_ref()).await?;
-        let tier = rules::tier(tx.view(), after.budget_id.as_ref()).await?;
-        if after.budget_id != before.budget_id {
-            change_tier(&mut after.budget, former.as_ref(), tier.as_ref(), ctx.now);
-        }
-        if !self.sends_both_budgets {
-            after.budget.check_updated()?;
-        }
-        let in_force = |tier: Option<Tier>, own: &Budget| tier.map_or(*own, |tier| tier.budget_of(own));
-        let (was, is) = (in_force(former, &before.budget), in_force(tier, &after.budget));
+        after.budget.check_updated()?;
         Ok(Changed { after, adjusted, spend, was, is })
     }
 }

@@ -13,6 +13,7 @@ use crate::domain::models::{ModelAliases, ModelList};
 use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
 use crate::domain::reason::Reason;
+use crate::domain::tier::Tier;
 use crate::domain::window::Length;
 use crate::error::Error;
 use crate::pb;
@@ -162,9 +163,9 @@ impl KeyPatch {
 
     /// The key with what the request writes and clears, within the configured
     /// bounds; and what the bounds changed.
-    pub(super) fn apply(self, ctx: &Ctx, before: &Key) -> Result<(Key, Vec<Adjusted>), Error> {
+    pub(super) fn apply(self, ctx: &Ctx, before: &Key, tier: Option<&Tier>) -> Result<(Key, Vec<Adjusted>), Error> {
         let mut patch = self;
-        let adjusted = bound(ctx, &mut patch)?;
+        let adjusted = bound(ctx, &mut patch, before, tier)?;
         let mut after = before.clone();
         patch.alias.apply(&mut after.key_alias);
         patch.key_type.apply_or_default(&mut after.key_type);
@@ -175,7 +176,7 @@ impl KeyPatch {
         patch.model_aliases.apply_or_default(&mut after.model_aliases);
         patch.max.apply(&mut after.budget.max);
         patch.soft.apply(&mut after.budget.soft);
-        after.budget.set_duration(patch.budget_duration, &ctx.app.rules.calendar, ctx.now);
+        patch.budget_duration.apply(&mut after.budget.duration);
         patch.tpm.apply(&mut after.rates.tpm);
         patch.rpm.apply(&mut after.rates.rpm);
         patch.parallel.apply(&mut after.rates.parallel);
@@ -227,28 +228,59 @@ impl KeyPatch {
     }
 }
 
-/// Bounds apply to the fields that are written; what is cleared is written,
-/// too, and gets the bound.
-fn bound(ctx: &Ctx, patch: &mut KeyPatch) -> Result<Vec<Adjusted>, Error> {
-    let mut new = patch.new.clone();
-    let asked = Bounded {
-        max_budget: (!patch.max.is_keep()).then_some(&mut new.max_budget),
-        budget_duration: (!patch.budget_duration.is_keep()).then_some(&mut new.budget_duration),
-        duration: (!patch.lifetime.is_keep()).then_some(&mut new.duration),
-        tpm: (!patch.tpm.is_keep()).then_some(&mut new.rates.tpm),
-        rpm: (!patch.rpm.is_keep()).then_some(&mut new.rates.rpm),
-        parallel: (!patch.parallel.is_keep()).then_some(&mut new.rates.parallel),
+/// Bounds apply to the fields that are written; what is cleared is written, too,
+/// and so is what comes from another tier.
+fn bound(ctx: &Ctx, patch: &mut KeyPatch, before: &Key, tier: Option<&Tier>) -> Result<Vec<Adjusted>, Error> {
+    let joins = !patch.budget_id.is_keep();
+    let (budget, rates) = (&before.budget, &before.rates);
+    let mut max = Written::new(&patch.max, budget.max, joins);
+    let mut duration = Written::new(&patch.budget_duration, budget.duration, joins);
+    let mut tpm = Written::new(&patch.tpm, rates.tpm, joins);
+    let mut rpm = Written::new(&patch.rpm, rates.rpm, joins);
+    let mut parallel = Written::new(&patch.parallel, rates.parallel, joins);
+    let mut lifetime = patch.new.duration;
+    let values = Bounded {
+        max_budget: max.as_mut(),
+        budget_duration: duration.as_mut(),
+        duration: (!patch.lifetime.is_keep()).then_some(&mut lifetime),
+        tpm: tpm.as_mut(),
+        rpm: rpm.as_mut(),
+        parallel: parallel.as_mut(),
     };
-    let adjusted = ctx.app.rules.key_bounds.apply(asked).map_err(Error::Invalid)?;
-    patch.max.bound_to(new.max_budget);
-    patch.budget_duration.bound_to(new.budget_duration);
-    if let Some(Lifetime::For(length)) = new.duration {
+    let adjusted = ctx.app.rules.key_bounds.apply(values, tier).map_err(Error::Invalid)?;
+    max.write(&mut patch.max);
+    duration.write(&mut patch.budget_duration);
+    tpm.write(&mut patch.tpm);
+    rpm.write(&mut patch.rpm);
+    parallel.write(&mut patch.parallel);
+    if let Some(Lifetime::For(length)) = lifetime {
         patch.lifetime.bound_to(Some(Lifetime::For(length)));
     }
-    patch.tpm.bound_to(new.rates.tpm);
-    patch.rpm.bound_to(new.rates.rpm);
-    patch.parallel.bound_to(new.rates.parallel);
     Ok(adjusted)
+}
+
+/// A value, and whether a request writes it.
+struct Written<T> {
+    is_written: bool,
+    value: Option<T>,
+}
+
+impl<T: Copy> Written<T> {
+    fn new(patch: &Patch<T>, own: Option<T>, joins: bool) -> Self {
+        let value = if let Patch::Set(value) = patch { Some(*value) } else { None };
+        Self { is_written: !patch.is_keep() || (joins && own.is_none()), value }
+    }
+
+    fn as_mut(&mut self) -> Option<&mut Option<T>> {
+        self.is_written.then_some(&mut self.value)
+    }
+
+    /// Writes the value that a bound left, or put in its place.
+    fn write(self, patch: &mut Patch<T>) {
+        if let Some(value) = self.value {
+            *patch = Patch::Set(value);
+        }
+    }
 }
 
 /// Sets how long the secrets of a key live, or that they live until somebody
@@ -263,7 +295,8 @@ fn rotate_by_itself(ctx: &Ctx, key: &mut Key, auto: Patch<bool>, interval: Patch
     // Without rotation there is no interval, but the one that is said.
     let mut wanted = key.rotation.interval.filter(|_| is_auto);
     interval.apply(&mut wanted);
-    if wanted != key.rotation.interval {
+    let was = key.rotation.interval;
+    if wanted != was || is_auto != was.is_some() {
         let mut faults = Faults::default();
         new_key::check_rotation(is_auto, wanted, "key.", &ctx.app.rules, &mut faults);
         faults.finish()?;

@@ -3,7 +3,7 @@
 use crate::config::SelfServeBudgets;
 use crate::domain::audit::{Change, ObjectType};
 use crate::domain::key::{Key, KeyType};
-use crate::domain::limit::is_raised;
+use crate::domain::limit::{Budget, is_raised};
 use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
 use crate::domain::role::MemberPermission;
@@ -31,13 +31,20 @@ const BUDGET_FIELDS: [&str; 9] = [
 /// Those of them that an owner may write, if any.
 const OWNER_BUDGET_FIELDS: [&str; 2] = ["max_budget", "soft_budget"];
 
+/// The budgets that are in force before and after a change, tiers and all.
+#[derive(Clone, Copy)]
+pub(super) struct InForce<'a> {
+    pub(super) was: &'a Budget,
+    pub(super) is: &'a Budget,
+}
+
 /// May the caller change what it changes? Writing the same value again is no
 /// change.
 pub(super) fn check(
     ctx: &Ctx,
     standing: &KeyStanding,
-    before: &Key,
-    after: &Key,
+    (before, after): (&Key, &Key),
+    budgets: InForce<'_>,
     spend: &Patch<Usd>,
 ) -> Result<(), Error> {
     let is_narrow = ctx.caller.key().is_some_and(|key| !key.allowed_routes.is_empty());
@@ -53,14 +60,20 @@ pub(super) fn check(
     }
     let Some(change) = Change::updated(ObjectType::Key, before.key_id, before, after) else { return Ok(()) };
     for field in change.fields() {
-        if !may_write(ctx, standing, before, after, field) {
+        if !may_write(ctx, standing, (before, after), budgets, field) {
             return Err(rules::field_refused(field).into());
         }
     }
     Ok(())
 }
 
-fn may_write(ctx: &Ctx, standing: &KeyStanding, before: &Key, after: &Key, field: &str) -> bool {
+fn may_write(
+    ctx: &Ctx,
+    standing: &KeyStanding,
+    (before, after): (&Key, &Key),
+    budgets: InForce<'_>,
+    field: &str,
+) -> bool {
     if field == "blocked" {
         let permission = if after.blocked { MemberPermission::KeyBlock } else { MemberPermission::KeyUnblock };
         return standing.may_as_member(permission);
@@ -78,7 +91,7 @@ fn may_write(ctx: &Ctx, standing: &KeyStanding, before: &Key, after: &Key, field
         },
         KeyStanding::Owner(_) if ["user_id", "team_id"].contains(&field) => false,
         KeyStanding::Owner(_) if BUDGET_FIELDS.contains(&field) => {
-            OWNER_BUDGET_FIELDS.contains(&field) && owner_may_write_budget(ctx, before, after)
+            OWNER_BUDGET_FIELDS.contains(&field) && owner_may_write_budget(ctx, before, budgets)
         }
         KeyStanding::ProxyAdmin | KeyStanding::Owner(_) => true,
         KeyStanding::TeamMember(_) => {
@@ -91,17 +104,17 @@ fn may_write(ctx: &Ctx, standing: &KeyStanding, before: &Key, after: &Key, field
 
 /// What an owner may do to the budget of a key that it made itself: setting
 /// `self_serve_budget_policy`.
-fn owner_may_write_budget(ctx: &Ctx, before: &Key, after: &Key) -> bool {
+fn owner_may_write_budget(ctx: &Ctx, before: &Key, InForce { was, is }: InForce<'_>) -> bool {
     let made_it = ctx.caller.user_id().is_some_and(|user| user.as_str() == before.created_by);
-    let same_windows = before.budget.duration == after.budget.duration;
-    let raised = is_raised(before.budget.max.as_ref(), after.budget.max.as_ref());
+    let same_windows = was.duration == is.duration;
+    let raised = is_raised(was.max.as_ref(), is.max.as_ref());
     made_it
         && match ctx.app.rules.self_serve_budgets {
             SelfServeBudgets::Disabled => false,
             SelfServeBudgets::LowerOnly => !raised && same_windows,
             SelfServeBudgets::Ceiling => {
                 let ceiling = rules::ceiling(ctx);
-                same_windows && !is_raised(ceiling.as_ref(), after.budget.max.as_ref())
+                same_windows && !is_raised(ceiling.as_ref(), is.max.as_ref())
             }
         }
 }
