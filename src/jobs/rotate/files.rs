@@ -154,3 +154,34 @@ fn private(path: &Path) -> io::Result<File> {
 fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_good_secret_whose_file_was_taken_away_is_written_again() {
+        let directory = std::env::temp_dir().join(format!("bursar-rotate-{}", new_uuid()));
+        fs::create_dir(&directory).unwrap();
+        let files = Files::new(directory.clone());
+        let key_id = KeyId(new_uuid());
+        let delivery = Delivery {
+            key_id: key_id.to_string(),
+            key_alias: None,
+            secret: "sk-new".to_owned(),
+            rotated_at: Timestamp::EPOCH,
+            previous_key_valid_until: None,
+            pending: PathBuf::new(),
+        };
+        let begun = files.begin(delivery).unwrap();
+        begun.forget().unwrap();
+
+        files.finish_or_repeat(&begun).unwrap();
+
+        let names: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [format!("{key_id}.json").as_str()]);
+        let text = fs::read_to_string(directory.join(&names[0])).unwrap();
+        assert_eq!(serde_json::from_str::<Delivery>(&text).unwrap().secret, "sk-new");
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}
