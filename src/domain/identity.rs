@@ -16,7 +16,7 @@ use super::role::{OrganizationRole, Role, TeamRole};
 use super::rotation::{self, FormerSecret};
 use super::secret::KeyHash;
 use super::team::{Member, MemberDefaults, MemberLimits, Team};
-use super::tier::Tier;
+use super::tier::{Tier, in_force};
 use super::user::{SessionEpoch, User};
 
 /// What judging needs of a key.
@@ -80,7 +80,7 @@ impl KeyFacts {
             team_id: key.team_id,
             models: key.models,
             aliases: key.model_aliases,
-            budget: tier.map_or(key.budget, |tier| tier.budget_of(&key.budget)),
+            budget: in_force(&key.budget, tier),
             rates: tier.map_or(key.rates, |tier| tier.rates_of(&key.rates)),
             limits: LimitFacts::new(key.key_id, limits),
             budget_id: key.budget_id,

@@ -204,7 +204,7 @@ impl Directory {
                 }
                 // Keys in tiers are read again at their next use. Each knows which
                 // changes it has seen: also one that was being read meanwhile.
-                Eviction::Tier(_) => drop(self.tiers.fetch_add(1, Ordering::SeqCst)),
+                Eviction::Tier => drop(self.tiers.fetch_add(1, Ordering::SeqCst)),
                 Eviction::Prices | Eviction::ScopeBudget(_) => {}
             }
         }
@@ -229,10 +229,7 @@ impl Directory {
         let tiers_seen = self.tiers.load(Ordering::SeqCst);
         let view = self.store.view();
         let Some(key) = view.find_key(hash).await? else { return Ok(None) };
-        let tier = match &key.budget_id {
-            Some(id) => view.find_tier(id).await?,
-            None => None,
-        };
+        let tier = view.tier_of_key(&key).await?;
         Ok(Some(KeyFacts::new(key, tier.as_ref(), tiers_seen)))
     }
 

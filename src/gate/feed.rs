@@ -16,7 +16,7 @@ use super::Gate;
 use crate::domain::account::AccountId;
 use crate::domain::audit::{Action, Fields, ObjectType};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{BudgetId, KeyId, OrganizationId, TeamId, UserId};
+use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::secret::KeyHash;
 use crate::store::{Eviction, FeedEntry, Store, StoreError};
 
@@ -52,7 +52,7 @@ pub enum Subject {
     /// keeps.
     ScopeBudget(AccountId),
     /// Limits that many keys share, which no sidecar keeps either.
-    Tier(BudgetId),
+    Tier,
     /// Nothing that anybody keeps in memory.
     Other,
 }
@@ -154,7 +154,7 @@ async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, Stor
         ObjectType::Prices => Subject::Prices(None),
         ObjectType::Model => Subject::Prices(field(entry, "model_name").map(str::to_owned)),
         ObjectType::ScopeBudget => AccountId::of_audit_id(id).map_or(Subject::Other, Subject::ScopeBudget),
-        ObjectType::Budget => Subject::Tier(BudgetId::stored(id)),
+        ObjectType::Budget => Subject::Tier,
         ObjectType::Invitation | ObjectType::SessionKey | ObjectType::Rollups => Subject::Other,
     };
     let revoked = matches!(entry.action, Some(Action::Delete | Action::Block | Action::RemoveMember));
@@ -209,7 +209,7 @@ fn evictions_of(change: &Announcement) -> Vec<Eviction> {
         }
         Subject::Prices(_) => vec![Eviction::Prices],
         Subject::ScopeBudget(account) => vec![Eviction::ScopeBudget(account.clone())],
-        Subject::Tier(id) => vec![Eviction::Tier(id.clone())],
+        Subject::Tier => vec![Eviction::Tier],
         Subject::Other => Vec::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! Evictions: what a change makes stale in memory.
 
 use crate::domain::account::AccountId;
-use crate::domain::ids::{BudgetId, OrganizationId, TeamId, UserId};
+use crate::domain::ids::{OrganizationId, TeamId, UserId};
 use crate::domain::secret::KeyHash;
 
 /// Something that is kept in memory and must be read again.
@@ -19,8 +19,8 @@ pub enum Eviction {
     Organization(OrganizationId),
     /// A user in an organization.
     OrganizationMember(OrganizationId, UserId),
-    /// A tier, and with it what is known of its keys.
-    Tier(BudgetId),
+    /// Some tier, and with it what is known of the keys in any.
+    Tier,
     /// The price book.
     Prices,
     /// The budget of an account that calls of all keys share, and what it spent.

@@ -359,8 +359,8 @@ impl Tx {
     }
 
     /// Locks the live keys that have these hashes, or had them, or have these
-    /// aliases, until the end of the
-    /// transaction and reads them; unknown ones are left out.
+    /// aliases, until the end of the transaction, and reads them; unknown ones
+    /// are left out.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.

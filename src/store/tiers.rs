@@ -21,7 +21,7 @@ use crate::domain::ids::BudgetId;
 use crate::domain::key::Key;
 use crate::domain::limit::{Budget, Rates};
 use crate::domain::money::Usd;
-use crate::domain::tier::Tier;
+use crate::domain::tier::{Tier, in_force};
 
 /// Tiers are listed by when they were made, the last first.
 const NEWEST_FIRST: Order = Order { key: SortKey::number("created_at"), descending: true };
@@ -49,16 +49,23 @@ impl View<'_> {
         tiers.collect()
     }
 
+    /// The tier that a key is in.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn tier_of_key(&self, key: &Key) -> Result<Option<Tier>, StoreError> {
+        match &key.budget_id {
+            Some(id) => self.find_tier(id).await,
+            None => Ok(None),
+        }
+    }
+
     /// A key's budget as it is in force: its tier's where it has none.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn budget_of_key(&self, key: &Key) -> Result<Budget, StoreError> {
-        let tier = match &key.budget_id {
-            Some(id) => self.find_tier(id).await?,
-            None => None,
-        };
-        Ok(tier.map_or(key.budget, |tier| tier.budget_of(&key.budget)))
+        Ok(in_force(&key.budget, self.tier_of_key(key).await?.as_ref()))
     }
 
     /// One page of tiers.
@@ -163,7 +170,7 @@ impl Tx {
                 .await?;
         }
         self.record(change);
-        self.evict(Eviction::Tier(before.budget_id.clone()));
+        self.evict(Eviction::Tier);
         Ok(())
     }
 
@@ -204,7 +211,7 @@ impl Tx {
             .await?;
         one_row(deleted.rows_affected)?;
         self.record(Change::deleted(ObjectType::Budget, &tier.budget_id, tier));
-        self.evict(Eviction::Tier(tier.budget_id.clone()));
+        self.evict(Eviction::Tier);
         Ok(())
     }
 }

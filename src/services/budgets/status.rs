@@ -123,8 +123,7 @@ fn line<'a>(
 
 async fn standings(ctx: &Ctx, lines: &[Line<'_>]) -> Result<pb::GetBudgetStatusResponse, Error> {
     let (mut budgets, rates) = ctx.app.gate.standings(lines, ctx.now).await?;
-    // A user's rates bind where its budget may not.
-    budgets.retain(|standing| lines.iter().any(|line| line.budget_binds && *line.account == standing.account));
+    budget::retain_binding(&mut budgets, lines);
     Ok(pb::GetBudgetStatusResponse {
         budgets: budgets.iter().map(budget::to_wire).collect(),
         rate_limits: rates.iter().map(budget::rate_to_wire).collect(),

@@ -157,6 +157,6 @@ fn to_wire(change: &Announcement) -> Option<pb::Change> {
         Subject::Prices(model) => {
             pb::Change { model_name: model.clone().unwrap_or_default(), ..of_kind(pb::ChangeKind::Prices) }
         }
-        Subject::ScopeBudget(_) | Subject::Tier(_) | Subject::Other => return None,
+        Subject::ScopeBudget(_) | Subject::Tier | Subject::Other => return None,
     })
 }

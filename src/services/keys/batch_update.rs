@@ -25,7 +25,7 @@ enum Command {
     /// Changes of keys, each its own.
     Each(Vec<pb::UpdateKeyRequest>),
     /// One change of keys of a team.
-    Some(TeamId, Vec<(String, KeyHash)>, pb::UpdateKeyRequest),
+    Named(TeamId, Vec<(String, KeyHash)>, pb::UpdateKeyRequest),
     /// One change of all active keys of a team.
     All(TeamId, pb::UpdateKeyRequest),
 }
@@ -44,7 +44,7 @@ pub(super) async fn batch_update_keys(
                 tell(&mut answer, result);
             }
         }
-        Command::Some(team, keys, update) => {
+        Command::Named(team, keys, update) => {
             visible_team(&ctx, ctx.app.store.view(), &team).await?;
             for (name, hash) in keys {
                 let key = ctx.app.store.view().find_key(&hash).await?;
@@ -97,7 +97,7 @@ fn parse(request: pb::BatchUpdateKeysRequest) -> Result<Command, Error> {
     Ok(match team {
         None => Command::Each(request.requests),
         Some(team) if request.all_keys_in_team => Command::All(team, update),
-        Some(team) => Command::Some(team, keys, update),
+        Some(team) => Command::Named(team, keys, update),
     })
 }
 

@@ -10,7 +10,7 @@ use crate::domain::reason::Reason;
 use crate::domain::role::{MemberPermission, TeamRole};
 use crate::domain::secret::Secret;
 use crate::domain::team::Team;
-use crate::domain::tier::Tier;
+use crate::domain::tier::{Tier, in_force};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
@@ -136,9 +136,9 @@ async fn generate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::Generat
     tx.insert_key(&key).await.map_err(|error| {
         taken::explain(error, |constraint| key.key_alias.clone().filter(|_| constraint == Constraint::KeyAlias))
     })?;
-    let in_force = tier.as_ref().map_or(key.budget, |tier| tier.budget_of(&key.budget));
+    let budget = in_force(&key.budget, tier.as_ref());
     if let Some(spend) = spend {
-        set_spend(ctx, &mut tx, &Owner::Key(key.key_id), &in_force, spend).await?;
+        set_spend(ctx, &mut tx, &Owner::Key(key.key_id), &budget, spend).await?;
     }
     let imported = spend.unwrap_or_default();
     let spend = Spend { window: imported, lifetime: imported, ..Spend::default() };

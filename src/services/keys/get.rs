@@ -50,7 +50,7 @@ async fn standings(ctx: &Ctx, hash: &KeyHash) -> Result<(Vec<pb::BudgetStatus>, 
     let Some(identity) = gate.directory().find(hash, ctx.now).await? else { return Ok((Vec::new(), Vec::new())) };
     let lines = gate.binding_lines(&identity, Models::All);
     let (mut budgets, rates) = gate.standings(&lines, ctx.now).await?;
-    budgets.retain(|standing| lines.iter().any(|line| line.budget_binds && *line.account == standing.account));
+    budget::retain_binding(&mut budgets, &lines);
     Ok((budgets.iter().map(budget::to_wire).collect(), rates.iter().map(budget::rate_to_wire).collect()))
 }
 

@@ -1,5 +1,7 @@
 //! `ListKeys`: keys by filters, page by page; also deleted ones.
 
+use prost_types::Timestamp as Instant;
+
 use crate::auth::Reach;
 use crate::domain::fault::Refusal;
 use crate::domain::key::KeyState;
@@ -13,8 +15,6 @@ use crate::services::wire::faults::Faults;
 use crate::services::wire::page::{self, Asked, List, newest_first};
 use crate::services::wire::{access, instant, key, key_ref, new_key, role, text};
 use crate::store::{InstantRange, KeyFilter, KeyScope, Order, PageRequest, sortable};
-
-use prost_types::Timestamp as Instant;
 
 use super::get;
 

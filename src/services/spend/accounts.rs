@@ -106,10 +106,7 @@ fn pairs(id: &str) -> impl Iterator<Item = (&str, &str)> {
 async fn part_of_key(view: View<'_>, id: &str) -> Result<Option<(Holder, Budget)>, Error> {
     let Some(key_id) = id.split_once('/').and_then(|(key, _)| key.parse().ok()).map(KeyId) else { return Ok(None) };
     let Some(key) = view.find_key_by_id(key_id).await? else { return Ok(None) };
-    let tier = match &key.budget_id {
-        Some(id) => view.find_tier(id).await?,
-        None => None,
-    };
+    let tier = view.tier_of_key(&key).await?;
     let limits = tier.map_or_else(|| key.limits.clone(), |tier| tier.limits_of(key.limits.clone()));
     let Some(limits) = LimitFacts::new(key_id, limits) else { return Ok(None) };
     let parts = limits.parts().find(|(account, _)| account.name() == id);

@@ -3,7 +3,7 @@
 use strum::VariantArray;
 
 use super::instant;
-use crate::domain::account::Scope;
+use crate::domain::account::{Line, Scope};
 use crate::domain::clock::Timestamp;
 use crate::gate::{BudgetStanding, RateKind, RateStanding};
 use crate::pb;
@@ -30,6 +30,11 @@ pub(crate) const fn scope_to_wire(scope: Scope) -> pb::BudgetScope {
 /// names none.
 pub(crate) fn scope_from_wire(scope: pb::BudgetScope) -> Option<Scope> {
     Scope::VARIANTS.iter().copied().find(|known| scope_to_wire(*known) == scope)
+}
+
+/// Leaves the budgets that bind: a user's rates do where its budget may not.
+pub(crate) fn retain_binding(budgets: &mut Vec<BudgetStanding>, lines: &[Line<'_>]) {
+    budgets.retain(|standing| lines.iter().any(|line| line.budget_binds && *line.account == standing.account));
 }
 
 /// A budget's standing on the wire.

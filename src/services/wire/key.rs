@@ -3,6 +3,7 @@
 use super::{etag, instant, key_limits, metadata, role, spend};
 use crate::domain::clock::Timestamp;
 use crate::domain::key::KeyState;
+use crate::domain::tier::in_force;
 use crate::domain::window::Calendar;
 use crate::pb;
 use crate::store::{DeletedKey, Spend, StoredKey};
@@ -10,7 +11,7 @@ use crate::store::{DeletedKey, Spend, StoredKey};
 /// A live key on the wire.
 pub(crate) fn to_wire(stored: &StoredKey, calendar: &Calendar, now: Timestamp) -> pb::Key {
     let key = &stored.key;
-    let in_force = stored.tier.as_ref().map_or(key.budget, |tier| tier.budget_of(&key.budget));
+    let budget = in_force(&key.budget, stored.tier.as_ref());
     let mut shown = pb::Key {
         key_id: key.key_id.to_string(),
         key_hash: key.key_hash.to_string(),
@@ -35,7 +36,7 @@ pub(crate) fn to_wire(stored: &StoredKey, calendar: &Calendar, now: Timestamp) -
         blocked: Some(key.blocked),
         spend: Some(stored.spend.window.to_string()),
         lifetime_spend: stored.spend.lifetime.to_string(),
-        budget_resets_at: spend::resets_at(&in_force, calendar, now),
+        budget_resets_at: spend::resets_at(&budget, calendar, now),
         expires_at: key.expires_at.map(instant::to_wire),
         created_at: Some(instant::to_wire(key.created_at)),
         created_by: key.created_by.clone(),
