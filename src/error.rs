@@ -67,6 +67,8 @@ pub enum Error {
         reason: Reason,
         /// For the log.
         cause: String,
+        /// When it may be worth trying again.
+        retry: Duration,
     },
     /// A fault of Bursar.
     Internal {
@@ -141,12 +143,13 @@ impl Error {
             Self::DeadlineExceeded => {
                 Told::new(Code::DeadlineExceeded, Reason::DeadlineExceeded, "the call took too long and was given up")
             }
-            Self::Unavailable { reason, .. } => {
+            Self::Unavailable { reason, retry, .. } => {
                 let message = match reason {
                     Reason::ShuttingDown => "the server is shutting down; repeat the call at another",
+                    Reason::IdpUnavailable => "the identity provider's keys can't be read; repeat the call",
                     _ => "the database can't be reached; repeat the call",
                 };
-                Told::new(Code::Unavailable, *reason, message).retry()
+                Told::new(Code::Unavailable, *reason, message).retry_after(*retry)
             }
             Self::Internal { .. } => {
                 let message = "a fault of Bursar; its log has the cause under this request's id";
@@ -258,7 +261,7 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         let cause = error.to_string();
         match error {
-            StoreError::Unavailable(_) => Self::Unavailable { reason: Reason::StoreUnavailable, cause },
+            StoreError::Unavailable(_) => Self::Unavailable { reason: Reason::StoreUnavailable, cause, retry: RETRY },
             // A row that vanished or changed under a transaction is another
             // transaction's doing.
             StoreError::Contended(_) | StoreError::Stale | StoreError::Reference(_) => Self::Contended { cause },
@@ -294,7 +297,7 @@ mod tests {
             Error::Refused(Refusal { kind, ..refusal.with("user_id", "a") })
         };
         let gone = |by_zone| StoreError::EventsGone { kept_from: Timestamp::EPOCH, by_zone };
-        let unavailable = |reason| Error::Unavailable { reason, cause: "SELECT secret".to_owned() };
+        let unavailable = |reason| Error::Unavailable { reason, cause: "SELECT secret".to_owned(), retry: RETRY };
         for (error, code, reason) in [
             (Error::Invalid(violations), Code::InvalidArgument, "SOFT_BUDGET_NOT_BELOW_MAX"),
             (Error::Invalid(Vec::new()), Code::InvalidArgument, "FIELD_INVALID"),
@@ -306,6 +309,7 @@ mod tests {
             (Error::DeadlineExceeded, Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
             (unavailable(Reason::StoreUnavailable), Code::Unavailable, "STORE_UNAVAILABLE"),
             (unavailable(Reason::ShuttingDown), Code::Unavailable, "SHUTTING_DOWN"),
+            (unavailable(Reason::IdpUnavailable), Code::Unavailable, "IDP_UNAVAILABLE"),
             (Error::internal("SELECT secret"), Code::Internal, "INTERNAL_ERROR"),
             (StoreError::Contended("SELECT secret".to_owned()).into(), Code::Aborted, "TOO_MANY_WRITERS"),
             (StoreError::Broken("SELECT secret".to_owned()).into(), Code::Internal, "INTERNAL_ERROR"),

@@ -31,6 +31,7 @@ mod m20261129_000018_add_whole_numbers;
 mod m20261129_000019_rotate_keys;
 mod m20261129_000020_limit_keys;
 mod m20261129_000021_create_budgets;
+mod m20261129_000022_sync_teams;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000019_rotate_keys::Migration),
             Box::new(m20261129_000020_limit_keys::Migration),
             Box::new(m20261129_000021_create_budgets::Migration),
+            Box::new(m20261129_000022_sync_teams::Migration),
         ]
     }
 }

@@ -8,10 +8,11 @@ use http::header::AUTHORIZATION;
 use super::caller::{Caller, Credential};
 use super::policy::rule_of;
 use super::sessions::{self, Sessions};
+use super::tokens::{self, Tokens, Welcome};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::identity::Identity;
-use crate::domain::ids::check_id;
+use crate::domain::ids::{TeamId, check_id};
 use crate::domain::key::is_expired;
 use crate::domain::reason::Reason;
 use crate::domain::secret::{KeyHash, SECRET_PREFIX};
@@ -20,6 +21,9 @@ use crate::gate::{Directory, Gate};
 
 /// Names the user on whose behalf an admin acts.
 const CHANGED_BY: &str = "bursar-changed-by";
+
+/// Names the team for which a token is used.
+const TEAM: &str = "bursar-team-id";
 
 /// The longest credential that is looked at.
 const CREDENTIAL_MAX_BYTES: usize = 16 * 1024;
@@ -40,12 +44,21 @@ pub struct Authenticator {
     gate: Arc<Gate>,
     masters: MasterKeys,
     sessions: Arc<Sessions>,
+    tokens: Arc<Tokens>,
+    host: Box<dyn Welcome>,
 }
 
 impl Authenticator {
-    /// Knows the master keys and the sessions, and asks the gate about all keys.
-    pub fn new(gate: Arc<Gate>, masters: MasterKeys, sessions: Arc<Sessions>) -> Self {
-        Self { gate, masters, sessions }
+    /// Knows the master keys, the sessions and the tokens of identity providers,
+    /// whose users the host welcomes; asks the gate about all keys.
+    pub fn new(
+        gate: Arc<Gate>,
+        masters: MasterKeys,
+        sessions: Arc<Sessions>,
+        tokens: Arc<Tokens>,
+        host: Box<dyn Welcome>,
+    ) -> Self {
+        Self { gate, masters, sessions, tokens, host }
     }
 
     /// Finds out who sent a request.
@@ -54,14 +67,16 @@ impl Authenticator {
     /// `UNAUTHENTICATED` without a good credential, `PERMISSION_DENIED` for one
     /// that is blocked, `UNAVAILABLE` if it can't be looked up.
     pub async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Error> {
+        let wanted_team = wanted_team(headers)?;
         let (credential, shown) = match bearer(headers)? {
             Bearer::Secret(secret) => {
                 let hash = KeyHash::of(secret);
                 (self.secret(&hash, now).await?, Some(hash))
             }
-            Bearer::Token(token) => (Box::pin(self.session(token, now)).await?, None),
+            Bearer::Token(token) if Sessions::issued(token) => (Box::pin(self.session(token, now)).await?, None),
+            Bearer::Token(token) => (self.token(token, wanted_team.as_ref(), now).await?, None),
         };
-        let mut caller = Caller { credential, shown, on_behalf_of: None };
+        let mut caller = Caller { credential, shown, on_behalf_of: None, wanted_team };
         caller.on_behalf_of = on_behalf_of(headers, &caller)?;
         Ok(caller)
     }
@@ -81,6 +96,14 @@ impl Authenticator {
             return Err(Refusal::denied(Reason::UserDeactivated, "the user is blocked").into());
         }
         Ok(Credential::Session(user))
+    }
+
+    async fn token(&self, token: &str, wanted: Option<&TeamId>, now: Timestamp) -> Result<Credential, Error> {
+        let holder = self.tokens.holder(token, wanted, None, (&*self.host, now)).await?;
+        if holder.user().is_some_and(|user| user.blocked) {
+            return Err(Refusal::denied(Reason::UserDeactivated, "the user is blocked").into());
+        }
+        Ok(Credential::Token(Box::new(holder)))
     }
 
     async fn key(&self, hash: &KeyHash, now: Timestamp) -> Result<Identity, Error> {
@@ -106,7 +129,7 @@ pub async fn recheck(caller: &Caller, rpc: &str, directory: &Directory, now: Tim
         Credential::Master | Credential::Nothing => return Ok(()),
         Credential::Key(known) => {
             // By the secret that it used: that one may have ended.
-            let hash = caller.shown.unwrap_or(known.key.key_hash);
+            let hash = caller.shown.or_else(|| known.key.hash()).ok_or_else(key_unknown)?;
             let identity = directory.find(&hash, now).await?.ok_or_else(key_unknown)?;
             check_state(&identity, now)?;
             Credential::Key(identity)
@@ -116,8 +139,21 @@ pub async fn recheck(caller: &Caller, rpc: &str, directory: &Directory, now: Tim
             let user = user.filter(|user| user.session_epoch == known.session_epoch && !user.blocked);
             Credential::Session(user.ok_or_else(sessions::ended)?)
         }
+        Credential::Token(holder) => {
+            if holder.ends_at() <= now {
+                return Err(tokens::ended());
+            }
+            let user = match holder.user() {
+                Some(known) => directory.user(&known.user_id).await?,
+                None => None,
+            };
+            if user.is_some_and(|user| user.blocked) {
+                return Err(Refusal::denied(Reason::UserDeactivated, "the user is blocked").into());
+            }
+            Credential::Token(holder.clone())
+        }
     };
-    let caller = Caller { credential, shown: caller.shown, on_behalf_of: None };
+    let caller = Caller { credential, ..caller.clone() };
     rule_of(rpc).map_or(Ok(()), |rule| rule.admit(&caller).map(drop).map_err(Into::into))
 }
 
@@ -161,7 +197,7 @@ fn check_state(identity: &Identity, now: Timestamp) -> Result<(), Error> {
 enum Bearer<'a> {
     /// A key.
     Secret(&'a str),
-    /// Three parts: a session.
+    /// Three parts: a session, or the token of an identity provider.
     Token(&'a str),
 }
 
@@ -170,10 +206,11 @@ fn bearer(headers: &HeaderMap) -> Result<Bearer<'_>, Error> {
     let refuse = |reason, message| Error::Unauthenticated { reason, message, metadata: Vec::new() };
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
-        let message = "no credential: send metadata \"authorization: Bearer <key or session>\"";
+        let message = "no credential: send metadata \"authorization: Bearer <key, session or JWT>\"";
         return Err(refuse(Reason::CredentialMissing, message));
     };
-    let malformed = || refuse(Reason::CredentialMalformed, "the credential must be one \"Bearer sk-…\", or a session");
+    let malformed =
+        || refuse(Reason::CredentialMalformed, "the credential must be one \"Bearer sk-…\", a session or a JWT");
     if values.next().is_some() || value.len() > CREDENTIAL_MAX_BYTES {
         return Err(malformed());
     }
@@ -189,6 +226,13 @@ fn bearer(headers: &HeaderMap) -> Result<Bearer<'_>, Error> {
     } else {
         Err(malformed())
     }
+}
+
+/// The team for which a token is used, if it is in several.
+fn wanted_team(headers: &HeaderMap) -> Result<Option<TeamId>, Error> {
+    let Some(value) = headers.get(TEAM) else { return Ok(None) };
+    let parsed = value.to_str().ok().and_then(|text| TeamId::parse(text).ok());
+    parsed.map(Some).ok_or_else(|| Error::invalid(Violation::new(TEAM, "must be the id of a team")))
 }
 
 fn on_behalf_of(headers: &HeaderMap, caller: &Caller) -> Result<Option<String>, Error> {

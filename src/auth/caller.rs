@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::tokens::TokenHolder;
 use crate::domain::fault::Refusal;
 use crate::domain::identity::{Identity, KeyFacts, UserFacts};
 use crate::domain::ids::{KeyId, TeamId, UserId};
@@ -20,6 +21,8 @@ pub enum Credential {
     Key(Identity),
     /// A session of a user.
     Session(Arc<UserFacts>),
+    /// A token of an identity provider.
+    Token(Box<TokenHolder>),
     /// Nothing, and nothing is needed.
     Nothing,
 }
@@ -33,9 +36,17 @@ pub struct Caller {
     pub shown: Option<KeyHash>,
     /// The user on whose behalf an admin says to act.
     pub on_behalf_of: Option<String>,
+    /// The team for which a token is used: the caller's own, or that of a client
+    /// on whose behalf it asks.
+    pub wanted_team: Option<TeamId>,
 }
 
 impl Caller {
+    /// Nobody in particular.
+    pub const fn nobody() -> Self {
+        Self { credential: Credential::Nothing, shown: None, on_behalf_of: None, wanted_team: None }
+    }
+
     /// The key it used, unless that is the master key.
     pub fn key(&self) -> Option<&Arc<KeyFacts>> {
         self.identity().map(|identity| &identity.key)
@@ -44,14 +55,22 @@ impl Caller {
     /// Whether it used a secret that its key has no more, and that is good for a
     /// while.
     pub fn shows_former_secret(&self) -> bool {
-        self.key().zip(self.shown).is_some_and(|(key, shown)| key.key_hash != shown)
+        self.key().zip(self.shown).is_some_and(|(key, shown)| key.hash() != Some(shown))
     }
 
     /// Who its key is, unless that is the master key.
     pub const fn identity(&self) -> Option<&Identity> {
         match &self.credential {
             Credential::Key(identity) => Some(identity),
-            Credential::Master | Credential::Session(_) | Credential::Nothing => None,
+            _ => None,
+        }
+    }
+
+    /// The token that it showed, if that is of an identity provider.
+    pub const fn token(&self) -> Option<&TokenHolder> {
+        match &self.credential {
+            Credential::Token(holder) => Some(holder),
+            _ => None,
         }
     }
 
@@ -60,6 +79,7 @@ impl Caller {
         match &self.credential {
             Credential::Key(identity) => identity.user.as_ref(),
             Credential::Session(user) => Some(user),
+            Credential::Token(holder) => holder.user(),
             Credential::Master | Credential::Nothing => None,
         }
     }
@@ -69,15 +89,19 @@ impl Caller {
         self.user().map(|user| &user.user_id)
     }
 
-    /// The team of a key without a user: such a key acts for its team.
+    /// The team of a key or token without a user: it acts for its team.
     pub fn team_of_its_own(&self) -> Option<&TeamId> {
-        self.key().filter(|key| key.user_id.is_none()).and_then(|key| key.team_id.as_ref())
+        match &self.credential {
+            Credential::Token(holder) => holder.team_of_its_own(),
+            _ => self.key().filter(|key| key.user_id.is_none()).and_then(|key| key.team_id.as_ref()),
+        }
     }
 
     /// Whether it may do everything.
     pub fn is_proxy_admin(&self) -> bool {
         match &self.credential {
             Credential::Master => true,
+            Credential::Token(holder) if holder.is_admin() => true,
             _ => self.user().is_some_and(|user| user.role == Role::ProxyAdmin),
         }
     }
@@ -97,20 +121,23 @@ impl Caller {
         match (&self.credential, self.user_id()) {
             (Credential::Master, _) => "master".to_owned(),
             (_, Some(user)) => user.to_string(),
-            (Credential::Key(identity), None) => format!("key:{}", identity.key.key_id),
-            (Credential::Session(_) | Credential::Nothing, None) => "anonymous".to_owned(),
+            (Credential::Token(holder), None) => holder.name(),
+            (Credential::Key(_) | Credential::Session(_) | Credential::Nothing, None) => {
+                self.key_id().map_or_else(|| "anonymous".to_owned(), |id| format!("key:{id}"))
+            }
         }
     }
 
     /// The id of its key.
     pub fn key_id(&self) -> Option<KeyId> {
-        self.key().map(|key| key.key_id)
+        self.key().and_then(|key| key.id())
     }
 
     /// Its name inside tickets.
     pub fn ticket_tag(&self) -> u64 {
-        ticket::caller_tag(self.key_id())
+        self.token().map_or_else(|| ticket::caller_tag(self.key_id()), TokenHolder::ticket_tag)
     }
+
     /// The refusal of an RPC, or of a part of it, for want of a role. Says which
     /// roles `needed` names would have been let through.
     pub fn role_refused(&self, rpc: &str, needed: &str, message: impl Into<String>) -> Refusal {

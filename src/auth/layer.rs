@@ -13,7 +13,7 @@ use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
 
 use super::authn::Authenticator;
-use super::caller::{Caller, Credential};
+use super::caller::Caller;
 use super::policy::{Scope, rule_of};
 use super::request_id::RequestId;
 use super::throttle::{Allowance, Throttle};
@@ -64,7 +64,7 @@ impl AuthLayer {
         let remote = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let remote = remote.map(|address| address.ip());
         if let Some(rule) = rule.filter(|rule| rule.is_public()) {
-            let caller = Arc::new(Caller { credential: Credential::Nothing, shown: None, on_behalf_of: None });
+            let caller = Arc::new(Caller::nobody());
             let passport = Passport { caller, scope: Scope::default(), rpc: rule.rpc, remote };
             request.extensions_mut().insert(passport);
             return Ok(());

@@ -8,6 +8,7 @@ mod policy;
 mod request_id;
 mod sessions;
 mod throttle;
+mod tokens;
 
 pub use self::authn::{Authenticator, MasterKeys, recheck};
 pub use self::caller::{Caller, Credential};
@@ -16,3 +17,4 @@ pub use self::policy::{Column, POLICY, Reach, Rule, Scope, rule_of};
 pub use self::request_id::{REQUEST_ID, RequestId};
 pub use self::sessions::{Session, Sessions, new_key as new_session_key};
 pub use self::throttle::{Allowance, Attempt, Subject, Throttle};
+pub use self::tokens::{Newcomer, TokenHolder, Tokens, Welcome};

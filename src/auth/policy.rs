@@ -290,8 +290,9 @@ impl Rule {
             }
             scope.add(self.reach_of(column));
         }
-        if caller.key().is_none() {
-            // A session is no key that could call.
+        // A session calls no models, and only a key is one that could be read.
+        let calls = caller.token().is_some() && self.kind == Call;
+        if caller.key().is_none() && !calls {
             scope.0.retain(|reach| *reach != Itself);
         }
         (!scope.0.is_empty()).then_some(scope)
@@ -326,15 +327,15 @@ fn columns_of(caller: &Caller) -> Vec<Column> {
     let identity = match &caller.credential {
         Credential::Master => return vec![Column::ProxyAdmin],
         Credential::Nothing => return Vec::new(),
-        Credential::Session(_) => None,
+        Credential::Token(holder) if holder.is_admin() => return vec![Column::ProxyAdmin],
+        Credential::Token(_) | Credential::Session(_) => None,
         Credential::Key(identity) => Some(identity),
     };
     if identity.is_some_and(|identity| identity.key.key_type == KeyType::Gateway) {
         return vec![Column::Gateway];
     }
     let Some(user) = caller.user() else {
-        let in_team = identity.is_some_and(|identity| identity.key.team_id.is_some());
-        return vec![if in_team { Column::TeamKey } else { Column::FreeKey }];
+        return vec![if caller.team_of_its_own().is_some() { Column::TeamKey } else { Column::FreeKey }];
     };
     let own = match user.role {
         Role::ProxyAdmin => return vec![Column::ProxyAdmin],

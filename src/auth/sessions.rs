@@ -15,12 +15,10 @@ use crate::domain::audit::Author;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{UserId, new_uuid};
 use crate::domain::reason::Reason;
+use crate::domain::token::OWN_ISSUER as ISSUER;
 use crate::domain::user::SessionEpoch;
 use crate::error::Error;
 use crate::store::{SessionKey, Store, StoreError};
-
-/// Who issues sessions.
-const ISSUER: &str = "bursar";
 
 /// How long the keys are used before they are looked up again, in seconds: so
 /// long may a key that another server removed still verify.
@@ -35,6 +33,12 @@ struct Claims {
     sid: String,
     iat: i64,
     exp: i64,
+}
+
+/// Who issued a token.
+#[derive(Deserialize)]
+struct Issued {
+    iss: String,
 }
 
 /// A session that was verified; its user is still to be asked about.
@@ -95,6 +99,12 @@ impl Sessions {
         let header = Header { kid: Some(kid.clone()), ..Header::new(Algorithm::EdDSA) };
         let token = jsonwebtoken::encode(&header, &claims, key).map_err(Error::internal)?;
         Ok((token, Timestamp::from_micros(claims.exp * 1_000_000)))
+    }
+
+    /// Whether a token says of itself that it is a session.
+    pub fn issued(token: &str) -> bool {
+        let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Issued>(token);
+        claims.is_ok_and(|claims| claims.iss == ISSUER)
     }
 
     /// The session that a token is.

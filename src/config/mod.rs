@@ -5,6 +5,7 @@
 //! with a message that names it. `bursar.example.toml` documents each.
 
 mod costs;
+mod jwt;
 mod mail;
 mod parse;
 mod rules;
@@ -21,6 +22,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 
 pub use self::costs::{MarginParams, Share};
+pub use self::jwt::JwtParams;
 use self::parse::{database_url, optional, parsed};
 pub use self::rules::Rules;
 pub use self::sources::{Documented, EXAMPLE, client_variable, documented, load, load_from};
@@ -174,6 +176,8 @@ pub struct Settings {
     pub self_serve_budget_policy: SelfServeBudgets,
     #[serde(deserialize_with = "parsed")]
     pub session_ttl: Period,
+    #[serde(default)]
+    pub jwt: JwtParams,
     #[serde(default)]
     pub smtp_url: Option<Hidden>,
     #[serde(default)]

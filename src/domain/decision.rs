@@ -39,7 +39,8 @@ pub struct Denial {
 }
 
 impl Denial {
-    fn new(reason: DenyReason, message: impl Into<String>) -> Self {
+    /// A denial that no limit is the reason of.
+    pub fn new(reason: DenyReason, message: impl Into<String>) -> Self {
         Self { reason, scope: None, message: message.into() }
     }
 
@@ -176,8 +177,8 @@ mod tests {
     use super::*;
     use crate::domain::account::AccountId;
     use crate::domain::identity::{
-        Affiliation, KeyFacts, MemberFacts, Membership, Models, OrganizationFacts, OrganizationMemberFacts, Ranks,
-        TeamFacts, UserFacts,
+        Affiliation, Holder, KeyFacts, MemberFacts, Membership, Models, OrganizationFacts, OrganizationMemberFacts,
+        Principal, Ranks, TeamFacts, UserFacts,
     };
     use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
     use crate::domain::key::KeyType;
@@ -204,28 +205,17 @@ mod tests {
     }
 
     fn key() -> KeyFacts {
-        let key_id = KeyId::generate();
+        let id = KeyId::generate();
         KeyFacts {
-            key_id,
-            key_hash: KeyHash::of("sk-x"),
+            holder: Holder::Key { id, hash: KeyHash::of("sk-x"), account: AccountId::key(id) },
             key_type: KeyType::Default,
-            user_id: Some(UserId::stored("u")),
-            team_id: Some(TeamId::stored("t")),
-            models: ModelList::default(),
-            aliases: ModelAliases::default(),
-            budget: Budget::default(),
-            rates: Rates::default(),
-            budget_id: None,
-            tiers_seen: 0,
-            limits: None,
-            allowed_routes: Box::default(),
-            tags: Box::default(),
-            blocked: false,
-            block_reason: None,
-            expires_at: None,
-            former_secrets: Box::default(),
-            account: AccountId::key(key_id),
+            ..token()
         }
+    }
+
+    fn token() -> KeyFacts {
+        let (user_id, team_id) = (Some(UserId::stored("u")), Some(TeamId::stored("t")));
+        KeyFacts::of_principal(Principal { user_id, team_id, organization_id: None }, ModelList::default())
     }
 
     fn user() -> UserFacts {

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::account::{AccountId, Line};
 use super::clock::Timestamp;
 use super::ids::{BudgetId, KeyId, OrganizationId, TeamId, UserId};
@@ -19,13 +21,54 @@ use super::team::{Member, MemberDefaults, MemberLimits, Team};
 use super::tier::{Tier, in_force};
 use super::user::{SessionEpoch, User};
 
-/// What judging needs of a key.
+/// Who calls.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Holder {
+    /// A key.
+    Key {
+        /// Its id.
+        id: KeyId,
+        /// The hash of its secret.
+        hash: KeyHash,
+        /// Its account.
+        account: AccountId,
+    },
+    /// Who shows a token of an identity provider: no key, so it has no account
+    /// and no limits of its own.
+    Token {
+        /// The organization that its calls without a team count for, if the token
+        /// names one.
+        organization_id: Option<OrganizationId>,
+    },
+}
+
+/// Somebody without a key, whom an identity provider knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Principal {
+    /// The user; `None`: the team itself.
+    pub user_id: Option<UserId>,
+    /// The team for which it calls.
+    pub team_id: Option<TeamId>,
+    /// The organization that its calls without a team count for, if its token
+    /// names one.
+    pub organization_id: Option<OrganizationId>,
+}
+
+/// Who pays for a call, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Payer {
+    /// A key.
+    Key(KeyId),
+    /// Somebody without one.
+    Principal(Principal),
+}
+
+/// What judging needs of a key, or of a token that is used like one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeyFacts {
-    /// The key.
-    pub key_id: KeyId,
-    /// Its hash.
-    pub key_hash: KeyHash,
+    /// Whose facts these are.
+    pub holder: Holder,
     /// What it may be used for.
     pub key_type: KeyType,
     /// Its owner.
@@ -58,8 +101,6 @@ pub struct KeyFacts {
     pub expires_at: Option<Timestamp>,
     /// Secrets that were replaced, and are good for a while.
     pub former_secrets: Box<[FormerSecret]>,
-    /// Its account.
-    pub account: AccountId,
 }
 
 impl KeyFacts {
@@ -73,8 +114,7 @@ impl KeyFacts {
             None => key.limits,
         };
         Self {
-            key_id: key.key_id,
-            key_hash: key.key_hash,
+            holder: Holder::Key { id: key.key_id, hash: key.key_hash, account: AccountId::key(key.key_id) },
             key_type: key.key_type,
             user_id: key.user_id,
             team_id: key.team_id,
@@ -91,14 +131,69 @@ impl KeyFacts {
             block_reason: key.block_reason.map(String::into_boxed_str),
             expires_at: key.expires_at,
             former_secrets: key.former_secrets.into(),
-            account: AccountId::key(key.key_id),
+        }
+    }
+
+    /// The facts of somebody without a key, whose token lets it call these
+    /// models.
+    #[must_use]
+    pub fn of_principal(principal: Principal, models: ModelList) -> Self {
+        Self {
+            holder: Holder::Token { organization_id: principal.organization_id },
+            key_type: KeyType::LlmApi,
+            user_id: principal.user_id,
+            team_id: principal.team_id,
+            models,
+            aliases: ModelAliases::default(),
+            budget: Budget::default(),
+            rates: Rates::NONE,
+            budget_id: None,
+            tiers_seen: 0,
+            limits: None,
+            allowed_routes: Box::default(),
+            tags: Box::default(),
+            blocked: false,
+            block_reason: None,
+            expires_at: None,
+            former_secrets: Box::default(),
+        }
+    }
+
+    /// The key's id, if it is a key.
+    #[must_use]
+    pub const fn id(&self) -> Option<KeyId> {
+        match self.holder {
+            Holder::Key { id, .. } => Some(id),
+            Holder::Token { .. } => None,
+        }
+    }
+
+    /// The hash of the key's secret, if it is a key.
+    #[must_use]
+    pub const fn hash(&self) -> Option<KeyHash> {
+        match self.holder {
+            Holder::Key { hash, .. } => Some(hash),
+            Holder::Token { .. } => None,
+        }
+    }
+
+    /// Who pays for its calls.
+    #[must_use]
+    pub fn payer(&self) -> Payer {
+        match &self.holder {
+            Holder::Key { id, .. } => Payer::Key(*id),
+            Holder::Token { organization_id } => Payer::Principal(Principal {
+                user_id: self.user_id.clone(),
+                team_id: self.team_id.clone(),
+                organization_id: organization_id.clone(),
+            }),
         }
     }
 
     /// Whether a secret with this hash is the key's now.
     #[must_use]
     pub fn accepts(&self, hash: &KeyHash, now: Timestamp) -> bool {
-        rotation::accepts(&self.key_hash, &self.former_secrets, hash, now)
+        self.hash().is_some_and(|current| rotation::accepts(&current, &self.former_secrets, hash, now))
     }
 }
 
@@ -345,13 +440,18 @@ impl Models<'_> {
     }
 }
 
-/// The organization that calls with these count for: that of the team, or of a
-/// personal key's owner.
+/// The organization that calls with these count for: that of the team; without
+/// one, that of the token, else of the owner.
 #[must_use]
-pub fn organization_of<'a>(user: Option<&'a UserFacts>, team: Option<&'a TeamFacts>) -> Option<&'a OrganizationId> {
-    match team {
-        Some(team) => team.organization_id.as_ref(),
-        None => user.and_then(|user| user.organization_id.as_ref()),
+pub fn organization_of<'a>(
+    holder: &'a Holder,
+    user: Option<&'a UserFacts>,
+    team: Option<&'a TeamFacts>,
+) -> Option<&'a OrganizationId> {
+    match (team, holder) {
+        (Some(team), _) => team.organization_id.as_ref(),
+        (None, Holder::Token { organization_id: Some(id) }) => Some(id),
+        (None, _) => user.and_then(|user| user.organization_id.as_ref()),
     }
 }
 
@@ -382,7 +482,9 @@ impl Identity {
             lines.push(Line { account, budget, rates, budget_binds, rates_bind });
         };
         let budget = self.raised_budget.as_deref().unwrap_or(&self.key.budget);
-        add(&self.key.account, budget, &self.key.rates, true, true);
+        if let Holder::Key { account, .. } = &self.key.holder {
+            add(account, budget, &self.key.rates, true, true);
+        }
         if let Some(limits) = &self.key.limits {
             for (account, budget) in &limits.windows {
                 add(account, budget, &Rates::NONE, true, false);

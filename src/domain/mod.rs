@@ -33,6 +33,7 @@ pub mod secret;
 pub mod team;
 pub mod ticket;
 pub mod tier;
+pub mod token;
 pub mod usage;
 pub mod user;
 pub mod window;

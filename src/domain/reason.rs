@@ -15,6 +15,8 @@ pub enum Reason {
     KeyExpired,
     TokenInvalid,
     TokenExpired,
+    AudienceMismatch,
+    IssuerUnknown,
     LoginFailed,
     InvitationNotUsable,
     // PERMISSION_DENIED
@@ -38,6 +40,13 @@ pub enum Reason {
     NotYourOrganization,
     OrganizationBlocked,
     SelfJoinOnly,
+    UserUnknown,
+    TeamUnknown,
+    OrganizationUnknown,
+    TeamNotInToken,
+    NoTeamForModel,
+    EmailDomainNotAllowed,
+    RoleNotMapped,
     // INVALID_ARGUMENT
     FieldInvalid,
     MessageMalformed,
@@ -138,6 +147,7 @@ pub enum Reason {
     // UNAVAILABLE
     StoreUnavailable,
     ShuttingDown,
+    IdpUnavailable,
     // INTERNAL
     InternalError,
 }

@@ -65,6 +65,8 @@ pub struct Team {
     /// Whether a proxy admin or an organization admin blocked it, so that a team
     /// admin can't unblock it.
     pub blocked_by_admin: bool,
+    /// The issuer of `jwt.issuers` whose tokens say who is in the team.
+    pub idp_managed_by: Option<String>,
     /// When the team was made.
     pub created_at: Timestamp,
     /// When the team was last changed.
@@ -308,6 +310,7 @@ pub(super) mod tests {
             metadata: Fields::new(),
             blocked: false,
             blocked_by_admin: false,
+            idp_managed_by: None,
             created_at: Timestamp::EPOCH,
             updated_at: Timestamp::EPOCH,
             version: 1,

@@ -9,18 +9,23 @@ use uuid::Uuid;
 
 use super::account::AccountId;
 use super::clock::Timestamp;
-use super::ids::KeyId;
+use super::identity::{Payer, Principal};
+use super::ids::{KeyId, OrganizationId, TeamId, UserId};
 use super::money::Usd;
 
-/// The format's first byte.
-const VERSION: u8 = 2;
+/// The format's first byte, where a key pays.
+const OF_KEY: u8 = 2;
+/// The same, where somebody without a key does.
+const OF_PRINCIPAL: u8 = 3;
 /// The bytes of the signature that are kept.
 const SIGNATURE_BYTES: usize = 16;
 /// The most characters of a ticket.
 pub const TICKET_MAX_CHARS: usize = 2_610;
-/// The most accounts that a ticket names: those of a key, and of some ninety
-/// labels with budgets. What is held in others is freed when it expires.
-const HELD_MAX: u8 = 104;
+/// The bytes of such a ticket. It is the id of a usage event, and an index of
+/// PostgreSQL takes no longer ones.
+const BYTES_MAX: usize = TICKET_MAX_CHARS / 4 * 3;
+/// The bytes of a ticket without those of names.
+const BYTES_MIN: usize = 1 + 16 + 8 + 4 * 8 + 1 + SIGNATURE_BYTES;
 
 /// What tickets are signed with: shared by all instances of one database.
 #[derive(Clone)]
@@ -41,8 +46,8 @@ pub struct Ticket {
     pub reservation: Uuid,
     /// Who may settle it: [`caller_tag`] of the caller that authorised it.
     pub caller: u64,
-    /// The key that calls.
-    pub key_id: KeyId,
+    /// Who calls.
+    pub payer: Payer,
     /// The run of an instance in whose memory the reservation is.
     pub holder: i64,
     /// When the call was authorised.
@@ -63,27 +68,47 @@ impl Ticket {
     /// The ticket as text, signed.
     #[must_use]
     pub fn seal(&self, key: &TicketKey) -> String {
-        let mut bytes = Vec::with_capacity(128 + self.model.len() + self.model_group.len());
-        bytes.push(VERSION);
+        let names = self.names();
+        let (version, key_id) = match &self.payer {
+            Payer::Key(id) => (OF_KEY, &id.0.as_bytes()[..]),
+            Payer::Principal(_) => (OF_PRINCIPAL, &[][..]),
+        };
+        // A call touches a handful of accounts, and those of its labels. What is
+        // held in more than there is room for is freed when it expires.
+        let room = (BYTES_MAX - BYTES_MIN).saturating_sub(key_id.len() + names.len()) / 8;
+        let tags = u8::try_from(self.held_by.len().min(room)).unwrap_or(u8::MAX);
+        let mut bytes = Vec::with_capacity(BYTES_MIN + key_id.len() + usize::from(tags) * 8 + names.len());
+        bytes.push(version);
         bytes.extend(self.reservation.as_bytes());
-        bytes.extend(self.key_id.0.as_bytes());
+        bytes.extend(key_id);
         bytes.extend(self.caller.to_be_bytes());
         for number in [self.holder, self.authorized_at.micros(), self.expires_at.micros(), self.amount.nanos()] {
             bytes.extend(number.to_be_bytes());
         }
-        // A call touches a handful of accounts, and those of its labels.
-        bytes.push(u8::try_from(self.held_by.len()).map_or(HELD_MAX, |count| count.min(HELD_MAX)));
-        for tag in self.held_by.iter().take(HELD_MAX.into()) {
+        bytes.push(tags);
+        for tag in self.held_by.iter().take(tags.into()) {
             bytes.extend(tag.to_be_bytes());
         }
-        let group = if self.model_group == self.model { "" } else { &self.model_group };
-        for text in [&self.model, group] {
-            bytes.extend(u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
-            bytes.extend(text.as_bytes());
-        }
+        bytes.extend(names);
         let signature = hmac::sign(&key.0, &bytes);
         bytes.extend(&signature.as_ref()[..SIGNATURE_BYTES]);
         URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn names(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(64);
+        let mut add = |text: &str| {
+            bytes.extend(u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+            bytes.extend(text.as_bytes());
+        };
+        add(&self.model);
+        add(if self.model_group == self.model { "" } else { &self.model_group });
+        if let Payer::Principal(Principal { user_id, team_id, organization_id }) = &self.payer {
+            add(user_id.as_ref().map_or("", UserId::as_str));
+            add(team_id.as_ref().map_or("", TeamId::as_str));
+            add(organization_id.as_ref().map_or("", OrganizationId::as_str));
+        }
+        bytes
     }
 
     /// Reads a ticket; `None` if Bursar did not write it.
@@ -99,11 +124,13 @@ impl Ticket {
             return None;
         }
         let mut reader = Reader(content);
-        if reader.take::<1>()? != [VERSION] {
-            return None;
-        }
+        let [version] = reader.take()?;
         let reservation = Uuid::from_bytes(reader.take()?);
-        let key_id = KeyId(Uuid::from_bytes(reader.take()?));
+        let key_id = match version {
+            OF_KEY => Some(KeyId(Uuid::from_bytes(reader.take()?))),
+            OF_PRINCIPAL => None,
+            _ => return None,
+        };
         let caller = u64::from_be_bytes(reader.take()?);
         let holder = i64::from_be_bytes(reader.take()?);
         let authorized_at = Timestamp::from_micros(i64::from_be_bytes(reader.take()?));
@@ -114,10 +141,14 @@ impl Ticket {
         let model = reader.text()?;
         let group = reader.text()?;
         let model_group = if group.is_empty() { model.clone() } else { group };
+        let payer = match key_id {
+            Some(id) => Payer::Key(id),
+            None => Payer::Principal(reader.principal()?),
+        };
         Some(Self {
             reservation,
             caller,
-            key_id,
+            payer,
             holder,
             authorized_at,
             expires_at,
@@ -145,6 +176,15 @@ impl Reader<'_> {
         self.0 = rest;
         String::from_utf8(taken.to_vec()).ok()
     }
+
+    fn principal(&mut self) -> Option<Principal> {
+        let mut name = || self.text().map(|text| (!text.is_empty()).then_some(text));
+        Some(Principal {
+            user_id: name()?.map(UserId::stored),
+            team_id: name()?.map(TeamId::stored),
+            organization_id: name()?.map(OrganizationId::stored),
+        })
+    }
 }
 
 /// A short name for an account inside a ticket: long enough that no two that
@@ -160,6 +200,13 @@ pub fn caller_tag(caller: Option<KeyId>) -> u64 {
     caller.map_or(0, |key| key.0.as_u64_pair().1)
 }
 
+/// The same for a caller without a key: its tokens change, it does not.
+#[must_use]
+pub fn principal_tag(issuer: &str, user: Option<&UserId>, team: Option<&TeamId>) -> u64 {
+    let names = [issuer, user.map_or("", UserId::as_str), team.map_or("", TeamId::as_str)];
+    fold(names.iter().flat_map(|name| name.bytes().chain([0])))
+}
+
 /// FNV-1a: stable for ever, which a hasher of the standard library is not.
 fn fold(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
@@ -172,12 +219,21 @@ mod tests {
 
     fn any_ticket() -> impl Strategy<Value = Ticket> {
         let names = ("[a-z/-]{0,512}", "[a-z/-]{500,512}");
-        let held_by = proptest::collection::vec(any::<u64>(), 0..=HELD_MAX.into());
-        (any::<u128>(), any::<u64>(), any::<i64>(), held_by, names).prop_map(
-            |(id, caller, number, held_by, (model, model_group))| Ticket {
+        let id = || proptest::option::of("[a-z]{1,256}");
+        let principal = (id(), id(), id()).prop_map(|(user, team, organization)| {
+            Payer::Principal(Principal {
+                user_id: user.map(UserId::stored),
+                team_id: team.map(TeamId::stored),
+                organization_id: organization.map(OrganizationId::stored),
+            })
+        });
+        let payer = prop_oneof![any::<u128>().prop_map(|id| Payer::Key(KeyId(Uuid::from_u128(id)))), principal];
+        let held_by = proptest::collection::vec(any::<u64>(), 0..=200);
+        (any::<u128>(), any::<u64>(), any::<i64>(), payer, held_by, names).prop_map(
+            |(id, caller, number, payer, held_by, (model, model_group))| Ticket {
                 reservation: Uuid::from_u128(id),
                 caller,
-                key_id: KeyId(Uuid::from_u128(!id)),
+                payer,
                 holder: number,
                 authorized_at: Timestamp::from_micros(number),
                 expires_at: Timestamp::from_micros(!number),
@@ -196,7 +252,12 @@ mod tests {
             let sealed = ticket.seal(&key);
             prop_assert!(sealed.len() <= TICKET_MAX_CHARS);
             prop_assert_eq!(Ticket::open(&sealed, &TicketKey::new(b"other")), None);
-            prop_assert_eq!(Ticket::open(&sealed, &key), Some(ticket));
+            let mut opened = Ticket::open(&sealed, &key);
+            // As many as there is room for; always those of the payer itself.
+            let held = opened.as_mut().map(|opened| std::mem::replace(&mut opened.held_by, ticket.held_by.clone()));
+            prop_assert!(held.as_ref().is_some_and(|held| ticket.held_by.starts_with(held)));
+            prop_assert!(held.is_some_and(|held| held.len() >= ticket.held_by.len().min(8)));
+            prop_assert_eq!(opened, Some(ticket));
         }
 
         #[test]

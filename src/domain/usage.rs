@@ -8,6 +8,7 @@ use super::account::AccountId;
 use super::audit::Fields;
 use super::clock::Timestamp;
 use super::fault::Violation;
+use super::identity::Payer;
 use super::ids::{KeyId, OrganizationId, TeamId, UserId};
 use super::money::Usd;
 use super::pricing::{self, Billable, Counts, Lookup, Markups, Price, PriceBook, PriceError, Terms, Units};
@@ -165,10 +166,11 @@ impl Usage {
     /// different event under the same id. A cost that is not believed does not
     /// count.
     #[must_use]
-    pub fn fingerprint(&self, key_id: KeyId, believes_cost: bool) -> String {
+    pub fn fingerprint(&self, payer: &Payer, believes_cost: bool) -> String {
         #[derive(Serialize)]
         struct Said<'a> {
-            key_id: KeyId,
+            #[serde(rename = "key_id")]
+            payer: &'a Payer,
             names: [&'a str; 10],
             tags: &'a [String],
             instants: [Option<i64>; 3],
@@ -189,7 +191,7 @@ impl Usage {
         // Tier and batch stand among the names and flags.
         let terms = Terms { service_tier: String::new(), batch: false, ..self.terms.clone() };
         let said = Said {
-            key_id,
+            payer,
             names: [
                 &self.model,
                 &self.model_group,
@@ -365,7 +367,8 @@ pub struct Event {
     pub usage: Usage,
     /// The hash of what the reporter said.
     pub fingerprint: String,
-    /// The key that made the call; `None` for a correction.
+    /// The key that made the call; `None` for a correction, and for the call of
+    /// somebody with a token.
     pub key_id: Option<KeyId>,
     /// Its owner at that time.
     pub user_id: Option<UserId>,

@@ -58,6 +58,12 @@ pub struct User {
 }
 
 impl User {
+    /// Sets the role; every session is over.
+    pub fn set_role(&mut self, role: Role) {
+        self.user_role = role;
+        self.session_epoch = SessionEpoch::begin();
+    }
+
     /// Sets the password, or takes it away; every session is over.
     pub fn set_password(&mut self, password: Option<PasswordHash>, now: Timestamp) {
         self.password_set_at = password.is_some().then_some(now);

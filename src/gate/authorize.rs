@@ -34,13 +34,22 @@ pub struct Estimate {
     pub max_output_tokens: Option<i64>,
 }
 
+/// Who wants to make a model call.
+#[derive(Clone, Debug)]
+pub enum Calling {
+    /// A key, by its hash.
+    Key(KeyHash),
+    /// Somebody with a token, who is known already.
+    Known(Box<Identity>),
+}
+
 /// A model call that somebody wants to make.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
     /// Who asks.
     pub caller: u64,
-    /// The key that calls.
-    pub key: KeyHash,
+    /// Who calls.
+    pub calling: &'a Calling,
     /// The model that is asked for.
     pub model: &'a str,
     /// Its labels, without those of the key.
@@ -112,12 +121,14 @@ impl Gate {
     /// # Errors
     /// [`AuthorizeError`] if no decision could be made.
     pub async fn authorize(&self, call: &Call<'_>, now: Timestamp) -> Result<Decision, AuthorizeError> {
-        let known = self.directory().known(&call.key, now);
-        let found = match known {
-            Some(identity) => Some(identity),
-            // Here and below, what seldom happens is boxed: it would make the
-            // future of every call large.
-            None => Box::pin(self.directory().find(&call.key, now)).await?,
+        let found = match call.calling {
+            Calling::Known(identity) => Some(Identity::clone(identity)),
+            Calling::Key(hash) => match self.directory().known(hash, now) {
+                Some(identity) => Some(identity),
+                // Here and below, what seldom happens is boxed: it would make the
+                // future of every call large.
+                None => Box::pin(self.directory().find(hash, now)).await?,
+            },
         };
         let Some(identity) = found else { return Ok(Decision::denied(Denial::unknown_key(), call.model, None)) };
         let resolved = decision::resolve_model(&identity, call.model).to_owned();
@@ -253,7 +264,7 @@ impl Gate {
         let ticket = Ticket {
             reservation: asked.id,
             caller: asked.caller,
-            key_id: asked.key.key_id,
+            payer: asked.key.payer(),
             holder: self.holder,
             authorized_at: reservation.authorized_at,
             expires_at: reservation.expires_at,

@@ -69,7 +69,7 @@ fn place(reason: DenyReason, identity: Option<&Identity>, model_group: &str, now
     DeniedCalls {
         bucket: bucket_of(now),
         reason,
-        key_id: text(key.map(|key| &key.key_id as &dyn ToString)),
+        key_id: text(key.and_then(|key| key.id()).as_ref().map(|id| id as &dyn ToString)),
         user_id: text(key.and_then(|key| key.user_id.as_ref()).map(|id| id as &dyn ToString)),
         team_id: text(key.and_then(|key| key.team_id.as_ref()).map(|id| id as &dyn ToString)),
         organization_id: text(identity.and_then(Identity::organization_id).map(|id| id as &dyn ToString)),

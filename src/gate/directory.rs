@@ -13,10 +13,11 @@ use quick_cache::sync::Cache;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::identity::{
-    Affiliation, Identity, KeyFacts, MemberFacts, Membership, OrganizationFacts, OrganizationMemberFacts, Ranks,
-    TeamFacts, UserFacts, organization_of,
+    Affiliation, Identity, KeyFacts, MemberFacts, Membership, OrganizationFacts, OrganizationMemberFacts, Principal,
+    Ranks, TeamFacts, UserFacts, organization_of,
 };
 use crate::domain::ids::{OrganizationId, TeamId, UserId};
+use crate::domain::models::ModelList;
 use crate::domain::secret::KeyHash;
 use crate::store::{Eviction, Store, StoreError};
 
@@ -101,7 +102,7 @@ impl Directory {
             (Some(team), Some(user)) => self.members.0.get(&(team.clone(), user.clone()))?,
             _ => None,
         };
-        let organization = match organization_of(user.as_deref(), team.as_deref()) {
+        let organization = match organization_of(&key.holder, user.as_deref(), team.as_deref()) {
             Some(id) => self.organizations.0.get(id)?,
             None => None,
         };
@@ -135,23 +136,38 @@ impl Directory {
         if !key.accepts(hash, now) {
             return Ok(None);
         }
+        self.complete(key, now).await.map(Some)
+    }
+
+    /// Who somebody without a key is, whose token opens these models.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not in memory and the database fails.
+    pub async fn principal(
+        &self,
+        principal: Principal,
+        models: ModelList,
+        now: Timestamp,
+    ) -> Result<Identity, StoreError> {
+        self.complete(Arc::new(KeyFacts::of_principal(principal, models)), now).await
+    }
+
+    /// A key with its owner, team and organization.
+    async fn complete(&self, key: Arc<KeyFacts>, now: Timestamp) -> Result<Identity, StoreError> {
         let user = match &key.user_id {
-            Some(id) => self.users.get_or_read(id, self.read_user(id)).await?,
+            Some(id) => self.user(id).await?,
             None => None,
         };
         let team = match &key.team_id {
-            Some(id) => self.teams.get_or_read(id, self.read_team(id)).await?,
+            Some(id) => self.team(id).await?,
             None => None,
         };
         let member = match (&key.team_id, &key.user_id) {
-            (Some(team), Some(user)) => {
-                let pair = (team.clone(), user.clone());
-                self.members.get_or_read(&pair, self.read_member(team, user)).await?
-            }
+            (Some(team), Some(user)) => self.member(team, user).await?,
             _ => None,
         };
-        let organization = match organization_of(user.as_deref(), team.as_deref()) {
-            Some(id) => self.organizations.get_or_read(id, self.read_organization(id)).await?,
+        let organization = match organization_of(&key.holder, user.as_deref(), team.as_deref()) {
+            Some(id) => self.organization(id).await?,
             None => None,
         };
         let place = match (&organization, &key.user_id) {
@@ -162,7 +178,7 @@ impl Directory {
             }
             _ => None,
         };
-        Ok(Some(identity(key, user, (team, member), (organization, place), now)))
+        Ok(identity(key, user, (team, member), (organization, place), now))
     }
 
     /// Who a key is, also by a secret that it had.
@@ -177,6 +193,31 @@ impl Directory {
             Some(key) if key.key_hash != *hash => self.find(&key.key_hash, now).await,
             _ => Ok(None),
         }
+    }
+
+    /// A team, if it exists.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not in memory and the database fails.
+    pub async fn team(&self, id: &TeamId) -> Result<Option<Arc<TeamFacts>>, StoreError> {
+        self.teams.get_or_read(id, self.read_team(id)).await
+    }
+
+    /// A user in a team, if it is there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not in memory and the database fails.
+    pub async fn member(&self, team: &TeamId, user: &UserId) -> Result<Option<Arc<MemberFacts>>, StoreError> {
+        let pair = (team.clone(), user.clone());
+        self.members.get_or_read(&pair, self.read_member(team, user)).await
+    }
+
+    /// An organization, if it exists.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not in memory and the database fails.
+    pub async fn organization(&self, id: &OrganizationId) -> Result<Option<Arc<OrganizationFacts>>, StoreError> {
+        self.organizations.get_or_read(id, self.read_organization(id)).await
     }
 
     /// A user, if it exists.

@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-pub use self::authorize::{AuthorizeError, Call, Decision, Estimate};
+pub use self::authorize::{AuthorizeError, Call, Calling, Decision, Estimate};
 use self::batcher::Batcher;
 pub use self::batcher::BookingError;
 use self::denials::Denials;
@@ -33,7 +33,7 @@ pub use self::standing::{BudgetStanding, RateKind, RateStanding};
 use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::decision::PriceRules;
-use crate::domain::identity::{Identity, Models};
+use crate::domain::identity::{Identity, Models, TeamFacts};
 use crate::domain::money::Usd;
 use crate::domain::pricing::PriceBook;
 use crate::domain::scope_budget::ScopeBudgets;
@@ -83,6 +83,12 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// Whether a team may call a model, by its own list.
+    pub fn lets_call(&self, team: &TeamFacts, model: &str) -> bool {
+        let resolved = team.aliases.resolve(model).unwrap_or(model);
+        team.models.allows_in(resolved, self.prices.load().groups_of(resolved))
+    }
+
     /// Starts the hot path of one run: numbers the run, reads the price book,
     /// starts the batcher, whose task ends after [`Gate::stop`].
     ///

@@ -9,10 +9,11 @@ use super::{BookingError, Gate};
 use crate::domain::account::{AccountId, Line, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Violation;
-use crate::domain::identity::{Identity, KeyFacts, Models};
+use crate::domain::identity::{Identity, KeyFacts, Models, Payer};
 use crate::domain::ids::{KeyId, OrganizationId};
 use crate::domain::key::Key;
 use crate::domain::limit::Budget;
+use crate::domain::models::ModelList;
 use crate::domain::money::Usd;
 use crate::domain::scope_budget::CallScopes;
 use crate::domain::secret::KeyHash;
@@ -97,7 +98,7 @@ pub struct Settled {
 /// A report on its way to the batcher.
 struct Prepared {
     booking: Booking,
-    key: KeyHash,
+    key: Arc<KeyFacts>,
     late: bool,
 }
 
@@ -189,7 +190,7 @@ impl Gate {
         if !self.lives_elsewhere(ticket, now) {
             return Ok(false);
         }
-        let (_, mut route) = self.route_by_id(ticket.key_id, &ticket.model, now).await?;
+        let (_, mut route) = self.route_of(&ticket.payer, &ticket.model, now).await?;
         route.accounts.extend(self.shared_held(ticket));
         let windows = self.windows_of(ticket, &route.accounts);
         self.batcher.close(closed(ticket, &windows)).await.map_err(RecordError::Booking)
@@ -260,7 +261,7 @@ impl Gate {
         accounts.extend(shared);
         let event = event(usage, &key, organization_of(&accounts), costing, started_at, reporter);
         let booking = Booking { event, accounts, windows, settles, closes };
-        Ok(Prepared { booking, key: key.key_hash, late })
+        Ok(Prepared { booking, key, late })
     }
 
     /// The accounts that an event shares with those of other keys.
@@ -308,7 +309,7 @@ impl Gate {
             let accounts = windows.iter().map(|(account, _)| (account.clone(), Budget::default())).collect();
             return Ok((key, Route { accounts, windows, settles: Some(ticket.reservation), ..Route::default() }));
         }
-        let (key, mut route) = Box::pin(self.route_by_id(ticket.key_id, &ticket.model, now)).await?;
+        let (key, mut route) = Box::pin(self.route_of(&ticket.payer, &ticket.model, now)).await?;
         route.late = !self.lives_elsewhere(ticket, now);
         // What was set aside for the call it pays, also when it is late.
         route.accounts.extend(self.shared_held(ticket));
@@ -317,6 +318,22 @@ impl Gate {
             route.closes = Some(closed(ticket, &route.windows));
         }
         Ok((key, route))
+    }
+
+    async fn route_of(
+        &self,
+        payer: &Payer,
+        model: &str,
+        now: Timestamp,
+    ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
+        match payer {
+            Payer::Key(id) => self.route_by_id(*id, model, now).await,
+            // Whoever is gone meanwhile has no account that could be moved.
+            Payer::Principal(principal) => {
+                let identity = self.directory().principal(principal.clone(), ModelList::default(), now).await?;
+                Ok(route_along(identity, model))
+            }
+        }
     }
 
     async fn route_by_id(&self, id: KeyId, model: &str, now: Timestamp) -> Result<(Arc<KeyFacts>, Route), RecordError> {
@@ -335,8 +352,7 @@ impl Gate {
         now: Timestamp,
     ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
         if let Some(identity) = self.directory().find_by_any(hash, now).await? {
-            let accounts = accounts_of(&identity, model);
-            return Ok((identity.key, Route { accounts, ..Route::default() }));
+            return Ok(route_along(identity, model));
         }
         let deleted = self.store.view().find_deleted_key(hash).await?.ok_or(RecordError::KeyUnknown)?;
         self.route_of_deleted(deleted.key).await
@@ -379,9 +395,21 @@ impl Gate {
         Ok((Arc::new(KeyFacts::new(key, None, 0)), Route { accounts, ..Route::default() }))
     }
 
-    /// The budgets that bind a key, if it still lives.
-    async fn budgets_of(&self, key: &KeyHash, model: &str, now: Timestamp) -> Result<Vec<BudgetStanding>, RecordError> {
-        let Some(identity) = self.directory().find_by_any(key, now).await? else { return Ok(Vec::new()) };
+    /// The budgets that bind whoever called, if it is still there.
+    async fn budgets_of(
+        &self,
+        key: &KeyFacts,
+        model: &str,
+        now: Timestamp,
+    ) -> Result<Vec<BudgetStanding>, RecordError> {
+        let identity = match (key.hash(), key.payer()) {
+            (Some(hash), _) => self.directory().find_by_any(&hash, now).await?,
+            (None, Payer::Principal(principal)) => {
+                Some(self.directory().principal(principal, ModelList::default(), now).await?)
+            }
+            (None, Payer::Key(_)) => None,
+        };
+        let Some(identity) = identity else { return Ok(Vec::new()) };
         let mut lines = self.binding_lines(&identity, Models::Called(model));
         lines.retain(Line::limits_money);
         Ok(self.standings(&lines, now).await?.0)
@@ -399,8 +427,11 @@ fn closed(ticket: &Ticket, windows: &[(AccountId, Window)]) -> ClosedReservation
     }
 }
 
-fn accounts_of(identity: &Identity, model: &str) -> Vec<(AccountId, Budget)> {
-    identity.lines(Models::Called(model), false).iter().map(|line| (line.account.clone(), *line.budget)).collect()
+/// The accounts of somebody who called a model.
+fn route_along(identity: Identity, model: &str) -> (Arc<KeyFacts>, Route) {
+    let lines = identity.lines(Models::Called(model), false);
+    let accounts = lines.iter().map(|line| (line.account.clone(), *line.budget)).collect();
+    (identity.key, Route { accounts, ..Route::default() })
 }
 
 /// The organization that a call counts for: the one whose account it moves.
@@ -417,7 +448,7 @@ fn event(
     started_at: Timestamp,
     reporter: &Reporter,
 ) -> Event {
-    let fingerprint = usage.fingerprint(key.key_id, reporter.believes_cost);
+    let fingerprint = usage.fingerprint(&key.payer(), reporter.believes_cost);
     for tag in &key.tags {
         if !usage.tags.iter().any(|known| **known == **tag) {
             usage.tags.push(tag.to_string());
@@ -425,7 +456,7 @@ fn event(
     }
     Event {
         fingerprint,
-        key_id: Some(key.key_id),
+        key_id: key.id(),
         user_id: key.user_id.clone(),
         team_id: key.team_id.clone(),
         organization_id,

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 
 use self::layers::RequestLayer;
-use crate::auth::{Allowance, AuthLayer, Authenticator, Sessions, Throttle};
+use crate::auth::{Allowance, AuthLayer, Authenticator, Sessions, Throttle, Tokens};
 use crate::config::{ConfigError, Period, Settings};
 use crate::domain::clock::Clock;
 use crate::domain::secret::Secret;
@@ -25,7 +25,7 @@ use crate::gate::Gate;
 use crate::jobs::{Jobs, Rotator};
 use crate::pb;
 use crate::services::wire::secret::{fresh_secret, random_bytes};
-use crate::services::{self, App, Passwords, SignIn};
+use crate::services::{self, App, Host, Passwords, SignIn};
 use crate::store::{SealKey, SecretName, Store, StoreError};
 
 /// How many streams a client may reset before they were accepted: sidecars
@@ -84,6 +84,7 @@ impl Server {
     pub async fn bind(settings: Settings, clock: Clock) -> Result<Self, ServerError> {
         let rules = settings.rules()?;
         let gate_rules = settings.gate_rules()?;
+        let issuers = settings.issuers()?;
         let mailer = settings.mailer()?.map(Arc::new);
         master_key::check(&settings)?;
         let store = Store::connect(&settings.connect_options()).await?;
@@ -99,12 +100,14 @@ impl Server {
         // Last of all: a key that is made must be shown, whatever else fails.
         let (masters, new_master_key) = master_key::accepted(&settings, &store).await?;
         let sessions = Arc::new(Sessions::start(store.clone(), settings.session_ttl.seconds(), clock.now()).await?);
+        let tokens = Arc::new(Tokens::new(Arc::clone(&gate), issuers)?);
         let sign_in = SignIn {
             passwords: Passwords::new()?,
             sessions: Arc::clone(&sessions),
+            tokens: Arc::clone(&tokens),
             throttle: Throttle::new(Allowance::SIGN_IN),
         };
-        let app = App {
+        let app = Arc::new(App {
             store: store.clone(),
             gate: Arc::clone(&gate),
             rules,
@@ -112,7 +115,7 @@ impl Server {
             seals: seals.clone(),
             mailer: mailer.clone(),
             sign_in,
-        };
+        });
         let kept_seconds = settings.usage_retention.map(Period::seconds);
         let mut jobs = Jobs::start(store.clone(), Arc::clone(&gate), clock.clone(), position, kept_seconds);
         let make_secret = || fresh_secret().ok();
@@ -125,8 +128,8 @@ impl Server {
         }
         Ok(Self {
             listener,
-            app: Arc::new(app),
-            authenticator: Authenticator::new(Arc::clone(&gate), masters, sessions),
+            authenticator: Authenticator::new(gate, masters, sessions, tokens, Box::new(Host(Arc::clone(&app)))),
+            app,
             settings,
             jobs,
             batcher,

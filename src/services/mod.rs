@@ -23,7 +23,8 @@ use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
 pub use self::wire::passwords::Passwords;
-use crate::auth::{Caller, Passport, RequestId, Scope, Sessions, Throttle};
+pub use self::wire::welcome::Host;
+use crate::auth::{Caller, Passport, RequestId, Scope, Sessions, Throttle, Tokens};
 use crate::config::Rules;
 use crate::domain::audit::Author;
 use crate::domain::clock::{Clock, Timestamp};
@@ -57,6 +58,8 @@ pub struct SignIn {
     pub passwords: Passwords,
     /// Signs and verifies sessions.
     pub sessions: Arc<Sessions>,
+    /// Knows the tokens of identity providers.
+    pub tokens: Arc<Tokens>,
     /// Counts failures.
     pub throttle: Throttle,
 }
@@ -74,6 +77,14 @@ pub(crate) struct Ctx {
 }
 
 impl Ctx {
+    /// The work that nobody in particular asked for, under the name of an RPC or
+    /// of a command.
+    fn of_nobody(app: &Arc<App>, rpc: &'static str, now: Timestamp) -> Self {
+        let caller = Arc::new(Caller::nobody());
+        let (app, request_id) = (Arc::clone(app), RequestId::default());
+        Self { app, caller, scope: Scope::default(), rpc, now, remote: None, request_id }
+    }
+
     /// Begins a change, in the caller's name.
     async fn begin(&self) -> Result<Tx, Error> {
         self.begin_as(self.caller.name()).await

@@ -25,13 +25,14 @@ const ARROWS: [(&str, &[&str]); 15] = [
 
 /// Libraries that belong to some modules only: what keeps SQL, the wire and the
 /// clock where they are.
-const BORDERS: [(&str, &[&str]); 6] = [
+const BORDERS: [(&str, &[&str]); 7] = [
     ("sea_orm", &["store"]),
     ("sqlx", &["store"]),
     ("lettre", &["mail"]),
     ("tonic", &["error", "pb", "auth", "services", "server", "cli"]),
     ("prost", &["pb", "services"]),
-    ("tokio", &["store", "gate", "services", "jobs", "server", "cli", "main"]),
+    ("reqwest", &["auth"]),
+    ("tokio", &["store", "gate", "auth", "services", "jobs", "server", "cli", "main"]),
 ];
 
 /// Every file of the sources, with its module.

@@ -36,4 +36,5 @@ mod spend;
 mod store;
 mod support;
 mod teams;
+mod tokens;
 mod users;

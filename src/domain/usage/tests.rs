@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::super::pricing::{PriceRecord, Unit};
 use super::*;
+use crate::domain::identity::Principal;
 use serde_json::json;
 
 fn rules() -> CostRules {
@@ -87,7 +88,7 @@ fn what_is_out_of_reason_is_not_booked() {
 
 #[test]
 fn a_fingerprint_tells_events_apart() {
-    let key = KeyId::generate();
+    let key = &Payer::Key(KeyId::generate());
     let base = usage();
     let same = base.fingerprint(key, true);
     assert_eq!(base.clone().fingerprint(key, true), same);
@@ -104,7 +105,14 @@ fn a_fingerprint_tells_events_apart() {
     ] {
         assert_ne!(other.fingerprint(key, true), same, "{other:?}");
     }
-    assert_ne!(base.fingerprint(KeyId::generate(), true), same);
+    let somebody = |user: &str, team: Option<&str>| {
+        let (user_id, team_id) = (Some(UserId::stored(user)), team.map(TeamId::stored));
+        Payer::Principal(Principal { user_id, team_id, organization_id: None })
+    };
+    for other in [Payer::Key(KeyId::generate()), somebody("u", None), somebody("u", Some("t")), somebody("v", None)] {
+        assert_ne!(base.fingerprint(&other, true), same, "{other:?}");
+    }
+    assert_ne!(base.fingerprint(&somebody("u", None), true), base.fingerprint(&somebody("v", None), true));
     let told = Usage { cost: Some(Usd::ZERO), ..base };
     assert_eq!(told.fingerprint(key, false), same, "a cost that is not believed");
 }

@@ -7,12 +7,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::identity::KeyFacts;
+use crate::domain::identity::{KeyFacts, Principal};
 use crate::domain::ids::KeyId;
-use crate::domain::key::KeyType;
 use crate::domain::limit::{Budget, Rates};
-use crate::domain::models::{ModelAliases, ModelList};
-use crate::domain::secret::KeyHash;
+use crate::domain::models::ModelList;
 use crate::gate::rates::TokenNeed;
 
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
@@ -22,36 +20,17 @@ const RULES: LedgerRules = LedgerRules { calendar: Calendar::UTC, lease_seconds:
 struct OneKey {
     ledger: Ledger,
     key: Arc<KeyFacts>,
+    account: AccountId,
     budget: Budget,
 }
 
 impl OneKey {
     fn new() -> Self {
-        let key_id = KeyId(Uuid::from_u128(1));
-        let key = KeyFacts {
-            key_id,
-            key_hash: KeyHash::of("sk-test"),
-            key_type: KeyType::Default,
-            user_id: None,
-            team_id: None,
-            models: ModelList::default(),
-            aliases: ModelAliases::default(),
-            budget: Budget::default(),
-            rates: Rates::default(),
-            budget_id: None,
-            tiers_seen: 0,
-            limits: None,
-            allowed_routes: Box::default(),
-            tags: Box::default(),
-            blocked: false,
-            block_reason: None,
-            expires_at: None,
-            former_secrets: Box::default(),
-            account: AccountId::key(key_id),
-        };
+        let key = KeyFacts::of_principal(Principal::default(), ModelList::default());
+        let account = AccountId::key(KeyId(Uuid::from_u128(1)));
         let budget = Budget { max: Some(Usd::from_nanos(100)), ..Budget::default() };
-        let one = Self { ledger: Ledger::new(RULES), key: Arc::new(key), budget };
-        let missing = [(one.key.account.clone(), Window::LIFETIME)];
+        let one = Self { ledger: Ledger::new(RULES), key: Arc::new(key), account, budget };
+        let missing = [(one.account.clone(), Window::LIFETIME)];
         let mut books = one.ledger.books.lock();
         books.begin_load(&missing);
         books.end_load(&missing, &HashMap::new(), HashMap::new(), NOW);
@@ -62,7 +41,7 @@ impl OneKey {
     /// Asks for a call; says whether it is granted at once, and by which id.
     fn ask(&self, id: u128, nanos: i64, now: Timestamp) -> (Uuid, Grant) {
         let rates = Rates::default();
-        let account = &self.key.account;
+        let account = &self.account;
         let line = Line { account, budget: &self.budget, rates: &rates, budget_binds: true, rates_bind: true };
         let asked = NewReservation {
             exhausted_providers: Box::default(),

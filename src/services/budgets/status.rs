@@ -23,7 +23,7 @@ pub(super) async fn get_budget_status(
     let mut faults = Faults::default();
     match request.subject {
         None => {
-            let own = ctx.caller.key().map(|key| key.key_hash);
+            let own = ctx.caller.key().and_then(|key| key.hash());
             let Some(hash) = own else {
                 let rule = "or user_id or team_id is required: the master key is no virtual key";
                 return Err(Error::invalid(Violation::named("key", Reason::CallerHasNoKey, rule)));
@@ -56,7 +56,7 @@ pub(super) async fn get_budget_status(
 async fn of_key(ctx: &Ctx, hash: &KeyHash) -> Result<pb::GetBudgetStatusResponse, Error> {
     let not_found = || Refusal::not_found(Reason::KeyNotFound, "key", [hash]);
     let identity: Identity = ctx.app.gate.directory().find_by_any(hash, ctx.now).await?.ok_or_else(not_found)?;
-    let is_itself = ctx.caller.key_id() == Some(identity.key.key_id);
+    let is_itself = ctx.caller.key_id() == identity.key.id();
     if !is_itself && !ctx.scope.is_all() {
         let view = ctx.app.store.view();
         let key = view.find_key(hash).await?.ok_or_else(not_found)?;

@@ -7,11 +7,11 @@ use prost::Message;
 
 use crate::domain::account::Scope;
 use crate::domain::clock::Timestamp;
-use crate::domain::fault::{Refusal, Violation};
+use crate::domain::decision::Denial;
+use crate::domain::fault::Refusal;
 use crate::domain::models::MODEL_NAME_MAX_BYTES;
 use crate::domain::pricing::counts::COUNT_MAX;
 use crate::domain::reason::Reason;
-use crate::domain::secret::{KeyHash, SECRET_PREFIX};
 use crate::error::Error;
 use crate::gate::{AuthorizeError, Call, Decision, Estimate};
 use crate::pb;
@@ -19,16 +19,21 @@ use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{budget, denial, instant, record_error, text};
 
+use super::who::{Who, who_calls};
+
 /// Decides about a model call.
 pub(super) async fn authorize(ctx: Ctx, request: pb::AuthorizeRequest) -> Result<pb::AuthorizeResponse, Error> {
     let estimate = parse(&request)?;
-    let Some(key) = calling_key(&ctx, &request)? else {
-        ctx.app.gate.count_stranger(ctx.now);
-        return Ok(unknown_key());
+    let (calling, customer_id) = match who_calls(&ctx, &request).await? {
+        Who::Known(calling, customer_id) => (calling, customer_id),
+        Who::Stranger(denial) => {
+            ctx.app.gate.count_stranger(ctx.now);
+            return Ok(denied(denial));
+        }
     };
     let call = Call {
         caller: ctx.caller.ticket_tag(),
-        key,
+        calling: &calling,
         model: &request.model,
         tags: &request.tags,
         estimate,
@@ -38,7 +43,8 @@ pub(super) async fn authorize(ctx: Ctx, request: pb::AuthorizeRequest) -> Result
     let decision = ctx.app.gate.authorize(&call, ctx.now).await.map_err(explain)?;
     ctx.app.gate.count_denial(&call, &decision, ctx.now);
     let sees_all = ctx.scope.is_all();
-    Ok(render(if sees_all { decision } else { without_others(decision) }, request.customer_id, ctx.now))
+    let customer_id = customer_id.filter(|_| request.customer_id.is_empty()).unwrap_or(request.customer_id);
+    Ok(render(if sees_all { decision } else { without_others(decision) }, customer_id, ctx.now))
 }
 
 fn parse(request: &pb::AuthorizeRequest) -> Result<Estimate, Error> {
@@ -68,39 +74,6 @@ fn parse(request: &pb::AuthorizeRequest) -> Result<Estimate, Error> {
     Ok(Estimate { cost, input_tokens, max_output_tokens })
 }
 
-/// The key that the call is about; `None` if the client sent no secret at all.
-fn calling_key(ctx: &Ctx, request: &pb::AuthorizeRequest) -> Result<Option<KeyHash>, Error> {
-    let own = ctx.caller.key().map(|key| key.key_hash);
-    if request.key.is_empty() && request.key_hash.is_empty() {
-        return if let Some(own) = own.filter(|_| !ctx.caller.is_gateway()) {
-            Ok(Some(own))
-        } else {
-            let rule = "is required: your credential does not call models itself";
-            Err(Error::invalid(Violation::named("key", Reason::KeyRequired, rule)))
-        };
-    }
-    if !request.key_hash.is_empty() {
-        if !ctx.scope.is_all() {
-            return Err(not_your_key("only gateway keys and proxy admins ask by hash"));
-        }
-        let malformed = |error| Error::invalid(Violation::named("key_hash", Reason::KeyMalformed, error));
-        return request.key_hash.parse().map(Some).map_err(malformed);
-    }
-    // Whatever else a client types is no key; a hash is none either, for it is
-    // shown in lists and logs.
-    let hash = request.key.starts_with(SECRET_PREFIX).then(|| KeyHash::of(&request.key));
-    if ctx.scope.is_all() {
-        return Ok(hash);
-    }
-    // By whichever of its secrets.
-    let is_itself = hash.zip(ctx.caller.key()).is_some_and(|(hash, key)| key.accepts(&hash, ctx.now));
-    if is_itself { Ok(own) } else { Err(not_your_key("a key asks about itself only")) }
-}
-
-fn not_your_key(message: &str) -> Error {
-    Refusal::denied(Reason::NotYourKey, message).into()
-}
-
 fn explain(error: AuthorizeError) -> Error {
     match error {
         AuthorizeError::RequestIdReused => {
@@ -112,11 +85,12 @@ fn explain(error: AuthorizeError) -> Error {
     }
 }
 
-fn unknown_key() -> pb::AuthorizeResponse {
+/// The answer to whoever is nobody.
+fn denied(denial: Denial) -> pb::AuthorizeResponse {
     pb::AuthorizeResponse {
         decision: pb::Decision::Deny.into(),
-        deny_reason: pb::DenyReason::KeyUnknown.into(),
-        message: "no such key".to_owned(),
+        deny_reason: denial::reason_to_wire(denial.reason).into(),
+        message: denial.message,
         ..pb::AuthorizeResponse::default()
     }
 }
@@ -133,8 +107,8 @@ fn without_others(mut decision: Decision) -> Decision {
 
 fn render(decision: Decision, customer_id: String, now: Timestamp) -> pb::AuthorizeResponse {
     let identity = decision.identity.map(|identity| pb::CallIdentity {
-        key_hash: identity.key.key_hash.to_string(),
-        key_id: identity.key.key_id.to_string(),
+        key_hash: identity.key.hash().as_ref().map(ToString::to_string).unwrap_or_default(),
+        key_id: identity.key.id().as_ref().map(ToString::to_string).unwrap_or_default(),
         user_id: identity.key.user_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         team_id: identity.key.team_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         organization_id: identity.organization_id().map(ToString::to_string).unwrap_or_default(),

@@ -4,6 +4,7 @@ mod authorize;
 mod release;
 mod settle;
 mod watch;
+mod who;
 
 use std::sync::Arc;
 

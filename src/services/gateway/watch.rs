@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 use crate::auth::recheck;
 use crate::domain::fault::Violation;
 use crate::domain::reason::Reason;
-use crate::error::Error;
+use crate::error::{Error, RETRY};
 use crate::gate::{Announcement, Subject};
 use crate::pb;
 use crate::services::wire::instant;
@@ -102,7 +102,7 @@ async fn tell(ctx: &Ctx, mut position: i64, sender: &Sender) -> Result<(), Optio
             () = sender.closed() => return Ok(()),
             _ = stopping.changed() => {
                 let cause = "the server stops".to_owned();
-                return Err(Some(Error::Unavailable { reason: Reason::ShuttingDown, cause }));
+                return Err(Some(Error::Unavailable { reason: Reason::ShuttingDown, cause, retry: RETRY }));
             }
         }
         recheck(&ctx.caller, ctx.rpc, ctx.app.gate.directory(), ctx.app.clock.now()).await?;

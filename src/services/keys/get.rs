@@ -22,7 +22,7 @@ pub(super) async fn get_key(ctx: Ctx, request: pb::GetKeyRequest) -> Result<pb::
     let mut faults = Faults::default();
     let asked = key_ref::optional("key", &request.key, &mut faults);
     faults.finish()?;
-    let own = || ctx.caller.key().map(|key| key.key_hash);
+    let own = || ctx.caller.key().and_then(|key| key.hash());
     let Some(hash) = asked.or_else(own) else {
         let rule = "is required: the master key is no virtual key";
         return Err(Error::invalid(Violation::named("key", Reason::CallerHasNoKey, rule)));

@@ -127,7 +127,7 @@ fn check_rights(ctx: &Ctx, standing: &KeyStanding, key: &Key, changes_more: bool
 
 /// A key gives nobody more to spend than it has itself.
 async fn check_ceiling(ctx: &Ctx, view: View<'_>, key: &Key) -> Result<(), Error> {
-    let Some(own) = ctx.caller.key().filter(|own| own.key_id != key.key_id) else { return Ok(()) };
+    let Some(own) = ctx.caller.key().filter(|own| own.id() != Some(key.key_id)) else { return Ok(()) };
     let max = view.budget_of_key(key).await?.max;
     if ctx.caller.is_proxy_admin() || !is_raised(own.budget.max.as_ref(), max.as_ref()) {
         return Ok(());

@@ -12,7 +12,7 @@ use super::record;
 use crate::auth::recheck;
 use crate::domain::fault::Violation;
 use crate::domain::reason::Reason;
-use crate::error::Error;
+use crate::error::{Error, RETRY};
 use crate::pb;
 use crate::services::{App, Ctx, open};
 
@@ -62,7 +62,7 @@ async fn take(ctx: Ctx, mut inbound: Streaming<pb::StreamUsageRequest>, pending:
             message = inbound.message() => message,
             _ = stopping.changed() => {
                 let cause = "the server stops".to_owned();
-                let _ = pending.send(Err(Error::Unavailable { reason: Reason::ShuttingDown, cause })).await;
+                let _ = pending.send(Err(Error::Unavailable { reason: Reason::ShuttingDown, cause, retry: RETRY })).await;
                 return;
             }
             // Nobody acknowledges any more.

@@ -49,6 +49,7 @@ pub(super) fn take(team: &pb::Team, team_id: TeamId, now: Timestamp, faults: &mu
         metadata: metadata::take("team.metadata", team.metadata.as_ref(), metadata::METADATA_MAX_BYTES, faults),
         blocked: team.blocked.unwrap_or(false),
         blocked_by_admin: team.blocked.unwrap_or(false),
+        idp_managed_by: text::label("team.idp_managed_by", team.idp_managed_by.as_ref(), faults),
         created_at: now,
         updated_at: now,
         version: 1,

@@ -2,17 +2,15 @@
 //! it, and who joins the team's organization with it.
 
 use crate::domain::fault::Refusal;
-use crate::domain::ids::{OrganizationId, TeamId, UserId};
-use crate::domain::organization::OrganizationMember;
+use crate::domain::ids::{OrganizationId, TeamId};
 use crate::domain::reason::Reason;
-use crate::domain::role::{OrganizationRole, TeamRole};
+use crate::domain::role::TeamRole;
 use crate::domain::team::{AskedLimits, Team};
 use crate::domain::user::User;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::TeamStanding;
-use crate::services::wire::correction::{Owner, begin_at_zero};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::people::{self, MayMake, Person};
 use crate::services::wire::role;
@@ -114,30 +112,9 @@ pub(super) async fn admit(
         None => people::make(ctx, tx, &asked.person, &admission.may_make).await?,
     };
     if !is_inside {
-        enter_organization(ctx, tx, organization, &user.user_id).await?;
+        people::enter_organization(ctx, tx, organization, &user.user_id).await?;
     }
     Ok((user, is_new))
-}
-
-/// Makes a user a plain member of an organization, if it is none.
-pub(super) async fn enter_organization(
-    ctx: &Ctx,
-    tx: &mut Tx,
-    organization: &OrganizationId,
-    user: &UserId,
-) -> Result<(), Error> {
-    let member = OrganizationMember {
-        organization_id: organization.clone(),
-        user_id: user.clone(),
-        user_email: None,
-        role: OrganizationRole::InternalUser,
-        max_budget_in_organization: None,
-        added_at: ctx.now,
-    };
-    if tx.insert_organization_member(&member).await? {
-        begin_at_zero(ctx, tx, &[Owner::OrganizationMember(organization, user)]).await?;
-    }
-    Ok(())
 }
 
 /// How many users a refusal names.

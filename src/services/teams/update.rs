@@ -16,14 +16,14 @@ use crate::services::wire::correction::{Owner, keep_window, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::mask::Mask;
 use crate::services::wire::metadata::MetadataPatch;
-use crate::services::wire::{etag, text};
+use crate::services::wire::{etag, people, text};
 use crate::store::{StoreError, Tx, View};
 
-use super::membership::{enter_organization, hold_team, outside_of};
+use super::membership::{hold_team, outside_of};
 use super::{fields, get};
 
 /// The fields that a mask may name.
-const FIELDS: [&str; 25] = [
+const FIELDS: [&str; 26] = [
     "team_alias",
     "organization_id",
     "models",
@@ -49,6 +49,7 @@ const FIELDS: [&str; 25] = [
     "metadata.*",
     "blocked",
     "spend",
+    "idp_managed_by",
 ];
 
 /// Changes a team.
@@ -125,6 +126,7 @@ fn apply(ctx: &Ctx, before: &Team, wanted: Team, sent: &pb::Team, mask: &Mask<'_
         Patch::Set(permissions) => after.member_permissions = Some(permissions),
     }
     mask.list("tags", wanted.tags, sent.tags.is_empty()).apply_or_default(&mut after.tags);
+    mask.field("idp_managed_by", wanted.idp_managed_by).apply(&mut after.idp_managed_by);
     let blocked = mask.field("blocked", sent.blocked);
     if !blocked.is_keep() {
         blocked.apply_or_default(&mut after.blocked);
@@ -182,7 +184,7 @@ async fn place(ctx: &Ctx, tx: &mut Tx, before: &Team, after: &Team, adds_members
             return Err(outside_of(Reason::MoveMembers, id, &outside).into());
         }
         for user in &outside {
-            enter_organization(ctx, tx, id, user).await?;
+            people::enter_organization(ctx, tx, id, user).await?;
         }
     } else if !takes_of_organization(before, after) {
         return Ok(());

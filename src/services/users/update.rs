@@ -10,7 +10,7 @@ use crate::domain::password::Password;
 use crate::domain::patch::Patch;
 use crate::domain::reason::Reason;
 use crate::domain::role::Role;
-use crate::domain::user::{Email, HOME_ADMIN_FIELDS, SELF_FIELDS, SessionEpoch, User};
+use crate::domain::user::{Email, HOME_ADMIN_FIELDS, SELF_FIELDS, User};
 use crate::domain::window::Length;
 use crate::error::Error;
 use crate::pb;
@@ -229,8 +229,7 @@ fn apply(ctx: &Ctx, before: &User, patch: UserPatch) -> User {
     if let Patch::Set(role) = patch.role
         && role != before.user_role
     {
-        after.user_role = role;
-        after.session_epoch = SessionEpoch::begin();
+        after.set_role(role);
         // Who becomes an internal user gets what a new one would.
         if role.is_internal() {
             let defaults = &ctx.app.rules.users;

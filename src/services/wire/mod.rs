@@ -28,3 +28,4 @@ pub(super) mod team;
 pub(super) mod text;
 pub(super) mod usage;
 pub(super) mod user;
+pub mod welcome;

@@ -6,7 +6,9 @@ use super::faults::Faults;
 use super::text;
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::ids::{OrganizationId, UserId};
+use crate::domain::organization::OrganizationMember;
 use crate::domain::reason::Reason;
+use crate::domain::role::OrganizationRole;
 use crate::domain::user::{Email, NewUser, User};
 use crate::error::Error;
 use crate::services::Ctx;
@@ -154,6 +156,30 @@ pub(crate) async fn member(view: View<'_>, person: &Person) -> Result<UserId, Er
         }
         _ => Ok(user.user_id),
     }
+}
+
+/// Makes a user a plain member of an organization, if it is none.
+///
+/// # Errors
+/// [`Error`] if the database fails.
+pub(crate) async fn enter_organization(
+    ctx: &Ctx,
+    tx: &mut Tx,
+    organization: &OrganizationId,
+    user: &UserId,
+) -> Result<(), Error> {
+    let member = OrganizationMember {
+        organization_id: organization.clone(),
+        user_id: user.clone(),
+        user_email: None,
+        role: OrganizationRole::InternalUser,
+        max_budget_in_organization: None,
+        added_at: ctx.now,
+    };
+    if tx.insert_organization_member(&member).await? {
+        begin_at_zero(ctx, tx, &[Owner::OrganizationMember(organization, user)]).await?;
+    }
+    Ok(())
 }
 
 /// The refusal to name somebody as a member who is none.

@@ -3,7 +3,7 @@
 use crate::domain::fault::{Refusal, RefusalKind, Violation};
 use crate::domain::reason::Reason;
 use crate::domain::usage::CostingError;
-use crate::error::Error;
+use crate::error::{Error, RETRY};
 use crate::gate::{BookingError, RecordError};
 
 /// A failure to book an event. `prefix` is the path of the event's fields.
@@ -37,7 +37,9 @@ pub(crate) fn explain(error: RecordError, prefix: &str, request_id: &str) -> Err
 /// A failure to write.
 pub(crate) fn not_booked(error: BookingError) -> Error {
     match error {
-        BookingError::Unavailable(cause) => Error::Unavailable { reason: Reason::StoreUnavailable, cause },
+        BookingError::Unavailable(cause) => {
+            Error::Unavailable { reason: Reason::StoreUnavailable, cause, retry: RETRY }
+        }
         BookingError::Broken(cause) => Error::Internal { cause },
     }
 }

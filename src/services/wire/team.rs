@@ -41,6 +41,7 @@ pub(crate) fn to_wire(stored: &StoredTeam, calendar: &Calendar, now: Timestamp) 
         tags: team.tags.clone(),
         metadata: metadata::to_wire_if_any(&team.metadata),
         blocked: Some(team.blocked),
+        idp_managed_by: team.idp_managed_by.clone(),
         spend: Some(stored.spend.window.to_string()),
         lifetime_spend: stored.spend.lifetime.to_string(),
         budget_resets_at: spend::resets_at(&team.budget, calendar, now),

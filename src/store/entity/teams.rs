@@ -21,6 +21,7 @@ pub struct Model {
     pub metadata: String,
     pub blocked: bool,
     pub blocked_by_admin: bool,
+    pub idp_managed_by: Option<String>,
     pub max_budget_nanos: Option<i64>,
     pub soft_budget_nanos: Option<i64>,
     pub budget_duration: Option<String>,

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod client;
 pub mod data;
 pub mod database;
+pub mod issuer;
 pub mod mail_server;
 pub mod process;
 pub mod raw;

@@ -18,7 +18,7 @@ use crate::services::wire::people;
 use crate::services::wire::{status, team, text};
 use crate::store::{Tx, View};
 
-use super::super::membership::{self, Admission, Asked, admit, enter_organization, hold_team};
+use super::super::membership::{self, Admission, Asked, admit, hold_team};
 
 /// How many users join in one transaction when all do.
 const BATCH: u64 = 500;
@@ -192,7 +192,7 @@ async fn add_everybody(ctx: &Ctx, command: &Command) -> Result<Tally, Error> {
         let mut joined = Vec::with_capacity(users.len());
         for user in users {
             if let Some(organization) = &team.organization_id {
-                enter_organization(ctx, &mut tx, organization, &user.user_id).await?;
+                people::enter_organization(ctx, &mut tx, organization, &user.user_id).await?;
             }
             let member = Member {
                 team_id: team.team_id.clone(),

@@ -1,0 +1,186 @@
+//! Tokens of identity providers: verified once, then remembered by their hash
+//! for as long as they are good and their issuer's keys are the same.
+
+mod fetch;
+mod holder;
+mod key_set;
+mod keys;
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use jsonwebtoken::{Header, Validation};
+use quick_cache::sync::Cache;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use self::fetch::Fetcher;
+pub use self::holder::TokenHolder;
+use self::keys::IssuerKeys;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::TeamId;
+use crate::domain::reason::Reason;
+use crate::domain::token::{self, Claims, Issuer, Stated, TokenFault};
+use crate::error::Error;
+use crate::gate::Gate;
+
+/// How many verified tokens are remembered.
+const REMEMBERED: usize = 20_000;
+
+/// Somebody whose token is seen for the first time.
+#[derive(Clone, Debug)]
+pub struct Newcomer {
+    /// Who says who it is.
+    pub issuer: Arc<Issuer>,
+    /// Who it is.
+    pub stated: Arc<Stated>,
+}
+
+/// Makes the user of a token, or changes it, where its issuer's settings say so.
+pub trait Welcome: Send + Sync {
+    /// Welcomes somebody; often there is nothing to do.
+    ///
+    /// # Errors
+    /// [`Error`] if it can't be made or changed.
+    fn welcome(&self, newcomer: Newcomer, now: Timestamp) -> BoxFuture<'_, Result<(), Error>>;
+}
+
+/// Knows the issuers, and their tokens.
+pub struct Tokens {
+    gate: Arc<Gate>,
+    issuers: Vec<Arc<IssuerKeys>>,
+    verified: Cache<[u8; 32], Arc<Verified>>,
+}
+
+/// A token that was verified.
+struct Verified {
+    issuer: Arc<Issuer>,
+    keys: Arc<IssuerKeys>,
+    /// Of the keys that verified it.
+    generation: u64,
+    ends_at: Timestamp,
+    stated: Arc<Stated>,
+}
+
+impl Tokens {
+    /// Knows these issuers.
+    ///
+    /// # Errors
+    /// `INTERNAL` if the machine's certificates can't be read.
+    pub fn new(gate: Arc<Gate>, issuers: Vec<Issuer>) -> Result<Self, Error> {
+        let keys = |issuer| Ok(Arc::new(IssuerKeys::new(issuer, Fetcher::new()?)));
+        let issuers = issuers.into_iter().map(keys).collect::<Result<_, Error>>()?;
+        Ok(Self { gate, issuers, verified: Cache::new(REMEMBERED) })
+    }
+
+    /// Who a token stands for, when it calls a model or none. `wanted`: the team
+    /// that was asked for.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` if it is not good, `PERMISSION_DENIED` if its holder may
+    /// not come in, `UNAVAILABLE` if that can't be found out.
+    pub async fn holder(
+        &self,
+        token: &str,
+        wanted: Option<&TeamId>,
+        model: Option<&str>,
+        (host, now): (&dyn Welcome, Timestamp),
+    ) -> Result<TokenHolder, Error> {
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        let known = self.verified.get(&hash).filter(|known| known.has_good_keys(now));
+        if let Some(known) = known
+            && self.is_there(&known.stated).await?
+        {
+            return if now < known.ends_at {
+                self.resolve(&known, wanted, model, now).await
+            } else {
+                Err(refused(TokenFault::Expired))
+            };
+        }
+        // Boxed, because it seldom happens and would make every call large.
+        let verified = Arc::new(Box::pin(self.verify(token, now)).await?);
+        let newcomer = Newcomer { issuer: Arc::clone(&verified.issuer), stated: Arc::clone(&verified.stated) };
+        host.welcome(newcomer, now).await?;
+        self.verified.insert(hash, Arc::clone(&verified));
+        self.resolve(&verified, wanted, model, now).await
+    }
+
+    /// Whether there is no user to be made.
+    async fn is_there(&self, stated: &Stated) -> Result<bool, Error> {
+        match &stated.user_id {
+            Some(id) => Ok(self.gate.directory().user(id).await?.is_some()),
+            None => Ok(true),
+        }
+    }
+
+    async fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, Error> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| refused(NO_TOKEN))?;
+        let claimed: Map<String, Value> =
+            jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| refused(NO_TOKEN))?;
+        let name = claimed.get("iss").and_then(Value::as_str);
+        let keys = self.issuers.iter().find(|keys| name == Some(&keys.issuer.name)).ok_or_else(issuer_unknown)?;
+        let issuer = Arc::clone(&keys.issuer);
+        if !issuer.algorithms.contains(&header.alg) || header.crit.is_some() {
+            return Err(refused(BAD_ALGORITHM));
+        }
+        let set = keys.with_key(&header, now).await?;
+        let key = set.find(&header).ok_or_else(|| refused(NO_KEY))?;
+        let verified = jsonwebtoken::decode::<Map<String, Value>>(token, key, &signature_only(&header));
+        let claims = Claims(verified.map_err(|_| refused(BAD_SIGNATURE))?.claims);
+        let ends_at = token::check(&claims, &issuer, now).map_err(refused)?;
+        let stated = Arc::new(Stated::read(&claims, &issuer).map_err(refused)?);
+        Ok(Verified { issuer, keys: Arc::clone(keys), generation: set.generation, ends_at, stated })
+    }
+}
+
+impl Verified {
+    /// Whether the keys that verified it are still those of its issuer.
+    fn has_good_keys(&self, now: Timestamp) -> bool {
+        self.keys.usable(now).is_some_and(|keys| keys.generation == self.generation)
+    }
+}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("issuer", &self.issuer.name)
+            .field("stated", &self.stated)
+            .finish_non_exhaustive()
+    }
+}
+
+const NO_TOKEN: TokenFault = TokenFault::Invalid("the credential is no JWT");
+const BAD_ALGORITHM: TokenFault = TokenFault::Invalid("the token is signed by an algorithm that is not accepted");
+const NO_KEY: TokenFault = TokenFault::Invalid("the token names no key of its issuer that fits");
+const BAD_SIGNATURE: TokenFault = TokenFault::Invalid("the signature of the token is wrong");
+
+/// Checks the signature: the claims are compared with the clock that everything
+/// else is compared with.
+fn signature_only(header: &Header) -> Validation {
+    let mut validation = Validation::new(header.alg);
+    validation.required_spec_claims.clear();
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    validation
+}
+
+/// The refusal of a token that was good when it was shown.
+pub(super) fn ended() -> Error {
+    refused(TokenFault::Expired)
+}
+
+fn issuer_unknown() -> Error {
+    let message = "the token's issuer is none whose tokens are accepted";
+    Error::Unauthenticated { reason: Reason::IssuerUnknown, message, metadata: Vec::new() }
+}
+
+fn refused(fault: TokenFault) -> Error {
+    let (reason, message) = match fault {
+        TokenFault::Invalid(message) => (Reason::TokenInvalid, message),
+        TokenFault::Expired => (Reason::TokenExpired, "the token has expired: get a new one"),
+        TokenFault::Audience => (Reason::AudienceMismatch, "the token was made for another audience"),
+        TokenFault::Refused(refusal) => return refusal.into(),
+    };
+    Error::Unauthenticated { reason, message, metadata: Vec::new() }
+}

@@ -1,0 +1,170 @@
+//! Tokens of identity providers: which are good, and who their holder is.
+//!
+//! Pure: a token's signature is checked elsewhere; here are its claims and the
+//! rules of its issuer. Source of the rules: `OpenID` Connect, and RFC 8725 for
+//! what must be there.
+
+mod check;
+mod claims;
+mod key_url;
+mod stated;
+mod sync;
+
+use jsonwebtoken::Algorithm;
+
+pub use self::check::check;
+pub use self::claims::{ClaimPath, Claims};
+pub use self::key_url::{KeySource, KeyUrl};
+pub use self::stated::{Stated, TeamClaim};
+pub use self::sync::Changes;
+use super::fault::Refusal;
+use super::ids::TeamId;
+use super::models::ModelList;
+use super::reason::Reason;
+use super::role::Role;
+
+/// Who issues Bursar's own sessions; nobody else may.
+pub const OWN_ISSUER: &str = "bursar";
+
+/// Signatures that are accepted unless an issuer narrows them: all that need no
+/// shared secret.
+pub const ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+
+/// Somebody whose tokens are accepted, and what becomes of them: one of the
+/// setting `jwt.issuers`.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a switch of the settings is a switch")]
+pub struct Issuer {
+    /// The claim `iss`, to the letter.
+    pub name: Box<str>,
+    /// Where its keys are.
+    pub keys: KeySource,
+    /// One of these must be in the claim `aud`.
+    pub audiences: Vec<String>,
+    /// The signatures that are accepted.
+    pub algorithms: Vec<Algorithm>,
+    /// By how much its clock may differ.
+    pub leeway_seconds: i64,
+    /// The longest life of a token.
+    pub lifetime_max_seconds: i64,
+    /// Where in a token things are.
+    pub claims: ClaimNames,
+    /// Stands before the user ids of its tokens, so that two issuers can't name
+    /// the same user.
+    pub user_id_prefix: String,
+    /// The domains of its users' addresses; none: any.
+    pub email_domains: Vec<String>,
+    /// Which of its roles is which of Bursar's; the first that fits counts.
+    pub roles: Vec<RoleMapping>,
+    /// Whether a token without such a role is refused.
+    pub role_required: bool,
+    /// The scope that makes a proxy admin.
+    pub admin_scope: Option<String>,
+    /// Which models its scopes open; none: scopes say nothing about models.
+    pub scope_models: Vec<(String, ModelList)>,
+    /// The team of those whose token names none.
+    pub default_team: Option<TeamId>,
+    /// Whether a model call needs a team.
+    pub team_required: bool,
+    /// Whether users that are not known are made.
+    pub creates_users: bool,
+    /// What its teams do to memberships.
+    pub memberships: Memberships,
+    /// Whether a user's role becomes that of its token.
+    pub sets_roles: bool,
+}
+
+/// Where in a token things are; `None`: it does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "bursar.example.toml documents each under the same name")]
+pub struct ClaimNames {
+    pub user_id: Option<ClaimPath>,
+    pub user_email: Option<ClaimPath>,
+    pub team_id: Option<ClaimPath>,
+    pub team_ids: Option<ClaimPath>,
+    pub organization_id: Option<ClaimPath>,
+    pub customer_id: Option<ClaimPath>,
+    pub roles: Option<ClaimPath>,
+    pub scopes: Option<ClaimPath>,
+}
+
+/// A role of an issuer that is one of Bursar's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleMapping {
+    /// Its name; `*` stands for any text.
+    pub pattern: String,
+    /// Bursar's.
+    pub role: Role,
+}
+
+/// What the teams of a token do to the memberships of its user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum Memberships {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// The user joins them.
+    Add,
+    /// The user joins them, and leaves what the issuer manages and the token
+    /// does not name.
+    Sync,
+}
+
+/// Why a token is not good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// It, or the way it is signed, is not what its issuer gives.
+    Invalid(&'static str),
+    /// Its time is over.
+    Expired,
+    /// It was made for somebody else.
+    Audience,
+    /// It is good, and its holder may not come in.
+    Refused(Refusal),
+}
+
+impl TokenFault {
+    fn refused(reason: Reason, message: impl Into<String>) -> Self {
+        Self::Refused(Refusal::denied(reason, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An issuer that says who somebody is, and no more.
+    pub(super) fn issuer() -> Issuer {
+        Issuer {
+            name: "https://idp.example".into(),
+            keys: KeySource::KeySet("https://idp.example/keys".parse().expect("a URL")),
+            audiences: vec!["bursar".to_owned()],
+            algorithms: ALGORITHMS.to_vec(),
+            leeway_seconds: 0,
+            lifetime_max_seconds: 86_400,
+            claims: ClaimNames { user_id: "sub".parse().ok(), ..ClaimNames::default() },
+            user_id_prefix: String::new(),
+            email_domains: Vec::new(),
+            roles: Vec::new(),
+            role_required: false,
+            admin_scope: None,
+            scope_models: Vec::new(),
+            default_team: None,
+            team_required: false,
+            creates_users: false,
+            memberships: Memberships::Ignore,
+            sets_roles: false,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Memberships and roles that follow the tokens.
+
+use bursar::pb;
+use serde_json::{Value, json};
+
+use super::{holder, knock, knock_with, user, world_of};
+use crate::support::issuer::IdentityProvider;
+use crate::support::{Answer, Backend, World, on_both};
+
+async fn team(world: &World, id: &str, managed_by: Option<&str>) {
+    let idp_managed_by = managed_by.map(str::to_owned);
+    world.team(pb::Team { team_id: id.into(), idp_managed_by, ..Default::default() }).await;
+}
+
+async fn join(world: &World, id: &str, user_id: &str) {
+    let members = vec![pb::TeamMember { user_id: user_id.into(), ..Default::default() }];
+    let request = pb::AddTeamMembersRequest { team_id: id.into(), members, ..Default::default() };
+    world.admin.teams().add_team_members(request).await.answer();
+}
+
+async fn stored(world: &World, user_id: &str) -> pb::User {
+    let request = pb::GetUserRequest { user_id: user_id.into(), ..Default::default() };
+    let mut user = world.admin.users().get_user(request).await.answer().user.unwrap();
+    user.team_ids.sort();
+    user
+}
+
+async fn entries(world: &World) -> usize {
+    let request = pb::ListAuditEntriesRequest { page_size: 1_000, ..Default::default() };
+    world.admin.audit().list_audit_entries(request).await.answer().entries.len()
+}
+
+fn groups(groups: &[&str]) -> Value {
+    json!({ "sub": "alice", "groups": groups })
+}
+
+on_both! {
+    async fn a_user_joins_and_leaves_as_its_tokens_say(backend: Backend) {
+        let issuer = IdentityProvider::start();
+        let more = "memberships = \"sync\", create_users = true, claims = { user_id = \"sub\", team_ids = \"groups\" }";
+        let world = world_of(backend, &issuer, more).await;
+        world.organization(pb::Organization { organization_id: "o".into(), ..Default::default() }).await;
+        for id in ["a", "b"] {
+            team(&world, id, Some(&issuer.url)).await;
+        }
+        for (id, managed_by) in [("by-hand", None), ("others", Some("https://idp.example"))] {
+            team(&world, id, managed_by).await;
+        }
+        let in_organization = pb::Team { team_id: "inside".into(), organization_id: Some("o".into()), ..Default::default() };
+        world.team(in_organization).await;
+        world.user(user("alice")).await;
+        for id in ["b", "by-hand", "others"] {
+            join(&world, id, "alice").await;
+        }
+        let key = pb::Key { user_id: Some("alice".into()), team_id: Some("b".into()), ..Default::default() };
+        let (secret, _) = world.key(key).await;
+        knock_with(&world, &issuer, &groups(&["a", "nowhere", "inside"])).await.answer();
+        assert_eq!(stored(&world, "alice").await.team_ids, ["a", "by-hand", "inside", "others"]);
+        // What hung on the membership is gone with it, in memory, too.
+        assert!(knock(&world.with_key(&secret)).await.is_err());
+        // The same again changes nothing, also after another token.
+        let before = entries(&world).await;
+        knock_with(&world, &issuer, &groups(&["inside", "a"])).await.answer();
+        assert_eq!(entries(&world).await, before);
+        let bob = json!({ "sub": "bob", "groups": ["b"] });
+        knock_with(&world, &issuer, &bob).await.answer();
+        assert_eq!(stored(&world, "bob").await.team_ids, ["b"]);
+    }
+
+    async fn a_user_only_joins_where_no_more_is_wanted(backend: Backend) {
+        let issuer = IdentityProvider::start();
+        let more = "memberships = \"add\", claims = { user_id = \"sub\", team_ids = \"groups\" }";
+        let world = world_of(backend, &issuer, more).await;
+        for id in ["a", "b"] {
+            team(&world, id, Some(&issuer.url)).await;
+        }
+        world.user(user("alice")).await;
+        join(&world, "b", "alice").await;
+        knock_with(&world, &issuer, &groups(&["a"])).await.answer();
+        assert_eq!(stored(&world, "alice").await.team_ids, ["a", "b"]);
+    }
+
+    async fn a_role_follows_but_the_last_admin_stays(backend: Backend) {
+        let issuer = IdentityProvider::start();
+        let more = "set_roles = true, claims = { user_id = \"sub\", roles = \"roles\" }, \
+                    role_mappings = [{ role = \"boss\", user_role = \"proxy_admin\" }, { role = \"*\", user_role = \"internal_user_viewer\" }]";
+        let world = world_of(backend, &issuer, more).await;
+        for id in ["alice", "bob"] {
+            world.user(user(id)).await;
+        }
+        let role = async |claims: Value| {
+            knock_with(&world, &issuer, &claims).await.answer();
+            stored(&world, claims["sub"].as_str().unwrap()).await.user_role()
+        };
+        assert_eq!(role(json!({ "sub": "alice", "roles": "boss" })).await, pb::Role::ProxyAdmin);
+        assert_eq!(role(json!({ "sub": "bob", "roles": ["boss"] })).await, pb::Role::ProxyAdmin);
+        assert_eq!(role(json!({ "sub": "alice", "roles": ["dev"] })).await, pb::Role::InternalUserViewer);
+        assert_eq!(role(json!({ "sub": "bob", "roles": ["dev"] })).await, pb::Role::ProxyAdmin, "the last one");
+        // A token that names no role changes none.
+        assert_eq!(role(json!({ "sub": "alice" })).await, pb::Role::InternalUserViewer);
+        knock(&holder(&world, &issuer, "alice")).await.answer();
+    }
+}
