@@ -8,6 +8,7 @@ mod costs;
 mod jwt;
 mod mail;
 mod parse;
+mod policies;
 mod rules;
 mod sources;
 
@@ -24,6 +25,7 @@ use serde::Deserialize;
 pub use self::costs::{MarginParams, Share};
 pub use self::jwt::JwtParams;
 use self::parse::{database_url, optional, parsed};
+pub use self::policies::PolicyParams;
 pub use self::rules::Rules;
 pub use self::sources::{Documented, EXAMPLE, client_variable, documented, load, load_from};
 use crate::domain::key_rules::BoundMode;
@@ -176,6 +178,8 @@ pub struct Settings {
     pub self_serve_budget_policy: SelfServeBudgets,
     #[serde(deserialize_with = "parsed")]
     pub session_ttl: Period,
+    #[serde(default)]
+    pub policies: Vec<PolicyParams>,
     #[serde(default)]
     pub jwt: JwtParams,
     #[serde(default)]

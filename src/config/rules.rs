@@ -10,6 +10,7 @@ use crate::domain::key_rules::{GenerationRules, KeyBounds, KeyDefaults, REQUIRAB
 use crate::domain::limit::Rates;
 use crate::domain::models::{ListOwner, ModelList};
 use crate::domain::money::Usd;
+use crate::domain::policy::Policy;
 use crate::domain::rotation::{GRACE_MAX_DAYS, RotationRules};
 use crate::domain::team::TeamDefaults;
 use crate::domain::usage::CostRules;
@@ -40,6 +41,7 @@ pub struct Rules {
     pub allow_user_created_teams: bool,
     pub team_admins_may_delete: bool,
     pub self_serve_budgets: SelfServeBudgets,
+    pub policies: Vec<Policy>,
 }
 
 impl Settings {
@@ -115,6 +117,7 @@ impl Settings {
             allow_user_created_teams: self.allow_user_created_teams,
             team_admins_may_delete: self.team_admins_may_delete,
             self_serve_budgets: self.self_serve_budget_policy,
+            policies: self.policies()?,
         })
     }
 

@@ -27,7 +27,7 @@ pub struct Documented {
     pub name: &'static str,
     /// What it does.
     pub about: String,
-    /// Whether it is a table of values.
+    /// Whether it is a table or list of values.
     pub is_table: bool,
 }
 
@@ -40,7 +40,7 @@ pub fn documented() -> Vec<Documented> {
         let Some((last, comment)) = lines.split_last() else { continue };
         let Some((name, value)) = last.trim_start_matches("# ").split_once(" = ") else { continue };
         let about = comment.iter().map(|line| line.trim_start_matches("# ")).collect::<Vec<_>>().join(" ");
-        settings.push(Documented { name, about, is_table: value == "{}" });
+        settings.push(Documented { name, about, is_table: ["{}", "[]"].contains(&value) });
     }
     settings
 }

@@ -22,6 +22,7 @@ pub mod money;
 pub mod organization;
 pub mod password;
 pub mod patch;
+pub mod policy;
 pub mod pricing;
 pub mod reason;
 pub mod retry;

@@ -47,6 +47,7 @@ pub enum Reason {
     NoTeamForModel,
     EmailDomainNotAllowed,
     RoleNotMapped,
+    PolicyRefused,
     // INVALID_ARGUMENT
     FieldInvalid,
     MessageMalformed,

@@ -83,6 +83,7 @@ impl Server {
     /// [`ServerError`]; then nothing is served.
     pub async fn bind(settings: Settings, clock: Clock) -> Result<Self, ServerError> {
         let rules = settings.rules()?;
+        services::rehearse_policies(&rules.policies)?;
         let gate_rules = settings.gate_rules()?;
         let issuers = settings.issuers()?;
         let mailer = settings.mailer()?.map(Arc::new);

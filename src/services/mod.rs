@@ -23,6 +23,7 @@ use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
 pub use self::wire::passwords::Passwords;
+pub use self::wire::policies::rehearse as rehearse_policies;
 pub use self::wire::welcome::Host;
 use crate::auth::{Caller, Passport, RequestId, Scope, Sessions, Throttle, Tokens};
 use crate::config::Rules;

@@ -6,6 +6,7 @@ use crate::domain::ids::{TeamId, new_uuid};
 use crate::domain::key::KeyType;
 use crate::domain::key_rules::{Adjusted, Lifetime, NewKey, keep_below_ceiling};
 use crate::domain::money::Usd;
+use crate::domain::policy::Action;
 use crate::domain::reason::Reason;
 use crate::domain::role::{MemberPermission, TeamRole};
 use crate::domain::secret::Secret;
@@ -18,7 +19,7 @@ use crate::services::wire::access::{TeamStanding, not_your_user, visible_team};
 use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::correction::{Owner, set_spend};
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{key, key_limits, new_key, secret, taken, text};
+use crate::services::wire::{key, key_limits, new_key, policies, secret, taken, text};
 use crate::store::{Constraint, Spend, StoredKey, View};
 
 use super::rules;
@@ -36,7 +37,7 @@ struct Command {
 /// Makes a key.
 pub(super) async fn generate_key(ctx: Ctx, request: pb::GenerateKeyRequest) -> Result<pb::GenerateKeyResponse, Error> {
     let command = parse(&ctx, &request)?;
-    once(&ctx, &request.request_id, &request, |slot| generate(&ctx, command, slot)).await
+    once(&ctx, &request.request_id, &request, |slot| generate(&ctx, command, &request, slot)).await
 }
 
 fn parse(ctx: &Ctx, request: &pb::GenerateKeyRequest) -> Result<Command, Error> {
@@ -107,7 +108,12 @@ fn require(ctx: &Ctx, new: &NewKey, faults: &mut Faults) {
     }
 }
 
-async fn generate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::GenerateKeyResponse, Error> {
+async fn generate(
+    ctx: &Ctx,
+    command: Command,
+    asked: &pb::GenerateKeyRequest,
+    slot: Slot,
+) -> Result<pb::GenerateKeyResponse, Error> {
     let Command { mut new, is_service_account, names_type, secret, spend } = command;
     check_reserved(ctx, &new, secret.as_ref(), spend.is_some())?;
     if new.rotation_interval.is_some() {
@@ -133,6 +139,7 @@ async fn generate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::Generat
     if let Some(tier) = &tier {
         key.budget.anchor = tier.anchor_of_new(&key.budget, ctx.now);
     }
+    policies::check(ctx, Action::GenerateKey, asked, || (None, key::draft(ctx, &key, tier.as_ref())))?;
     tx.insert_key(&key).await.map_err(|error| {
         taken::explain(error, |constraint| key.key_alias.clone().filter(|_| constraint == Constraint::KeyAlias))
     })?;

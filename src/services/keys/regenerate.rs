@@ -5,6 +5,7 @@ use crate::domain::decision::routes_allow;
 use crate::domain::fault::Refusal;
 use crate::domain::key::{Key, KeyType};
 use crate::domain::limit::is_raised;
+use crate::domain::policy::Action;
 use crate::domain::reason::Reason;
 use crate::domain::role::MemberPermission;
 use crate::domain::rotation::GRACE_MAX_DAYS;
@@ -65,7 +66,7 @@ fn parse(ctx: &Ctx, request: &pb::RegenerateKeyRequest) -> Result<Command, Error
     if update.key.as_ref().is_some_and(|key| !key.key_hash.is_empty()) {
         faults.add("update.key.key_hash", "must be absent: the key is named by key");
     }
-    let change = KeyChange::take(&update, "update.", &mut faults);
+    let change = KeyChange::take(Action::RegenerateKey, &update, "update.", &mut faults);
     faults.finish()?;
     let hash = hash.ok_or_else(|| Error::internal("a key reference vanished"))?;
     Ok(Command { hash, secret, grace, changes_more: request.update.is_some(), change })

@@ -1,5 +1,6 @@
 //! `UpdateKey`: changes of a key, within what its changer may give.
 
+use crate::domain::policy::Action;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
@@ -14,7 +15,7 @@ pub(super) async fn update_key(ctx: Ctx, request: pb::UpdateKeyRequest) -> Resul
     let mut faults = Faults::default();
     let named = request.key.as_ref().map_or("", |key| &key.key_hash);
     let hash = key_ref::required("key.key_hash", named, &mut faults);
-    let change = KeyChange::take(&request, "", &mut faults);
+    let change = KeyChange::take(Action::UpdateKey, &request, "", &mut faults);
     faults.finish()?;
     let hash = hash.ok_or_else(|| Error::internal("a key reference vanished"))?;
 

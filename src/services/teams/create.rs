@@ -5,6 +5,7 @@ use crate::domain::fault::Refusal;
 use crate::domain::ids::TeamId;
 use crate::domain::money::Usd;
 use crate::domain::organization::{check_team, check_throughput};
+use crate::domain::policy::Action;
 use crate::domain::reason::Reason;
 use crate::domain::role::TeamRole;
 use crate::domain::team::{AskedLimits, Member, Team, bound_by_creator};
@@ -15,7 +16,7 @@ use crate::services::wire::access::{TeamStanding, managed_organization};
 use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::correction::{Owner, begin_at_zero, set_spend};
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{taken, team, text};
+use crate::services::wire::{policies, taken, team, text};
 use crate::store::{Constraint, Spend, StoredTeam, Tx};
 
 use super::fields;
@@ -43,7 +44,7 @@ pub(super) async fn create_team(ctx: Ctx, request: pb::CreateTeamRequest) -> Res
         return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin,organization_admin", message).into());
     }
     let command = parse(&ctx, &request)?;
-    once(&ctx, &request.request_id, &request, |slot| create(&ctx, command, slot)).await
+    once(&ctx, &request.request_id, &request, |slot| create(&ctx, command, &request, slot)).await
 }
 
 fn parse(ctx: &Ctx, request: &pb::CreateTeamRequest) -> Result<Command, Error> {
@@ -69,7 +70,12 @@ fn parse(ctx: &Ctx, request: &pb::CreateTeamRequest) -> Result<Command, Error> {
     Ok(command)
 }
 
-async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateTeamResponse, Error> {
+async fn create(
+    ctx: &Ctx,
+    command: Command,
+    asked: &pb::CreateTeamRequest,
+    slot: Slot,
+) -> Result<pb::CreateTeamResponse, Error> {
     let Command { mut team, members, spend, add_creator, into_organization } = command;
     let standing = standing(ctx, &team).await?;
     bound(ctx, &mut team, &standing, spend).await?;
@@ -83,6 +89,7 @@ async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateTea
         check_team(&organization, &team)?;
         check_throughput(&organization, &team, &tx.view().shares(id, None).await?)?;
     }
+    policies::check(ctx, Action::CreateTeam, asked, || (None, draft(ctx, &team)))?;
     tx.insert_team(&team).await.map_err(|error| {
         taken::explain(error, |constraint| (constraint == Constraint::TeamId).then(|| team.team_id.to_string()))
     })?;
@@ -108,6 +115,12 @@ async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateTea
     slot.keep(ctx, &mut tx, &answer).await?;
     ctx.commit(tx).await?;
     Ok(answer)
+}
+
+/// The team on the wire, before it is stored.
+fn draft(ctx: &Ctx, team: &Team) -> pb::Team {
+    let stored = StoredTeam { team: team.clone(), spend: Spend::default(), member_count: 0, key_count: 0 };
+    team::to_wire(&stored, &ctx.app.rules.calendar, ctx.now)
 }
 
 /// Where the caller will stand above the team that it makes.

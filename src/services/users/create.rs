@@ -6,6 +6,7 @@ use crate::domain::key::KeyType;
 use crate::domain::key_rules::NewKey;
 use crate::domain::money::Usd;
 use crate::domain::organization::OrganizationMember;
+use crate::domain::policy::Action;
 use crate::domain::role::{OrganizationRole, Role, TeamRole};
 use crate::domain::team::Member;
 use crate::domain::user::{NewUser, User};
@@ -16,7 +17,7 @@ use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::correction::{Owner, begin_at_zero, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::user::Shown;
-use crate::services::wire::{key, new_key, secret, taken, text, user};
+use crate::services::wire::{key, new_key, policies, secret, taken, text, user};
 use crate::store::{Constraint, Spend, StoredKey, StoredUser};
 
 use super::invitations::create::invite;
@@ -31,6 +32,8 @@ pub(super) struct Command {
     pub(super) spend: Option<Usd>,
     pub(super) organizations: Vec<OrganizationId>,
     pub(super) invites: bool,
+    /// The request, as policies see it.
+    pub(super) asked: Box<pb::CreateUserRequest>,
 }
 
 /// Makes a user.
@@ -77,6 +80,7 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
             &mut faults,
         ),
         invites: request.send_invitation,
+        asked: Box::new(request.clone()),
     };
     faults.finish()?;
     Ok(command)
@@ -86,7 +90,7 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
 pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateUserResponse, Error> {
     let mut tx = ctx.begin().await?;
     admission::check_rights(ctx, &mut tx, &command).await?;
-    let Command { mut new, key, names_key_type: _, spend, mut organizations, invites } = command;
+    let Command { mut new, key, names_key_type: _, spend, mut organizations, invites, asked } = command;
     if !ctx.scope.is_all() {
         // Who made the user goes on managing it.
         new.home_organization_id = organizations.first().cloned();
@@ -123,6 +127,7 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
         Some(key) => {
             let secret = secret::fresh_secret()?;
             let key = new_key::issue(key, &secret, ctx.caller.name(), ctx.now);
+            policies::check(ctx, Action::GenerateKey, &*asked, || (None, key::draft(ctx, &key, None)))?;
             tx.insert_key(&key).await.map_err(explain)?;
             (
                 secret.reveal().to_owned(),

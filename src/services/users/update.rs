@@ -159,6 +159,7 @@ fn parse(ctx: &Ctx, request: &pb::UpdateUserRequest) -> Result<Command, Error> {
         spend: None,
         organizations: Vec::new(),
         invites: false,
+        asked: Box::default(),
     });
     if missing.is_some() && !ctx.caller.is_proxy_admin() {
         let message = "only proxy admins may make users, as allow_missing would";

@@ -2,11 +2,18 @@
 
 use super::{etag, instant, key_limits, metadata, role, spend};
 use crate::domain::clock::Timestamp;
-use crate::domain::key::KeyState;
-use crate::domain::tier::in_force;
+use crate::domain::key::{Key, KeyState};
+use crate::domain::tier::{Tier, in_force};
 use crate::domain::window::Calendar;
 use crate::pb;
+use crate::services::Ctx;
 use crate::store::{DeletedKey, Spend, StoredKey};
+
+/// A key on the wire that is not stored yet, or was before.
+pub(crate) fn draft(ctx: &Ctx, key: &Key, tier: Option<&Tier>) -> pb::Key {
+    let stored = StoredKey { key: key.clone(), spend: Spend::default(), organization_id: None, tier: tier.cloned() };
+    to_wire(&stored, &ctx.app.rules.calendar, ctx.now)
+}
 
 /// A live key on the wire.
 pub(crate) fn to_wire(stored: &StoredKey, calendar: &Calendar, now: Timestamp) -> pb::Key {

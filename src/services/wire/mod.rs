@@ -18,6 +18,7 @@ pub(super) mod organization;
 pub(super) mod page;
 pub mod passwords;
 pub(super) mod people;
+pub(super) mod policies;
 pub(super) mod record_error;
 pub(super) mod role;
 pub mod secret;

@@ -7,6 +7,7 @@ mod generate;
 mod get;
 mod limits;
 mod list;
+mod policies;
 mod regenerate;
 mod rotate;
 mod update;

@@ -11,6 +11,7 @@ use crate::domain::key_rules::Adjusted;
 use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
+use crate::domain::policy::Action;
 use crate::domain::secret::KeyHash;
 use crate::domain::tier::{anchor_after, in_force};
 use crate::error::Error;
@@ -19,7 +20,7 @@ use crate::services::Ctx;
 use crate::services::wire::access::{KeyStanding, standing_to_key};
 use crate::services::wire::correction::{Owner, keep_window, set_spend};
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{etag, taken};
+use crate::services::wire::{etag, key, policies, taken};
 use crate::store::{Constraint, StoreError, Tx};
 
 use self::patch::KeyPatch;
@@ -29,16 +30,26 @@ use super::rules;
 pub(super) struct KeyChange {
     /// What the request's fields begin with.
     prefix: &'static str,
+    /// The request, and what it is for, as policies see them.
+    asked: Box<pb::UpdateKeyRequest>,
+    action: Action,
     etag: String,
     patch: KeyPatch,
 }
 
 impl KeyChange {
     /// Takes it from a request whose fields have this prefix.
-    pub(super) fn take(request: &pb::UpdateKeyRequest, prefix: &'static str, faults: &mut Faults) -> Self {
+    pub(super) fn take(
+        action: Action,
+        request: &pb::UpdateKeyRequest,
+        prefix: &'static str,
+        faults: &mut Faults,
+    ) -> Self {
         let sent = request.key.as_ref();
         Self {
             prefix,
+            asked: Box::new(request.clone()),
+            action,
             etag: sent.map(|key| key.etag.clone()).unwrap_or_default(),
             patch: KeyPatch::take(request, prefix, faults),
         }
@@ -97,6 +108,8 @@ impl KeyChange {
         etag::check(&self.etag, before.version, "key", &before.key_hash)?;
         places::check(ctx, tx.view(), standing, before, &after).await?;
         after.budget.check_updated()?;
+        let drafts = || (Some(key::draft(ctx, before, former.as_ref())), key::draft(ctx, &after, tier.as_ref()));
+        policies::check(ctx, self.action, &*self.asked, drafts)?;
         Ok(Changed { after, adjusted, spend, was, is })
     }
 }
