@@ -7,7 +7,7 @@ use super::entity::{deleted_keys, deleted_teams};
 use super::error::StoreError;
 use super::json::{from_text, to_text};
 use super::key_hashes;
-use super::keys::{KeyFilter, KeyScope};
+use super::key_list::{KeyFilter, KeyScope};
 use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
 use super::reach;
 use super::tx::Tx;

@@ -7,7 +7,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, State
 use super::entity::{deleted_keys, keys, rotated_keys};
 use super::error::{Constraint, StoreError};
 use super::json::word;
-use super::keys::parse_key_id;
+use super::key_rows::parse_key_id;
 use super::tx::Tx;
 use super::view::View;
 use crate::domain::ids::KeyId;

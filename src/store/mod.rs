@@ -22,6 +22,8 @@ mod idempotency;
 mod invitations;
 mod json;
 mod key_hashes;
+mod key_list;
+mod key_rows;
 mod keys;
 mod leases;
 mod ledger;
@@ -67,7 +69,7 @@ pub use event_rows::EventRows;
 pub use evictions::Eviction;
 pub use idempotency::{ANSWER_SECONDS, IdempotencyRecord, SECRET_SECONDS};
 pub use invitations::InvitationFilter;
-pub use keys::{InstantRange, KeyFilter, KeyScope, StoredKey};
+pub use key_list::{InstantRange, KeyFilter, KeyScope, StoredKey};
 pub use leases::{HoldWrite, Lease};
 pub use ledger::{Appended, BatchOutcome, LedgerBatch, Outcome};
 pub use models::{ModelFilter, ModelScope, ModelSource};
@@ -90,7 +92,7 @@ pub use view::{Snapshot, View};
 
 /// The columns that lists can be ordered by.
 pub mod sortable {
-    pub use super::keys::SORTABLE as KEYS;
+    pub use super::key_list::SORTABLE as KEYS;
     pub use super::organizations::SORTABLE as ORGANIZATIONS;
     pub use super::teams::SORTABLE as TEAMS;
     pub use super::users::SORTABLE as USERS;

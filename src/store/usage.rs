@@ -325,7 +325,7 @@ pub(super) fn to_event(row: usage_events::Model) -> Result<StoredEvent, StoreErr
     let ended_at = Timestamp::from_micros(row.ended_at);
     let event = Event {
         fingerprint: row.fingerprint,
-        key_id: some(row.key_id).map(|id| super::keys::parse_key_id(&id)).transpose()?,
+        key_id: some(row.key_id).map(|id| super::key_rows::parse_key_id(&id)).transpose()?,
         user_id: some(row.user_id).map(UserId::stored),
         team_id: some(row.team_id).map(TeamId::stored),
         organization_id: some(row.organization_id).map(OrganizationId::stored),
