@@ -9,12 +9,12 @@ use std::sync::LazyLock;
 use strum::VariantArray;
 
 use super::caller::{Caller, Credential};
-use crate::domain::decision::routes_allow;
 use crate::domain::fault::Refusal;
 use crate::domain::identity::Ranks;
 use crate::domain::key::KeyType;
 use crate::domain::reason::Reason;
 use crate::domain::role::{OrganizationRole, Role, TeamRole};
+use crate::domain::routes::routes_allow;
 
 /// How far a caller reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -352,4 +352,20 @@ fn columns_of(caller: &Caller) -> Vec<Column> {
     ];
     let added = added.into_iter().filter(|(holds, _)| *holds).map(|(_, column)| column);
     std::iter::once(own).chain(added).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::routes::Group;
+
+    /// The groups know RPCs by their names; this table by what they do.
+    #[test]
+    fn groups_of_routes_are_what_the_table_says() {
+        for rule in POLICY.iter().filter(|rule| rule.kind != Public) {
+            let groups =
+                [Group::LlmApiRoutes, Group::ManagementRoutes, Group::InfoRoutes].map(|group| group.has(rule.rpc));
+            assert_eq!(groups, [rule.kind == Call, rule.kind != Call, rule.kind == Read], "{}", rule.rpc);
+        }
+    }
 }

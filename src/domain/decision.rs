@@ -7,6 +7,7 @@ use super::clock::Timestamp;
 use super::identity::Identity;
 use super::key::is_expired;
 use super::models::ModelList;
+use super::routes::{AUTHORIZE_RPC, routes_allow};
 
 /// Why a call is denied, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr)]
@@ -49,16 +50,6 @@ impl Denial {
     pub fn unknown_key() -> Self {
         Self::new(DenyReason::KeyUnknown, "no such key")
     }
-}
-
-/// The RPC whose permission a key needs to be judged for a model call.
-pub const AUTHORIZE_RPC: &str = "bursar.v1.GatewayService/Authorize";
-
-/// Whether a key's own list lets it call an RPC. An entry is the RPC's name or
-/// a prefix that ends in `*`; an empty list lets it call all.
-pub fn routes_allow(routes: &[Box<str>], rpc: &str) -> bool {
-    let covers = |entry: &str| entry.strip_suffix('*').map_or(entry == rpc, |prefix| rpc.starts_with(prefix));
-    routes.is_empty() || routes.iter().any(|entry| covers(entry))
 }
 
 /// Checks the key, its owner and its team; says nothing about models and

@@ -29,6 +29,7 @@ pub mod retry;
 pub mod role;
 pub mod rollup;
 pub mod rotation;
+pub mod routes;
 pub mod scope_budget;
 pub mod secret;
 pub mod team;

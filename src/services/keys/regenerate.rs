@@ -1,7 +1,6 @@
 //! `RegenerateKey`: another secret for the same key.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::decision::routes_allow;
 use crate::domain::fault::Refusal;
 use crate::domain::key::{Key, KeyType};
 use crate::domain::limit::is_raised;
@@ -9,6 +8,7 @@ use crate::domain::policy::Action;
 use crate::domain::reason::Reason;
 use crate::domain::role::MemberPermission;
 use crate::domain::rotation::GRACE_MAX_DAYS;
+use crate::domain::routes::routes_allow;
 use crate::domain::secret::{KeyHash, Secret};
 use crate::domain::window::Length;
 use crate::error::Error;

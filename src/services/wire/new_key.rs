@@ -13,6 +13,7 @@ use crate::domain::limit::Budget;
 use crate::domain::models::{ListOwner, ModelAliases, ModelList};
 use crate::domain::reason::Reason;
 use crate::domain::rotation::Rotation;
+use crate::domain::routes::Group;
 use crate::domain::secret::Secret;
 use crate::domain::tier::Tier;
 use crate::domain::window::Length;
@@ -98,8 +99,8 @@ pub(crate) fn lifetime(field: &str, text: Option<&String>, faults: &mut Faults) 
     }
 }
 
-/// Takes the RPCs that a key may call: `package.Service/Method`, or a prefix
-/// that ends in `*`.
+/// Takes the RPCs that a key may call: `package.Service/Method`, a prefix that
+/// ends in `*`, or a group of them.
 pub(crate) fn routes(field: &str, routes: &[String], faults: &mut Faults) -> Vec<String> {
     if routes.len() > ROUTES_MAX {
         faults.add(field, format!("must have at most {ROUTES_MAX} entries"));
@@ -107,9 +108,11 @@ pub(crate) fn routes(field: &str, routes: &[String], faults: &mut Faults) -> Vec
     for (index, route) in routes.iter().enumerate() {
         let name = route.strip_suffix('*').unwrap_or(route);
         let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._/".contains(c));
+        let is_group = route.parse::<Group>().is_ok();
         let whole = route.ends_with('*') || crate::auth::rule_of(route).is_some();
-        if route.is_empty() || !plain || !whole {
-            let rule = "must be an RPC such as \"bursar.v1.KeyService/GetKey\", or a prefix that ends in \"*\"";
+        if !is_group && (route.is_empty() || !plain || !whole) {
+            let rule = "must be an RPC such as \"bursar.v1.KeyService/GetKey\", a prefix that ends in \"*\", \
+                        llm_api_routes, management_routes or info_routes";
             faults.add(format!("{field}[{index}]"), rule);
         }
     }

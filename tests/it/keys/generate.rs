@@ -184,6 +184,24 @@ on_both! {
         }
     }
 
+    async fn a_group_of_routes_is_what_its_name_says(world: World) {
+        world.user(pb::User { user_id: "alice".into(), user_role: pb::Role::InternalUser.into(), ..Default::default() }).await;
+        for (group, reads, makes, calls) in [
+            ("info_routes", true, false, false), ("management_routes", true, true, false), ("llm_api_routes", false, false, true),
+        ] {
+            let key = pb::Key { user_id: Some("alice".into()), allowed_routes: vec![group.into()], ..Default::default() };
+            let (secret, _) = world.key(key).await;
+            let client = world.with_key(&secret);
+            assert_eq!(client.keys().get_key(pb::GetKeyRequest::default()).await.is_ok(), reads, "{group}");
+            assert_eq!(client.keys().generate_key(pb::GenerateKeyRequest::default()).await.is_ok(), makes, "{group}");
+            let own = client.gateway().authorize(crate::gateway::ask(group, "0")).await;
+            assert_eq!(own.is_ok(), calls, "{group}");
+            let asked = pb::AuthorizeRequest { key: secret, ..crate::gateway::ask(&format!("admin/{group}"), "0") };
+            let judged = crate::gateway::authorize(&world.admin, asked).await;
+            assert_eq!(judged.decision() == pb::Decision::Allow, calls, "{group}: {}", judged.message);
+        }
+    }
+
     async fn every_bad_field_is_named(world: World) {
         let key = pb::Key {
             key_type: 88, models: vec!["all-team-models".into()], max_budget: Some("x".into()), soft_budget: Some("y".into()),
