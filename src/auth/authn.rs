@@ -11,7 +11,7 @@ use super::sessions::{self, Sessions};
 use super::tokens::{self, Tokens, Welcome};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::{Refusal, Violation};
-use crate::domain::identity::Identity;
+use crate::domain::identity::{Identity, UserFacts};
 use crate::domain::ids::{TeamId, check_id};
 use crate::domain::key::is_expired;
 use crate::domain::reason::Reason;
@@ -92,16 +92,14 @@ impl Authenticator {
         let session = self.sessions.verify(token, now).await?;
         let user = self.gate.directory().user(&session.user_id).await?;
         let user = user.filter(|user| user.session_epoch == session.epoch).ok_or_else(sessions::ended)?;
-        if user.blocked {
-            return Err(Refusal::denied(Reason::UserDeactivated, "the user is blocked").into());
-        }
+        check_user(&user)?;
         Ok(Credential::Session(user))
     }
 
     async fn token(&self, token: &str, wanted: Option<&TeamId>, now: Timestamp) -> Result<Credential, Error> {
         let holder = self.tokens.holder(token, wanted, None, (&*self.host, now)).await?;
-        if holder.user().is_some_and(|user| user.blocked) {
-            return Err(Refusal::denied(Reason::UserDeactivated, "the user is blocked").into());
+        if let Some(user) = holder.user() {
+            check_user(user)?;
         }
         Ok(Credential::Token(Box::new(holder)))
     }
@@ -143,18 +141,22 @@ pub async fn recheck(caller: &Caller, rpc: &str, directory: &Directory, now: Tim
             if holder.ends_at() <= now {
                 return Err(tokens::ended());
             }
-            let user = match holder.user() {
-                Some(known) => directory.user(&known.user_id).await?,
-                None => None,
-            };
-            if user.is_some_and(|user| user.blocked) {
-                return Err(Refusal::denied(Reason::UserDeactivated, "the user is blocked").into());
+            let mut holder = holder.clone();
+            if let Some(known) = holder.user() {
+                let user = directory.user(&known.user_id).await?.ok_or_else(tokens::ended)?;
+                check_user(&user)?;
+                holder.become_user(user);
             }
-            Credential::Token(holder.clone())
+            Credential::Token(holder)
         }
     };
     let caller = Caller { credential, ..caller.clone() };
     rule_of(rpc).map_or(Ok(()), |rule| rule.admit(&caller).map(drop).map_err(Into::into))
+}
+
+/// Who signs in is not blocked.
+fn check_user(user: &UserFacts) -> Result<(), Refusal> {
+    if user.blocked { Err(Refusal::denied(Reason::UserDeactivated, "the user is blocked")) } else { Ok(()) }
 }
 
 fn key_unknown() -> Error {

@@ -84,6 +84,14 @@ pub struct Issuer {
     pub sets_roles: bool,
 }
 
+impl Issuer {
+    /// Whether a token may change its user, who is there already.
+    #[must_use]
+    pub fn changes_users(&self) -> bool {
+        self.sets_roles || self.memberships != Memberships::Ignore
+    }
+}
+
 /// Where in a token things are; `None`: it does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "bursar.example.toml documents each under the same name")]

@@ -27,6 +27,13 @@ impl TokenHolder {
         self.identity.as_ref()?.user.as_ref()
     }
 
+    /// Takes its user as it is now.
+    pub(in crate::auth) fn become_user(&mut self, user: Arc<UserFacts>) {
+        if let Some(identity) = &mut self.identity {
+            identity.user = Some(user);
+        }
+    }
+
     /// The team that it is itself, if it is no user.
     pub fn team_of_its_own(&self) -> Option<&TeamId> {
         self.identity.as_ref().filter(|identity| identity.user.is_none())?.key.team_id.as_ref()

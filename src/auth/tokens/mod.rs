@@ -100,8 +100,10 @@ impl Tokens {
         }
         // Boxed, because it seldom happens and would make every call large.
         let verified = Arc::new(Box::pin(self.verify(token, now)).await?);
-        let newcomer = Newcomer { issuer: Arc::clone(&verified.issuer), stated: Arc::clone(&verified.stated) };
-        host.welcome(newcomer, now).await?;
+        if verified.issuer.changes_users() || !self.is_there(&verified.stated).await? {
+            let newcomer = Newcomer { issuer: Arc::clone(&verified.issuer), stated: Arc::clone(&verified.stated) };
+            host.welcome(newcomer, now).await?;
+        }
         self.verified.insert(hash, Arc::clone(&verified));
         self.resolve(&verified, wanted, model, now).await
     }

@@ -15,7 +15,7 @@ async fn verify(client: &Client, first: Option<i64>, last: Option<i64>) -> (i64,
 
 /// Takes away what keeps entries from being changed, as somebody with the
 /// rights of the database's owner could.
-async fn unguard(world: &World) {
+pub async fn unguard(world: &World) {
     let drops: &[&'static str] = match world.backend {
         Backend::Sqlite => &["DROP TRIGGER audit_entries_no_update", "DROP TRIGGER audit_entries_no_delete"],
         Backend::Postgres => &["DROP TRIGGER audit_entries_append_only ON audit_entries"],

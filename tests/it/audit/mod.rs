@@ -1,6 +1,6 @@
 //! `AuditService`: who changed what, and when.
 
-mod chain;
+pub mod chain;
 mod scope;
 
 use bursar::pb;

@@ -7,7 +7,7 @@ mod release;
 mod reserve;
 mod settle;
 mod warm;
-mod watch;
+pub mod watch;
 
 use bursar::pb;
 

@@ -12,7 +12,7 @@ use crate::support::{Answer, Backend, Client, on_both};
 
 type Stream = Streaming<pb::WatchChangesResponse>;
 
-async fn watch(client: &Client, after: Option<i64>) -> Stream {
+pub async fn watch(client: &Client, after: Option<i64>) -> Stream {
     let mut stream = client.gateway().watch_changes(pb::WatchChangesRequest { after }).await.answer();
     let first = stream.message().await.unwrap().unwrap();
     assert!(first.changes.is_empty(), "the first message says where the stream stands");
@@ -31,7 +31,7 @@ async fn next(stream: &mut Stream) -> pb::WatchChangesResponse {
 }
 
 /// How a stream ends.
-async fn end(stream: &mut Stream) -> Status {
+pub async fn end(stream: &mut Stream) -> Status {
     loop {
         let message = tokio::time::timeout(Duration::from_secs(20), stream.message()).await;
         match message.expect("a message, or a heartbeat") {
@@ -101,6 +101,20 @@ on_both! {
             let refused = sidecar.gateway().watch_changes(pb::WatchChangesRequest { after: Some(bad) }).await;
             assert_eq!(refused.bad()[0].0, "after");
         }
+    }
+
+    async fn the_feed_reads_on_over_what_only_a_newer_version_knows(world: World) {
+        world.user(pb::User { user_id: "alice".into(), ..Default::default() }).await;
+        let newer = "UPDATE audit_entries SET action = 'teleported', object_type = 'wormhole' WHERE object_id = 'alice'";
+        crate::audit::chain::unguard(&world).await;
+        assert_eq!(world.execute(newer).await, 1);
+        world.user(pb::User { user_id: "bob".into(), ..Default::default() }).await;
+        let mut stream = watch(&world.sidecar().await, Some(0)).await;
+        let mut told = Vec::new();
+        while !told.iter().any(|change: &pb::Change| change.user_id == "bob") {
+            told.extend(next(&mut stream).await.changes);
+        }
+        assert!(told.iter().all(|change| change.user_id != "alice"));
     }
 
     async fn changes_of_another_instance_are_told_too(backend: Backend) {

@@ -9,8 +9,9 @@ use serde_json::json;
 use tonic::Code;
 
 use super::{holder, knock, knock_with, user, world_of};
+use crate::gateway::watch::{end, watch};
 use crate::support::issuer::IdentityProvider;
-use crate::support::{Answer, Backend, Client, World, on_both};
+use crate::support::{Answer, Backend, Client, World, on_both, reason_of};
 use crate::users::sessions::{change, login};
 
 async fn blocked(world: &World, user_id: &str, blocked: bool) {
@@ -137,6 +138,27 @@ on_both! {
         assert!(actors(format!("idp:{}:robot", issuer.url)).await > 0);
         let alice = holder(&world, &issuer, "alice");
         alice.users().create_user(pb::CreateUserRequest::default()).await.refused(Code::PermissionDenied, RoleNotAllowed);
+    }
+
+    async fn a_stream_ends_with_the_token_its_user_or_its_role(backend: Backend) {
+        let issuer = IdentityProvider::start();
+        let world = world_of(backend, &issuer, "leeway = \"0\"").await;
+        for id in ["demoted", "blocked", "gone", "late"] {
+            world.user(pb::User { user_role: pb::Role::ProxyAdmin.into(), ..user(id) }).await;
+        }
+        let mut streams = Vec::new();
+        for id in ["demoted", "blocked", "gone", "late"] {
+            streams.push(watch(&holder(&world, &issuer, id), None).await);
+        }
+        change(&world.admin, user("demoted")).await.answer();
+        assert_eq!(end(&mut streams[0]).await.code(), Code::PermissionDenied);
+        blocked(&world, "blocked", true).await;
+        assert_eq!(reason_of(&end(&mut streams[1]).await), "USER_DEACTIVATED");
+        world.admin.users().delete_users(pb::DeleteUsersRequest { user_ids: vec!["gone".into()], ..Default::default() }).await.answer();
+        assert_eq!(reason_of(&end(&mut streams[2]).await), "TOKEN_EXPIRED");
+        world.hands().advance(3_600);
+        world.user(user("anybody")).await;
+        assert_eq!(reason_of(&end(&mut streams[3]).await), "TOKEN_EXPIRED");
     }
 
     async fn a_team_may_hold_a_token(backend: Backend) {
