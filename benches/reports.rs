@@ -5,6 +5,7 @@
 //!
 //! `BENCH_DATABASE_URL=postgres://…/empty cargo bench --bench reports`; seeding
 //! takes a quarter of an hour. `BENCH_EVENTS` is another number than 10,000,000.
+//! With `BENCH_SEEDED` the database has them already, and reports are only read.
 
 #![allow(
     missing_docs,
@@ -339,12 +340,22 @@ async fn main() {
     let url = std::env::var("BENCH_DATABASE_URL").expect("BENCH_DATABASE_URL names an empty PostgreSQL database");
     let many = std::env::var("BENCH_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000_000);
     let bench = Bench::start(&url).await;
-    keys(&bench).await;
+    let seeded = std::env::var("BENCH_SEEDED").is_ok();
+    if !seeded {
+        keys(&bench).await;
+    }
     let mut connection = PgConnection::connect(&url).await.expect("a connection");
     let key: String = sqlx::query_scalar("SELECT key_hash FROM keys WHERE team_id IS NOT NULL ORDER BY key_id LIMIT 1")
         .fetch_one(&mut connection)
         .await
         .expect("a key");
+    if seeded {
+        println!("| | p50 ms | p99 ms |\n|---|---|---|");
+        for (report, (p50, p99)) in REPORTS.into_iter().zip(measure(&bench, &key).await) {
+            println!("| {report:?} | {p50:.1} | {p99:.1} |");
+        }
+        return;
+    }
     partitions(&url).await;
     let secret = bench.generate(pb::Key::default()).await;
     let empty = {

@@ -30,8 +30,13 @@ pub struct Bench {
 
 impl Bench {
     pub async fn start(database_url: &str) -> Self {
+        Self::start_with(database_url, &[]).await
+    }
+
+    /// The same with more settings.
+    pub async fn start_with(database_url: &str, more: &[(&str, String)]) -> Self {
         let flag = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let flags = [
+        let mut flags = vec![
             flag("listen", "127.0.0.1:0"),
             flag("database_url", database_url),
             flag("master_key", MASTER),
@@ -39,6 +44,7 @@ impl Bench {
             // Seeds are merged in larger pieces than a server would.
             flag("statement_timeout", "1h"),
         ];
+        flags.extend(more.iter().map(|(name, value)| flag(name, value)));
         let settings = load_from(&flags, None, &[]).expect("settings");
         let server = Server::bind(settings, Clock::system()).await.expect("a server");
         let address = format!("http://{}", server.address().expect("an address"));
