@@ -7,6 +7,7 @@ pub mod domain;
 pub mod store;
 
 pub mod gate;
+pub mod import;
 
 pub mod error;
 

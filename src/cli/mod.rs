@@ -5,6 +5,7 @@ mod client;
 mod days;
 mod export;
 mod flags;
+mod import;
 mod migrate;
 mod prices;
 mod profile;
@@ -44,6 +45,7 @@ fn command() -> Command {
         .subcommand(flags::with_settings(serve))
         .subcommand(flags::with_settings(migrate))
         .subcommands(admin::commands())
+        .subcommand(import::command())
         .subcommand(prices::command())
         .subcommand(sessions::command())
         .subcommand(flags::with_settings(verify))
@@ -62,6 +64,10 @@ async fn dispatch(arguments: &ArgMatches) -> Outcome {
             // `import` is the one thing to do with prices, so far.
             let of_import = of_command.subcommand().map_or(of_command, |(_, import)| import);
             prices::run(&flags::settings(&[arguments, of_import])?, of_import).await
+        }
+        Some(("import", of_command)) => {
+            let of_source = of_command.subcommand().map_or(of_command, |(_, source)| source);
+            import::run(&flags::settings(&[arguments, of_source])?, of_source).await
         }
         Some(("sessions", of_command)) => {
             let of_rotate = of_command.subcommand().map_or(of_command, |(_, rotate)| rotate);

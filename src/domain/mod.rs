@@ -7,6 +7,7 @@
 pub mod account;
 pub mod audit;
 pub mod clock;
+pub mod correction;
 pub mod decision;
 pub mod fault;
 pub mod identity;

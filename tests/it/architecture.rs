@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use besides itself.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("gate", &["domain", "store"]),
@@ -16,9 +16,10 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("config", &["domain", "store", "gate", "mail"]),
     ("services", &["domain", "store", "gate", "error", "pb", "auth", "mail", "config"]),
     ("jobs", &["domain", "store", "gate", "mail"]),
+    ("import", &["domain", "store"]),
     ("telemetry", &["config"]),
     ("server", &["domain", "store", "gate", "error", "pb", "auth", "config", "services", "jobs", "telemetry"]),
-    ("cli", &["domain", "store", "pb", "auth", "config", "telemetry", "server"]),
+    ("cli", &["domain", "store", "pb", "auth", "config", "import", "telemetry", "server"]),
     ("main", &[]),
     ("lib", &[]),
 ];

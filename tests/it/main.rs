@@ -25,6 +25,7 @@ mod contract;
 mod crash;
 mod errors;
 mod gateway;
+mod import;
 mod keys;
 mod models;
 mod organizations;

@@ -1,47 +1,17 @@
 //! Corrections: setting what an account spent, by an event of the ledger.
 
-use crate::domain::account::{AccountId, Scope};
+use crate::domain::account::AccountId;
 use crate::domain::clock::Timestamp;
+pub(crate) use crate::domain::correction::Owner;
 use crate::domain::fault::Refusal;
-use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId, new_uuid};
 use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::domain::reason::Reason;
-use crate::domain::usage::{CostSource, Costing, Event, Posting, REASON, Usage};
+use crate::domain::usage::{Event, REASON};
 use crate::domain::window::Window;
 use crate::error::Error;
 use crate::services::Ctx;
 use crate::store::{BalanceKey, Tx};
-
-/// Whose spend is set.
-#[derive(Clone, Debug)]
-pub(crate) enum Owner<'a> {
-    Key(KeyId),
-    User(&'a UserId),
-    Team(&'a TeamId),
-    Member(&'a TeamId, &'a UserId),
-    Organization(&'a OrganizationId),
-    OrganizationMember(&'a OrganizationId, &'a UserId),
-    /// A key in one window, or with one model.
-    KeyPart(KeyId, &'a AccountId),
-    /// What calls of all keys share.
-    Scope(&'a AccountId),
-}
-
-impl Owner<'_> {
-    fn accounts(&self) -> Vec<AccountId> {
-        match self {
-            Self::Key(id) => vec![AccountId::key(*id)],
-            // What a user's budget is compared with is set, too.
-            Self::User(id) => vec![AccountId::user(id), AccountId::user_personal(id)],
-            Self::Team(id) => vec![AccountId::team(id)],
-            Self::Member(team, user) => vec![AccountId::team_member(team, user)],
-            Self::Organization(id) => vec![AccountId::organization(id)],
-            Self::OrganizationMember(organization, user) => vec![AccountId::organization_member(organization, user)],
-            Self::KeyPart(_, account) | Self::Scope(account) => vec![(*account).clone()],
-        }
-    }
-}
 
 /// Sets what an object spent in its current window; says whether that is a
 /// change. Its usage events stay.
@@ -167,40 +137,5 @@ async fn correct(
 }
 
 fn correction(ctx: &Ctx, owner: &Owner<'_>, account: &AccountId, window_start: Timestamp, difference: Usd) -> Event {
-    let request_id = format!("adjustment:{}", new_uuid());
-    let costing = Costing {
-        cost: difference,
-        list_cost: None,
-        source: CostSource::Adjustment,
-        price_id: String::new(),
-        provider: String::new(),
-        unpriced_parts: Vec::new(),
-        inconsistent: false,
-    };
-    let personal = account.scope() == Scope::UserPersonal;
-    Event {
-        fingerprint: String::new(),
-        key_id: if let Owner::Key(id) | Owner::KeyPart(id, _) = owner { Some(*id) } else { None },
-        user_id: match owner {
-            Owner::User(id) | Owner::Member(_, id) | Owner::OrganizationMember(_, id) if !personal => {
-                Some((*id).clone())
-            }
-            _ => None,
-        },
-        team_id: match owner {
-            Owner::Team(id) | Owner::Member(id, _) => Some((*id).clone()),
-            _ => None,
-        },
-        organization_id: match owner {
-            Owner::Organization(id) | Owner::OrganizationMember(id, _) => Some((*id).clone()),
-            _ => None,
-        },
-        costing,
-        started_at: ctx.now,
-        ended_at: ctx.now,
-        recorded_at: ctx.now,
-        reporter: ctx.caller.name(),
-        postings: vec![Posting { account: account.clone(), window_start }],
-        usage: Usage { request_id, call_type: "adjustment".to_owned(), ..Usage::default() },
-    }
+    owner.correction(account, window_start, difference, (ctx.caller.name(), ctx.now))
 }
