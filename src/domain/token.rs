@@ -13,8 +13,8 @@ mod sync;
 use jsonwebtoken::Algorithm;
 
 pub use self::check::check;
-pub use self::claims::{ClaimPath, Claims};
-pub use self::key_url::{KeySource, KeyUrl};
+pub use self::claims::{ClaimPath, Claims, NoInstant, ParseClaimPathError};
+pub use self::key_url::{KeySource, KeyUrl, ParseKeyUrlError};
 pub use self::stated::{Stated, TeamClaim};
 pub use self::sync::Changes;
 use super::fault::Refusal;

@@ -5,7 +5,7 @@ use pb::DenyReason::{BudgetExceeded, KeyBlocked, ModelNotAllowed};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::gateway::{ask, authorize, denial};
-use crate::support::database::Database;
+use crate::support::database::{Database, fresh_directory};
 use crate::support::process::{run, text};
 use crate::support::{Answer, Backend, World, on_both};
 
@@ -21,17 +21,13 @@ async fn source() -> Database {
 
 /// Runs the command against a world's database; returns what it printed.
 fn import(world: &World, source: &Database, more: &[&str]) -> String {
-    let directory = tempfile();
+    let directory = fresh_directory();
     let mut arguments =
         vec!["import", "litellm", "--from", &source.url, "--database-url", &world.database.url, "--log-level", "error"];
     arguments.extend(more);
     let output = run(&directory, &arguments);
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout)
-}
-
-fn tempfile() -> std::path::PathBuf {
-    std::env::temp_dir()
 }
 
 /// The numbers of a line: read, new, known, not taken over.
@@ -92,7 +88,7 @@ on_both! {
         assert_eq!((user.max_budget.as_deref(), user.spend.as_deref(), user.user_role()), (Some("100.1"), Some("0.000000002"), pb::Role::InternalUser));
 
         // Counters and audit log agree with their events.
-        let verified = run(&tempfile(), &["verify", "--database-url", &world.database.url, "--log-level", "error"]);
+        let verified = run(&fresh_directory(), &["verify", "--database-url", &world.database.url, "--log-level", "error"]);
         assert!(verified.status.success(), "{}{}", text(&verified.stdout), text(&verified.stderr));
 
         // Again: nothing is new, and what was changed since stays.
@@ -145,11 +141,11 @@ on_both! {
 async fn another_database_is_refused() {
     let (other, target) = (Database::empty(Backend::Postgres).await, Database::new(Backend::Sqlite).await);
     let output = run(
-        &tempfile(),
+        &fresh_directory(),
         &["import", "litellm", "--from", &other.url, "--database-url", &target.url, "--log-level", "error"],
     );
     assert!(!output.status.success());
     assert!(text(&output.stderr).contains("it is no database of LiteLLM"), "{}", text(&output.stderr));
-    let output = run(&tempfile(), &["import", "litellm", "--from", "sqlite://x"]);
+    let output = run(&fresh_directory(), &["import", "litellm", "--from", "sqlite://x"]);
     assert!(text(&output.stderr).contains("--from must begin with postgres://"));
 }
