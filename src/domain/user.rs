@@ -13,8 +13,9 @@ use super::limit::{Budget, Rates};
 use super::models::ModelList;
 use super::money::Usd;
 use super::password::PasswordHash;
+use super::patch::Patch;
 use super::role::Role;
-use super::window::Length;
+use super::window::{Calendar, Length};
 
 /// A person, or a program that stands for one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -58,10 +59,18 @@ pub struct User {
 }
 
 impl User {
-    /// Sets the role; every session is over.
-    pub fn set_role(&mut self, role: Role) {
+    /// Sets the role; every session is over. Who becomes an internal user gets
+    /// what a new one would.
+    pub fn set_role(&mut self, role: Role, defaults: &UserDefaults, calendar: &Calendar, now: Timestamp) {
         self.user_role = role;
         self.session_epoch = SessionEpoch::begin();
+        if !role.is_internal() {
+            return;
+        }
+        self.budget.max = self.budget.max.or(defaults.max_internal_user_budget);
+        if let (None, Some(length)) = (self.budget.duration, defaults.internal_user_budget_duration) {
+            self.budget.set_duration(Patch::Set(length), calendar, now);
+        }
     }
 
     /// Sets the password, or takes it away; every session is over.

@@ -2,7 +2,7 @@
 //! or a token.
 
 use crate::domain::decision::{Denial, DenyReason};
-use crate::domain::fault::{Refusal, RefusalKind, Violation};
+use crate::domain::fault::{Refusal, Violation};
 use crate::domain::identity::Identity;
 use crate::domain::reason::Reason;
 use crate::domain::secret::{KeyHash, SECRET_PREFIX};
@@ -91,7 +91,7 @@ fn denial(error: Error) -> Result<Denial, Error> {
             Ok(Denial::new(DenyReason::KeyExpired, message.to_owned()))
         }
         Error::Unauthenticated { message, .. } => Ok(Denial::new(DenyReason::KeyUnknown, message.to_owned())),
-        Error::Refused(refusal) if refusal.kind == RefusalKind::Denied => {
+        Error::Refused(refusal) => {
             let reason = match refusal.reason {
                 Reason::NoTeamForModel => DenyReason::ModelNotAllowed,
                 _ => DenyReason::CallNotAllowed,

@@ -230,15 +230,7 @@ fn apply(ctx: &Ctx, before: &User, patch: UserPatch) -> User {
     if let Patch::Set(role) = patch.role
         && role != before.user_role
     {
-        after.set_role(role);
-        // Who becomes an internal user gets what a new one would.
-        if role.is_internal() {
-            let defaults = &ctx.app.rules.users;
-            after.budget.max = after.budget.max.or(defaults.max_internal_user_budget);
-            if let (None, Some(length)) = (after.budget.duration, defaults.internal_user_budget_duration) {
-                after.budget.set_duration(Patch::Set(length), &ctx.app.rules.calendar, ctx.now);
-            }
-        }
+        after.set_role(role, &ctx.app.rules.users, &ctx.app.rules.calendar, ctx.now);
     }
     after
 }

@@ -134,7 +134,7 @@ async fn set_role(ctx: &Ctx, tx: &mut Tx, user: &User, role: Role) -> Result<(),
         return Ok(());
     }
     let mut after = User { updated_at: ctx.now, ..user.clone() };
-    after.set_role(role);
+    after.set_role(role, &ctx.app.rules.users, &ctx.app.rules.calendar, ctx.now);
     Ok(tx.update_user(user, &mut after).await?)
 }
 

@@ -10,6 +10,7 @@ use tonic::Code;
 
 use super::{holder, knock, knock_with, user, world_of};
 use crate::gateway::watch::{end, watch};
+use crate::gateway::{ask, authorize, denial};
 use crate::support::issuer::IdentityProvider;
 use crate::support::{Answer, Backend, Client, World, on_both, reason_of};
 use crate::users::sessions::{change, login};
@@ -101,6 +102,8 @@ on_both! {
         // Somebody else's address is not taken over.
         let same = json!({ "sub": "eve", "email": "ALICE@b.c" });
         knock_with(&world, &issuer, &same).await.refused(Code::AlreadyExists, UserEmailExists);
+        let asked = pb::AuthorizeRequest { key: issuer.token(&same), ..ask("a", "0") };
+        assert_eq!(denial(&authorize(&world.sidecar().await, asked).await).0, pb::DenyReason::CallNotAllowed);
         // Who was deleted comes back as new; who is blocked does not.
         world.admin.users().delete_users(pb::DeleteUsersRequest { user_ids: vec!["idp:alice".into()], ..Default::default() }).await.answer();
         knock(&alice).await.answer();

@@ -4,7 +4,7 @@ use bursar::pb;
 use serde_json::{Value, json};
 
 use super::{holder, knock, knock_with, user, world_of};
-use crate::support::issuer::IdentityProvider;
+use crate::support::issuer::{AT_NOON, IdentityProvider};
 use crate::support::{Answer, Backend, World, on_both};
 
 async fn team(world: &World, id: &str, managed_by: Option<&str>) {
@@ -84,7 +84,12 @@ on_both! {
         let issuer = IdentityProvider::start();
         let more = "set_roles = true, claims = { user_id = \"sub\", roles = \"roles\" }, \
                     role_mappings = [{ role = \"boss\", user_role = \"proxy_admin\" }, { role = \"*\", user_role = \"internal_user_viewer\" }]";
-        let world = world_of(backend, &issuer, more).await;
+        let world = World::builder(backend)
+            .at(AT_NOON)
+            .set("jwt", &issuer.setting(more))
+            .set("max_internal_user_budget", "3")
+            .start()
+            .await;
         for id in ["alice", "bob"] {
             world.user(user(id)).await;
         }
@@ -94,7 +99,14 @@ on_both! {
         };
         assert_eq!(role(json!({ "sub": "alice", "roles": "boss" })).await, pb::Role::ProxyAdmin);
         assert_eq!(role(json!({ "sub": "bob", "roles": ["boss"] })).await, pb::Role::ProxyAdmin);
+        let unlimited = pb::UpdateUserRequest {
+            user: Some(pb::User { user_id: "alice".into(), ..Default::default() }),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["max_budget".into()] }),
+            ..Default::default()
+        };
+        world.admin.users().update_user(unlimited).await.answer();
         assert_eq!(role(json!({ "sub": "alice", "roles": ["dev"] })).await, pb::Role::InternalUserViewer);
+        assert_eq!(stored(&world, "alice").await.max_budget.as_deref(), Some("3"), "as one that a new one would get");
         assert_eq!(role(json!({ "sub": "bob", "roles": ["dev"] })).await, pb::Role::ProxyAdmin, "the last one");
         // A token that names no role changes none.
         assert_eq!(role(json!({ "sub": "alice" })).await, pb::Role::InternalUserViewer);
