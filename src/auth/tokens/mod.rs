@@ -24,6 +24,7 @@ use crate::domain::reason::Reason;
 use crate::domain::token::{self, Claims, Issuer, Stated, TokenFault};
 use crate::error::Error;
 use crate::gate::Gate;
+use crate::store::Eviction;
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 20_000;
@@ -103,6 +104,9 @@ impl Tokens {
         if verified.issuer.changes_users() || !self.is_there(&verified.stated).await? {
             let newcomer = Newcomer { issuer: Arc::clone(&verified.issuer), stated: Arc::clone(&verified.stated) };
             host.welcome(newcomer, now).await?;
+            // Another instance may have made it just now.
+            let user = verified.stated.user_id.iter().cloned().map(Eviction::User).collect::<Vec<_>>();
+            self.gate.directory().evict(&user);
         }
         self.verified.insert(hash, Arc::clone(&verified));
         self.resolve(&verified, wanted, model, now).await
