@@ -43,7 +43,7 @@ pub struct IssuerParams {
     #[serde(default, deserialize_with = "optional")]
     pub max_lifetime: Option<Period>,
     #[serde(default)]
-    pub claims: ClaimParams,
+    pub claims: ClaimNames,
     #[serde(default)]
     pub user_id_prefix: String,
     #[serde(default)]
@@ -66,43 +66,6 @@ pub struct IssuerParams {
     pub memberships: Memberships,
     #[serde(default)]
     pub set_roles: bool,
-}
-
-/// Where in a token things are.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClaimParams {
-    #[serde(deserialize_with = "optional")]
-    pub user_id: Option<ClaimPath>,
-    #[serde(deserialize_with = "optional")]
-    pub user_email: Option<ClaimPath>,
-    #[serde(deserialize_with = "optional")]
-    pub team_id: Option<ClaimPath>,
-    #[serde(deserialize_with = "optional")]
-    pub team_ids: Option<ClaimPath>,
-    #[serde(deserialize_with = "optional")]
-    pub organization_id: Option<ClaimPath>,
-    #[serde(deserialize_with = "optional")]
-    pub customer_id: Option<ClaimPath>,
-    #[serde(deserialize_with = "optional")]
-    pub roles: Option<ClaimPath>,
-    #[serde(deserialize_with = "optional")]
-    pub scopes: Option<ClaimPath>,
-}
-
-impl Default for ClaimParams {
-    fn default() -> Self {
-        Self {
-            user_id: "sub".parse().ok(),
-            user_email: "email".parse().ok(),
-            team_id: None,
-            team_ids: None,
-            organization_id: None,
-            customer_id: None,
-            roles: None,
-            scopes: "scope".parse().ok(),
-        }
-    }
 }
 
 /// One of `role_mappings`.
@@ -186,7 +149,7 @@ fn issuer(index: usize, params: &IssuerParams) -> Result<Issuer, ConfigError> {
                 wrong("issuer", &format!("{error}, so that its keys can be found; or set jwks_url"))
             })?),
         };
-    let claims = claims(&params.claims);
+    let claims = params.claims.clone();
     let needs = |field, needed: &Option<ClaimPath>, claim: &str| match needed {
         Some(_) => Ok(()),
         None => Err(wrong(field, &format!("needs claims.{claim}, where the token has them"))),
@@ -242,19 +205,6 @@ fn issuer(index: usize, params: &IssuerParams) -> Result<Issuer, ConfigError> {
         memberships: params.memberships,
         sets_roles: params.set_roles,
     })
-}
-
-fn claims(params: &ClaimParams) -> ClaimNames {
-    ClaimNames {
-        user_id: params.user_id.clone(),
-        user_email: params.user_email.clone(),
-        team_id: params.team_id.clone(),
-        team_ids: params.team_ids.clone(),
-        organization_id: params.organization_id.clone(),
-        customer_id: params.customer_id.clone(),
-        roles: params.roles.clone(),
-        scopes: params.scopes.clone(),
-    }
 }
 
 fn wrong(index: usize, field: &str, rule: impl fmt::Display) -> ConfigError {

@@ -11,6 +11,7 @@ mod stated;
 mod sync;
 
 use jsonwebtoken::Algorithm;
+use serde::Deserialize;
 
 pub use self::check::check;
 pub use self::claims::{ClaimPath, Claims, NoInstant, ParseClaimPathError};
@@ -93,7 +94,8 @@ impl Issuer {
 }
 
 /// Where in a token things are; `None`: it does not say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 #[expect(missing_docs, reason = "bursar.example.toml documents each under the same name")]
 pub struct ClaimNames {
     pub user_id: Option<ClaimPath>,
@@ -104,6 +106,22 @@ pub struct ClaimNames {
     pub customer_id: Option<ClaimPath>,
     pub roles: Option<ClaimPath>,
     pub scopes: Option<ClaimPath>,
+}
+
+impl Default for ClaimNames {
+    /// The names of `OpenID` Connect and of OAuth 2.0.
+    fn default() -> Self {
+        Self {
+            user_id: "sub".parse().ok(),
+            user_email: "email".parse().ok(),
+            team_id: None,
+            team_ids: None,
+            organization_id: None,
+            customer_id: None,
+            roles: None,
+            scopes: "scope".parse().ok(),
+        }
+    }
 }
 
 /// A role of an issuer that is one of Bursar's.
@@ -161,7 +179,7 @@ mod tests {
             algorithms: ALGORITHMS.to_vec(),
             leeway_seconds: 0,
             lifetime_max_seconds: 86_400,
-            claims: ClaimNames { user_id: "sub".parse().ok(), ..ClaimNames::default() },
+            claims: ClaimNames::default(),
             user_id_prefix: String::new(),
             email_domains: Vec::new(),
             roles: Vec::new(),

@@ -2,11 +2,13 @@
 
 use std::str::FromStr;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// The name of a claim: members of objects, separated by dots. A dot that is
 /// part of a name is written `\.`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct ClaimPath(Vec<String>);
 
 /// Text that names no claim.
@@ -29,6 +31,14 @@ impl FromStr for ClaimPath {
             }
         }
         if names.iter().any(String::is_empty) { Err(ParseClaimPathError) } else { Ok(Self(names)) }
+    }
+}
+
+impl TryFrom<String> for ClaimPath {
+    type Error = ParseClaimPathError;
+
+    fn try_from(text: String) -> Result<Self, ParseClaimPathError> {
+        text.parse()
     }
 }
 
