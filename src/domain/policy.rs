@@ -83,7 +83,7 @@ impl Policy {
 
     /// Tries the policy on made-up facts: a field that does not exist, a function
     /// that nobody knows, or an answer that is neither true nor false is wrong
-    /// with every facts.
+    /// whatever the facts are.
     ///
     /// # Errors
     /// What is wrong with the expression.
