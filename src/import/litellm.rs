@@ -23,7 +23,7 @@ use crate::domain::tier::in_force;
 use crate::domain::window::Calendar;
 use crate::store::{Constraint, ForeignDatabase, Store, StoreError, Tx};
 
-/// What audit entries name in place of an RPC, and who reports corrections.
+/// What audit entries name in place of an RPC.
 const COMMAND: &str = "import litellm";
 
 /// Takes over the organizations, budgets, users, teams, members and keys of a
@@ -112,15 +112,7 @@ impl Import<'_> {
     async fn save(&self, mut tx: Tx, spends: &[(Owner<'_>, Budget, Usd)]) -> Result<(), StoreError> {
         for (owner, budget, wanted) in spends {
             let window = budget.window(&self.calendar, self.now);
-            for account in owner.accounts() {
-                let spent = tx.lock_balance(&account, window).await?;
-                let Some(difference) = wanted.checked_sub(spent).filter(|difference| *difference != Usd::ZERO) else {
-                    continue;
-                };
-                let reporter = (COMMAND.to_owned(), self.now);
-                let event = owner.correction(&account, window.start, difference, reporter);
-                tx.correct_balance(event, window, spent).await?;
-            }
+            tx.set_spent(owner, owner.accounts(), window, *wanted).await?;
         }
         // No cache of this process is stale: it serves nobody.
         tx.commit().await.map(drop)
@@ -235,7 +227,9 @@ impl Import<'_> {
 
     async fn teams(&mut self, budgets: &Budgets) -> Result<(), StoreError> {
         let aliases = self.by_id("LiteLLM_ModelTable", "id").await?;
-        let memberships = self.rows("LiteLLM_TeamMembership").await?;
+        let memberships = self.rows("LiteLLM_TeamMembership").await?.into_iter();
+        let pair = |row: &Row| Some((row.text("team_id")?, row.text("user_id")?));
+        let memberships: BTreeMap<_, _> = memberships.filter_map(|row| pair(&row).map(|pair| (pair, row))).collect();
         for row in self.rows("LiteLLM_TeamTable").await? {
             let name = row.text("team_id").unwrap_or_default();
             let ((team, members), spent) = match with_spend(objects::team(&row, budgets, &aliases, self.now), &row) {
@@ -250,10 +244,7 @@ impl Import<'_> {
             self.count(Kind::Team, &name, done);
             if is_there {
                 for (user_id, role) in members {
-                    let own = memberships.iter().find(|row| {
-                        row.text("team_id").as_deref() == Some(team.team_id.as_str())
-                            && row.text("user_id").as_deref() == Some(user_id.as_str())
-                    });
+                    let own = memberships.get(&(team.team_id.to_string(), user_id.to_string()));
                     let done = self.member(&team, &user_id, role, own, budgets).await?;
                     self.tally.count(Kind::TeamMember, &format!("{user_id} in {name}"), done);
                 }

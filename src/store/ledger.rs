@@ -22,6 +22,7 @@ use super::tx::Tx;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::audit::{Change, ObjectType};
 use crate::domain::clock::Timestamp;
+use crate::domain::correction::Owner;
 use crate::domain::money::Usd;
 use crate::domain::usage::{Event, REASON};
 use crate::domain::window::Window;
@@ -160,6 +161,31 @@ impl Tx {
         windows: impl Iterator<Item = (AccountId, Window)>,
     ) -> Result<(), StoreError> {
         write_balances(&self.inner, locks(windows)).await.map(drop)
+    }
+
+    /// Sets what accounts of an owner spent in a window, by events in the name of
+    /// whoever makes the change; says whether that is a change.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn set_spent(
+        &mut self,
+        owner: &Owner<'_>,
+        accounts: Vec<AccountId>,
+        window: Window,
+        wanted: Usd,
+    ) -> Result<bool, StoreError> {
+        let mut changes = false;
+        for account in accounts {
+            let spent = self.lock_balance(&account, window).await?;
+            let Some(difference) = wanted.checked_sub(spent).filter(|difference| *difference != Usd::ZERO) else {
+                continue;
+            };
+            let event = owner.correction(&account, window.start, difference, (self.author().actor.clone(), self.now()));
+            self.correct_balance(event, window, spent).await?;
+            changes = true;
+        }
+        Ok(changes)
     }
 
     /// Changes what an account spent in a window, by an event that corrects it

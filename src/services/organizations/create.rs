@@ -62,7 +62,7 @@ async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateOrg
     tx.insert_organization(&made).await.map_err(|error| {
         taken::explain(error, |constraint| (constraint == Constraint::OrganizationId).then(|| id.to_string()))
     })?;
-    begin_at_zero(ctx, &mut tx, &[Owner::Organization(id)]).await?;
+    begin_at_zero(&mut tx, &[Owner::Organization(id)]).await?;
     let mut shown = Vec::with_capacity(members.len());
     for (index, asked) in members.iter().enumerate() {
         let path = format!("organization.members[{index}]");

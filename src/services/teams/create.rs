@@ -97,7 +97,7 @@ async fn create(
     add_the_creator(ctx, &mut tx, &team, &mut joined, add_creator).await?;
     let memberships = joined.iter().map(|member| Owner::Member(&team.team_id, &member.user_id));
     let owners: Vec<Owner<'_>> = memberships.chain([Owner::Team(&team.team_id)]).collect();
-    begin_at_zero(ctx, &mut tx, &owners).await?;
+    begin_at_zero(&mut tx, &owners).await?;
     if let Some(spend) = spend {
         set_spend(ctx, &mut tx, &Owner::Team(&team.team_id), &team.budget, spend).await?;
     }

@@ -118,7 +118,7 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
     let memberships = teams.iter().map(|team_id| Owner::Member(team_id, &made.user_id));
     let places = organizations.iter().map(|id| Owner::OrganizationMember(id, &made.user_id));
     let owners: Vec<Owner<'_>> = memberships.chain(places).chain([Owner::User(&made.user_id)]).collect();
-    begin_at_zero(ctx, &mut tx, &owners).await?;
+    begin_at_zero(&mut tx, &owners).await?;
     if let Some(spend) = spend {
         set_spend(ctx, &mut tx, &Owner::User(&made.user_id), &made.budget, spend).await?;
     }

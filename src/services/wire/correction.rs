@@ -1,13 +1,11 @@
 //! Corrections: setting what an account spent, by an event of the ledger.
 
-use crate::domain::account::AccountId;
-use crate::domain::clock::Timestamp;
 pub(crate) use crate::domain::correction::Owner;
 use crate::domain::fault::Refusal;
 use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::domain::reason::Reason;
-use crate::domain::usage::{Event, REASON};
+use crate::domain::usage::REASON;
 use crate::domain::window::Window;
 use crate::error::Error;
 use crate::services::Ctx;
@@ -26,7 +24,7 @@ pub(crate) async fn set_spend(
     wanted: Usd,
 ) -> Result<bool, Error> {
     let window = budget.window(&ctx.app.rules.calendar, ctx.now);
-    correct(ctx, tx, owner, owner.accounts(), window, wanted).await
+    Ok(tx.set_spent(owner, owner.accounts(), window, wanted).await?)
 }
 
 /// Locks what objects spent in their current windows, all at once: whoever
@@ -67,7 +65,8 @@ pub(crate) async fn adjust_spend(
             let message = format!("{account} spent {spent} USD in its current window: {amount} is more than that");
             Refusal::precondition(Reason::CreditExceedsSpend, message).with("spend", spent).with("amount", amount)
         })?;
-        let mut event = correction(ctx, owner, &account, window.start, amount);
+        let reporter = (tx.author().actor.clone(), tx.now());
+        let mut event = owner.correction(&account, window.start, amount, reporter);
         event.usage.metadata.insert(REASON.to_owned(), reason.into());
         tx.correct_balance(event, window, spent).await?;
         first.get_or_insert(after);
@@ -100,7 +99,7 @@ pub(crate) async fn keep_window(
 ///
 /// # Errors
 /// [`Error`] if the database fails.
-pub(crate) async fn begin_at_zero(ctx: &Ctx, tx: &mut Tx, owners: &[Owner<'_>]) -> Result<(), Error> {
+pub(crate) async fn begin_at_zero(tx: &mut Tx, owners: &[Owner<'_>]) -> Result<(), Error> {
     let keys: Vec<BalanceKey> =
         owners.iter().flat_map(Owner::accounts).map(|account| (account, Window::LIFETIME.start)).collect();
     let mut former = tx.view().balances(&keys).await?;
@@ -110,32 +109,7 @@ pub(crate) async fn begin_at_zero(ctx: &Ctx, tx: &mut Tx, owners: &[Owner<'_>]) 
             .accounts()
             .into_iter()
             .filter(|account| former.contains_key(&(account.clone(), Window::LIFETIME.start)));
-        correct(ctx, tx, owner, spent.collect(), Window::LIFETIME, Usd::ZERO).await?;
+        tx.set_spent(owner, spent.collect(), Window::LIFETIME, Usd::ZERO).await?;
     }
     Ok(())
-}
-
-async fn correct(
-    ctx: &Ctx,
-    tx: &mut Tx,
-    owner: &Owner<'_>,
-    accounts: Vec<AccountId>,
-    window: Window,
-    wanted: Usd,
-) -> Result<bool, Error> {
-    let mut changes = false;
-    for account in accounts {
-        let spent = tx.lock_balance(&account, window).await?;
-        let Some(difference) = wanted.checked_sub(spent).filter(|difference| *difference != Usd::ZERO) else {
-            continue;
-        };
-        let event = correction(ctx, owner, &account, window.start, difference);
-        tx.correct_balance(event, window, spent).await?;
-        changes = true;
-    }
-    Ok(changes)
-}
-
-fn correction(ctx: &Ctx, owner: &Owner<'_>, account: &AccountId, window_start: Timestamp, difference: Usd) -> Event {
-    owner.correction(account, window_start, difference, (ctx.caller.name(), ctx.now))
 }

@@ -177,7 +177,7 @@ pub(crate) async fn enter_organization(
         added_at: ctx.now,
     };
     if tx.insert_organization_member(&member).await? {
-        begin_at_zero(ctx, tx, &[Owner::OrganizationMember(organization, user)]).await?;
+        begin_at_zero(tx, &[Owner::OrganizationMember(organization, user)]).await?;
     }
     Ok(())
 }
@@ -219,7 +219,7 @@ pub(crate) async fn make(ctx: &Ctx, tx: &mut Tx, person: &Person, may_make: &May
     let defaults = &ctx.app.rules.users;
     let (user, _) = new.complete(defaults, defaults.implicit_role(), ctx.now);
     if tx.insert_user_if_absent(&user).await? {
-        begin_at_zero(ctx, tx, &[Owner::User(&user.user_id)]).await?;
+        begin_at_zero(tx, &[Owner::User(&user.user_id)]).await?;
         return Ok((user, true));
     }
     let found = match &person.email {

@@ -113,7 +113,7 @@ async fn make(ctx: &Ctx, tx: &mut Tx, newcomer: &Newcomer, user_id: &UserId) -> 
     };
     let (user, teams) = new.complete(&ctx.app.rules.users, Role::InternalUserViewer, ctx.now);
     if tx.insert_user_if_absent(&user).await? {
-        begin_at_zero(ctx, tx, &[Owner::User(user_id)]).await?;
+        begin_at_zero(tx, &[Owner::User(user_id)]).await?;
         return Ok((user, teams));
     }
     let email = newcomer.stated.email.as_ref();
@@ -152,7 +152,7 @@ async fn join(ctx: &Ctx, tx: &mut Tx, user: &User, team: &Team) -> Result<(), Er
         added_at: ctx.now,
     };
     if tx.insert_member(&member).await? {
-        begin_at_zero(ctx, tx, &[Owner::Member(&team.team_id, user_id)]).await?;
+        begin_at_zero(tx, &[Owner::Member(&team.team_id, user_id)]).await?;
     }
     Ok(())
 }

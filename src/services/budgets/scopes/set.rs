@@ -50,7 +50,7 @@ async fn make(ctx: &Ctx, tx: &mut Tx, account: AccountId, budget: Budget) -> Res
         StoreError::Taken(_) => StoreError::Stale,
         other => other,
     })?;
-    begin_at_zero(ctx, tx, &[Owner::Scope(&made.account)]).await?;
+    begin_at_zero(tx, &[Owner::Scope(&made.account)]).await?;
     Ok(made)
 }
 

@@ -106,7 +106,7 @@ pub(in crate::services::organizations) async fn join(
     let joined = tx.insert_organization_member(&member).await?;
     let id = &organization.organization_id;
     let stored = if joined {
-        begin_at_zero(ctx, tx, &[Owner::OrganizationMember(id, &member.user_id)]).await?;
+        begin_at_zero(tx, &[Owner::OrganizationMember(id, &member.user_id)]).await?;
         member
     } else {
         tx.view().find_organization_member(id, &member.user_id).await?.unwrap_or(member)

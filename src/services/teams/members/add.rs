@@ -165,7 +165,7 @@ async fn join(
     };
     let joined = tx.insert_member(&member).await?;
     if joined {
-        begin_at_zero(ctx, tx, &[Owner::Member(&team.team_id, &member.user_id)]).await?;
+        begin_at_zero(tx, &[Owner::Member(&team.team_id, &member.user_id)]).await?;
     }
     let stored =
         if joined { member } else { tx.view().find_member(&team.team_id, &member.user_id).await?.unwrap_or(member) };
@@ -210,7 +210,7 @@ async fn add_everybody(ctx: &Ctx, command: &Command) -> Result<Tally, Error> {
             }
         }
         let owners: Vec<Owner<'_>> = joined.iter().map(|user_id| Owner::Member(&team.team_id, user_id)).collect();
-        begin_at_zero(ctx, &mut tx, &owners).await?;
+        begin_at_zero(&mut tx, &owners).await?;
         ctx.commit(tx).await?;
     }
 }
