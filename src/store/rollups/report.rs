@@ -323,8 +323,12 @@ impl Belongs {
     fn is(self, interval: &SimpleExpr) -> SimpleExpr {
         match self {
             Self::To(at) => interval.clone().eq(at.micros()),
-            // Of the bucket alone, so that an index finds it.
-            Self::After(micros) => named("bucket_at").eq(interval.clone().sub(micros)),
+            // Of the bucket alone, so that an index finds it; and as a range, of which
+            // PostgreSQL expects many rows: these it hashes, and does not sort.
+            Self::After(micros) => {
+                let bucket = interval.clone().sub(micros);
+                named("bucket_at").gte(bucket.clone()).and(named("bucket_at").lte(bucket))
+            }
         }
     }
 
