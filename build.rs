@@ -6,19 +6,30 @@ use prost::Message;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let mut protos: Vec<PathBuf> =
-        std::fs::read_dir("proto/bursar/v1")?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
-    protos.sort();
-    // Pure Rust: a fresh machine needs no protoc. Comments stay in, so that
-    // reflection shows them.
-    let descriptors = protox::Compiler::new(["proto"])?
-        .include_imports(true)
-        .include_source_info(true)
-        .open_files(&protos)?
-        .file_descriptor_set();
     #[expect(clippy::disallowed_methods, reason = "how cargo tells where to write")]
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    // Pure Rust: a fresh machine needs no protoc. Comments stay in, so that
+    // reflection shows them.
+    let descriptors = described("proto/bursar/v1")?;
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().extern_path(".google.rpc", "::tonic_types::pb").compile_fds(descriptors)?;
+    // What Bursar calls and does not serve: reflection does not show it.
+    let callouts = out.join("callouts");
+    std::fs::create_dir_all(&callouts)?;
+    tonic_prost_build::configure()
+        .out_dir(callouts)
+        .extern_path(".bursar.v1", "crate::pb")
+        .extern_path(".google.rpc", "::tonic_types::pb")
+        .compile_fds(described("proto/bursar/policy/v1")?)?;
     Ok(())
+}
+
+/// The protos of a folder, with what they import and their comments.
+fn described(folder: &str) -> Result<prost_types::FileDescriptorSet, Box<dyn std::error::Error>> {
+    let mut protos: Vec<PathBuf> =
+        std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    protos.sort();
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true).open_files(&protos)?;
+    Ok(compiler.file_descriptor_set())
 }

@@ -13,6 +13,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::{Refusal, RefusalKind, Violation};
 use crate::domain::reason::Reason;
+use crate::pb::policy::CheckRequest;
 use crate::store::StoreError;
 
 /// Who refuses, in `ErrorInfo.domain`.
@@ -45,6 +46,9 @@ pub enum Error {
     },
     /// The request is well-formed and refused.
     Refused(Refusal),
+    /// The key policy must be asked this first. Whoever begins such work asks it,
+    /// and begins again; no client sees it.
+    Unasked(Box<CheckRequest>),
     /// Other writers were in the way, several times over.
     Contended {
         /// For the log.
@@ -107,6 +111,7 @@ impl Error {
     pub fn log(&self, request_id: &str) {
         match self {
             Self::Internal { cause } => tracing::error!(request_id, cause, "a request failed by a fault of Bursar"),
+            Self::Unasked(_) => tracing::error!(request_id, "a request failed because nobody asked the key policy"),
             Self::Unavailable { cause, .. } => tracing::warn!(request_id, cause, "a request could not be served"),
             Self::Contended { cause } => tracing::info!(request_id, cause, "a request lost against other writers"),
             Self::Invalid(_)
@@ -147,11 +152,17 @@ impl Error {
                 let message = match reason {
                     Reason::ShuttingDown => "the server is shutting down; repeat the call at another",
                     Reason::IdpUnavailable => "the identity provider's keys can't be read; repeat the call",
+                    Reason::KeyPolicyUnavailable => {
+                        "the key policy of this installation does not answer; repeat the call"
+                    }
+                    Reason::CustomAuthUnavailable => {
+                        "the authentication of this installation does not answer; repeat the call"
+                    }
                     _ => "the database can't be reached; repeat the call",
                 };
                 Told::new(Code::Unavailable, *reason, message).retry_after(*retry)
             }
-            Self::Internal { .. } => {
+            Self::Internal { .. } | Self::Unasked(_) => {
                 let message = "a fault of Bursar; its log has the cause under this request's id";
                 Told::new(Code::Internal, Reason::InternalError, message)
             }
@@ -310,6 +321,8 @@ mod tests {
             (unavailable(Reason::StoreUnavailable), Code::Unavailable, "STORE_UNAVAILABLE"),
             (unavailable(Reason::ShuttingDown), Code::Unavailable, "SHUTTING_DOWN"),
             (unavailable(Reason::IdpUnavailable), Code::Unavailable, "IDP_UNAVAILABLE"),
+            (unavailable(Reason::KeyPolicyUnavailable), Code::Unavailable, "KEY_POLICY_UNAVAILABLE"),
+            (unavailable(Reason::CustomAuthUnavailable), Code::Unavailable, "CUSTOM_AUTH_UNAVAILABLE"),
             (Error::internal("SELECT secret"), Code::Internal, "INTERNAL_ERROR"),
             (StoreError::Contended("SELECT secret".to_owned()).into(), Code::Aborted, "TOO_MANY_WRITERS"),
             (StoreError::Broken("SELECT secret".to_owned()).into(), Code::Internal, "INTERNAL_ERROR"),

@@ -14,6 +14,7 @@ pub mod error;
 pub mod pb;
 
 pub mod auth;
+pub mod callout;
 
 pub mod mail;
 

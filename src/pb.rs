@@ -6,3 +6,10 @@ tonic::include_proto!("bursar.v1");
 
 /// Every message and service with its comments, as reflection serves them.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// What Bursar asks other services: the messages and services of
+/// `proto/bursar/policy/v1`.
+#[expect(clippy::large_enum_variant, reason = "generated; each of the requests may be the one")]
+pub mod policy {
+    include!(concat!(env!("OUT_DIR"), "/callouts/bursar.policy.v1.rs"));
+}

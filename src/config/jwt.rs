@@ -1,6 +1,7 @@
 //! The settings of identity providers.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
@@ -11,8 +12,9 @@ use crate::domain::fault::Violation;
 use crate::domain::ids::TeamId;
 use crate::domain::models::{ListOwner, ModelList};
 use crate::domain::role::Role;
+use crate::domain::safe_url::SafeUrl;
 use crate::domain::token::{
-    ALGORITHMS, ClaimNames, ClaimPath, Issuer, KeySource, KeyUrl, Memberships, OWN_ISSUER, RoleMapping,
+    ALGORITHMS, ClaimNames, ClaimPath, Issuer, KeySource, Memberships, OWN_ISSUER, Realm, RoleMapping,
 };
 
 const LEEWAY_SECONDS: i64 = 30;
@@ -35,7 +37,7 @@ pub struct IssuerParams {
     pub issuer: String,
     pub audiences: Vec<String>,
     #[serde(default, deserialize_with = "optional")]
-    pub jwks_url: Option<KeyUrl>,
+    pub jwks_url: Option<SafeUrl>,
     #[serde(default)]
     pub algorithms: Vec<Signature>,
     #[serde(default, deserialize_with = "optional")]
@@ -142,13 +144,11 @@ fn issuer(index: usize, params: &IssuerParams) -> Result<Issuer, ConfigError> {
     if leeway_seconds > LEEWAY_MAX_SECONDS {
         return Err(wrong("leeway", "must be at most 5m"));
     }
-    let keys =
-        match &params.jwks_url {
-            Some(url) => KeySource::KeySet(url.clone()),
-            None => KeySource::Discovery(KeyUrl::discovery(&params.issuer).map_err(|error| {
-                wrong("issuer", &format!("{error}, so that its keys can be found; or set jwks_url"))
-            })?),
-        };
+    let keys = match &params.jwks_url {
+        Some(url) => KeySource::KeySet(url.clone()),
+        None => KeySource::discovery(&params.issuer)
+            .map_err(|error| wrong("issuer", &format!("{error}, so that its keys can be found; or set jwks_url")))?,
+    };
     let claims = params.claims.clone();
     let needs = |field, needed: &Option<ClaimPath>, claim: &str| match needed {
         Some(_) => Ok(()),
@@ -178,7 +178,14 @@ fn issuer(index: usize, params: &IssuerParams) -> Result<Issuer, ConfigError> {
         scope_models.push((mapping.scope.clone(), models));
     }
     Ok(Issuer {
-        name: params.issuer.as_str().into(),
+        realm: Arc::new(Realm {
+            name: params.issuer.as_str().into(),
+            default_team: default_team.map_err(|error| wrong("default_team_id", &error.to_string()))?,
+            team_required: params.require_team,
+            creates_users: params.create_users,
+            memberships: params.memberships,
+            sets_roles: params.set_roles,
+        }),
         keys,
         audiences: params.audiences.clone(),
         algorithms: if params.algorithms.is_empty() {
@@ -199,11 +206,6 @@ fn issuer(index: usize, params: &IssuerParams) -> Result<Issuer, ConfigError> {
         role_required: params.require_role,
         admin_scope: params.admin_scope.clone(),
         scope_models,
-        default_team: default_team.map_err(|error| wrong("default_team_id", &error.to_string()))?,
-        team_required: params.require_team,
-        creates_users: params.create_users,
-        memberships: params.memberships,
-        sets_roles: params.set_roles,
     })
 }
 
@@ -226,8 +228,7 @@ mod tests {
         let issuer = issuers(r#"{ issuer = "https://idp.example", audiences = ["bursar"] }"#).expect("valid").remove(0);
         assert_eq!((issuer.leeway_seconds, issuer.lifetime_max_seconds), (30, 86_400));
         assert_eq!(issuer.algorithms.len(), ALGORITHMS.len());
-        let discovery = KeyUrl::discovery("https://idp.example").expect("a URL");
-        assert_eq!(issuer.keys, KeySource::Discovery(discovery));
+        assert_eq!(Ok(issuer.keys), KeySource::discovery("https://idp.example"));
         assert_eq!(issuer.claims.user_id, "sub".parse().ok());
     }
 

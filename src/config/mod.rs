@@ -4,6 +4,7 @@
 //! `--<name>`, the later winning. An unknown or impossible one stops the start
 //! with a message that names it. `bursar.example.toml` documents each.
 
+mod callouts;
 mod costs;
 mod jwt;
 mod mail;
@@ -22,6 +23,7 @@ use chrono::NaiveTime;
 use chrono_tz::Tz;
 use serde::Deserialize;
 
+pub use self::callouts::{CustomAuthParams, KeyPolicyParams};
 pub use self::costs::{MarginParams, Share};
 pub use self::jwt::JwtParams;
 use self::parse::{database_url, optional, parsed};
@@ -181,7 +183,11 @@ pub struct Settings {
     #[serde(default)]
     pub policies: Vec<PolicyParams>,
     #[serde(default)]
+    pub key_policy: Option<KeyPolicyParams>,
+    #[serde(default)]
     pub jwt: JwtParams,
+    #[serde(default)]
+    pub custom_auth: Option<CustomAuthParams>,
     #[serde(default)]
     pub smtp_url: Option<Hidden>,
     #[serde(default)]

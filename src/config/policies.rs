@@ -18,7 +18,7 @@ pub struct PolicyParams {
 
 /// The name of an action.
 #[derive(Clone, Copy, Debug)]
-pub struct ActionName(Action);
+pub struct ActionName(pub(super) Action);
 
 impl<'de> Deserialize<'de> for ActionName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -40,7 +40,7 @@ pub fn documented() -> Vec<Documented> {
         let Some((last, comment)) = lines.split_last() else { continue };
         let Some((name, value)) = last.trim_start_matches("# ").split_once(" = ") else { continue };
         let about = comment.iter().map(|line| line.trim_start_matches("# ")).collect::<Vec<_>>().join(" ");
-        settings.push(Documented { name, about, is_table: ["{}", "[]"].contains(&value) });
+        settings.push(Documented { name, about, is_table: value.starts_with(['{', '[']) });
     }
     settings
 }

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod callout;
 pub mod clock;
 pub mod correction;
 pub mod decision;
@@ -31,6 +32,7 @@ pub mod role;
 pub mod rollup;
 pub mod rotation;
 pub mod routes;
+pub mod safe_url;
 pub mod scope_budget;
 pub mod secret;
 pub mod team;

@@ -18,6 +18,7 @@ pub enum Reason {
     AudienceMismatch,
     IssuerUnknown,
     LoginFailed,
+    CredentialUnknown,
     InvitationNotUsable,
     // PERMISSION_DENIED
     KeyBlocked,
@@ -149,6 +150,8 @@ pub enum Reason {
     StoreUnavailable,
     ShuttingDown,
     IdpUnavailable,
+    KeyPolicyUnavailable,
+    CustomAuthUnavailable,
     // INTERNAL
     InternalError,
 }

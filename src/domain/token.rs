@@ -6,20 +6,23 @@
 
 mod check;
 mod claims;
-mod key_url;
+mod key_source;
+mod realm;
 mod stated;
 mod sync;
+
+use std::sync::Arc;
 
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 
 pub use self::check::check;
 pub use self::claims::{ClaimPath, Claims, NoInstant, ParseClaimPathError};
-pub use self::key_url::{KeySource, KeyUrl, ParseKeyUrlError};
+pub use self::key_source::KeySource;
+pub use self::realm::{Memberships, Realm};
 pub use self::stated::{Stated, TeamClaim};
 pub use self::sync::Changes;
 use super::fault::Refusal;
-use super::ids::TeamId;
 use super::models::ModelList;
 use super::reason::Reason;
 use super::role::Role;
@@ -44,10 +47,9 @@ pub const ALGORITHMS: [Algorithm; 9] = [
 /// Somebody whose tokens are accepted, and what becomes of them: one of the
 /// setting `jwt.issuers`.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "a switch of the settings is a switch")]
 pub struct Issuer {
-    /// The claim `iss`, to the letter.
-    pub name: Box<str>,
+    /// Its users.
+    pub realm: Arc<Realm>,
     /// Where its keys are.
     pub keys: KeySource,
     /// One of these must be in the claim `aud`.
@@ -73,24 +75,6 @@ pub struct Issuer {
     pub admin_scope: Option<String>,
     /// Which models its scopes open; none: scopes say nothing about models.
     pub scope_models: Vec<(String, ModelList)>,
-    /// The team of those whose token names none.
-    pub default_team: Option<TeamId>,
-    /// Whether a model call needs a team.
-    pub team_required: bool,
-    /// Whether users that are not known are made.
-    pub creates_users: bool,
-    /// What its teams do to memberships.
-    pub memberships: Memberships,
-    /// Whether a user's role becomes that of its token.
-    pub sets_roles: bool,
-}
-
-impl Issuer {
-    /// Whether a token may change its user, who is there already.
-    #[must_use]
-    pub fn changes_users(&self) -> bool {
-        self.sets_roles || self.memberships != Memberships::Ignore
-    }
 }
 
 /// Where in a token things are; `None`: it does not say.
@@ -133,20 +117,6 @@ pub struct RoleMapping {
     pub role: Role,
 }
 
-/// What the teams of a token do to the memberships of its user.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString)]
-#[strum(serialize_all = "snake_case")]
-pub enum Memberships {
-    /// Nothing.
-    #[default]
-    Ignore,
-    /// The user joins them.
-    Add,
-    /// The user joins them, and leaves what the issuer manages and the token
-    /// does not name.
-    Sync,
-}
-
 /// Why a token is not good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenFault {
@@ -173,7 +143,7 @@ mod tests {
     /// An issuer that says who somebody is, and no more.
     pub(super) fn issuer() -> Issuer {
         Issuer {
-            name: "https://idp.example".into(),
+            realm: Arc::new(Realm::of_strangers("https://idp.example")),
             keys: KeySource::KeySet("https://idp.example/keys".parse().expect("a URL")),
             audiences: vec!["bursar".to_owned()],
             algorithms: ALGORITHMS.to_vec(),
@@ -186,11 +156,6 @@ mod tests {
             role_required: false,
             admin_scope: None,
             scope_models: Vec::new(),
-            default_team: None,
-            team_required: false,
-            creates_users: false,
-            memberships: Memberships::Ignore,
-            sets_roles: false,
         }
     }
 }

@@ -16,6 +16,7 @@ use tonic::transport::server::TcpIncoming;
 
 use self::layers::RequestLayer;
 use crate::auth::{Allowance, AuthLayer, Authenticator, Sessions, Throttle, Tokens};
+use crate::callout::{CustomAuth, KeyPolicy};
 use crate::config::{ConfigError, Period, Settings};
 use crate::domain::clock::Clock;
 use crate::domain::secret::Secret;
@@ -86,6 +87,8 @@ impl Server {
         services::rehearse_policies(&rules.policies)?;
         let gate_rules = settings.gate_rules()?;
         let issuers = settings.issuers()?;
+        let custom_auth = settings.custom_auth()?.as_ref().map(CustomAuth::new).transpose()?;
+        let key_policy = settings.key_policy()?.map(KeyPolicy::new).transpose()?;
         let mailer = settings.mailer()?.map(Arc::new);
         master_key::check(&settings)?;
         let store = Store::connect(&settings.connect_options()).await?;
@@ -101,7 +104,7 @@ impl Server {
         // Last of all: a key that is made must be shown, whatever else fails.
         let (masters, new_master_key) = master_key::accepted(&settings, &store).await?;
         let sessions = Arc::new(Sessions::start(store.clone(), settings.session_ttl.seconds(), clock.now()).await?);
-        let tokens = Arc::new(Tokens::new(Arc::clone(&gate), issuers)?);
+        let tokens = Arc::new(Tokens::new(Arc::clone(&gate), issuers, custom_auth)?);
         let sign_in = SignIn {
             passwords: Passwords::new()?,
             sessions: Arc::clone(&sessions),
@@ -116,6 +119,7 @@ impl Server {
             seals: seals.clone(),
             mailer: mailer.clone(),
             sign_in,
+            key_policy,
         });
         let kept_seconds = settings.usage_retention.map(Period::seconds);
         let mut jobs = Jobs::start(store.clone(), Arc::clone(&gate), clock.clone(), position, kept_seconds);

@@ -26,6 +26,7 @@ pub use self::wire::passwords::Passwords;
 pub use self::wire::policies::rehearse as rehearse_policies;
 pub use self::wire::welcome::Host;
 use crate::auth::{Caller, Passport, RequestId, Scope, Sessions, Throttle, Tokens};
+use crate::callout::{KeyPolicy, Question};
 use crate::config::Rules;
 use crate::domain::audit::Author;
 use crate::domain::clock::{Clock, Timestamp};
@@ -51,6 +52,8 @@ pub struct App {
     pub mailer: Option<Arc<Mailer>>,
     /// How people sign in.
     pub sign_in: SignIn,
+    /// A service that has a say in what is done to keys, if there is one.
+    pub key_policy: Option<KeyPolicy>,
 }
 
 /// How people sign in.
@@ -74,6 +77,8 @@ pub(crate) struct Ctx {
     pub(crate) rpc: &'static str,
     pub(crate) now: Timestamp,
     pub(crate) remote: Option<IpAddr>,
+    /// What the key policy said yes to.
+    pub(crate) consent: Option<Arc<Question>>,
     request_id: RequestId,
 }
 
@@ -83,7 +88,7 @@ impl Ctx {
     fn of_nobody(app: &Arc<App>, rpc: &'static str, now: Timestamp) -> Self {
         let caller = Arc::new(Caller::nobody());
         let (app, request_id) = (Arc::clone(app), RequestId::default());
-        Self { app, caller, scope: Scope::default(), rpc, now, remote: None, request_id }
+        Self { app, caller, scope: Scope::default(), rpc, now, remote: None, consent: None, request_id }
     }
 
     /// Begins a change, in the caller's name.
@@ -135,7 +140,7 @@ fn open<Q>(app: &Arc<App>, mut request: Request<Q>) -> Result<(Ctx, Q), Error> {
         extensions.remove().ok_or_else(|| Error::internal("a request came past the authentication layer"))?;
     let request_id: RequestId = extensions.remove().unwrap_or_default();
     let Passport { caller, scope, rpc, remote } = passport;
-    let ctx = Ctx { app: Arc::clone(app), caller, scope, rpc, now: app.clock.now(), remote, request_id };
+    let ctx = Ctx { app: Arc::clone(app), caller, scope, rpc, now: app.clock.now(), remote, consent: None, request_id };
     Ok((ctx, request.into_inner()))
 }
 

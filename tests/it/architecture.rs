@@ -5,20 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use besides itself.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("gate", &["domain", "store"]),
-    ("error", &["domain", "store"]),
+    ("error", &["domain", "store", "pb"]),
     ("pb", &[]),
-    ("auth", &["domain", "store", "gate", "error"]),
+    ("callout", &["domain", "error", "pb"]),
+    ("auth", &["domain", "store", "gate", "error", "callout"]),
     ("mail", &["domain"]),
     ("config", &["domain", "store", "gate", "mail"]),
-    ("services", &["domain", "store", "gate", "error", "pb", "auth", "mail", "config"]),
+    ("services", &["domain", "store", "gate", "error", "pb", "callout", "auth", "mail", "config"]),
     ("jobs", &["domain", "store", "gate", "mail"]),
     ("import", &["domain", "store"]),
     ("telemetry", &["config"]),
-    ("server", &["domain", "store", "gate", "error", "pb", "auth", "config", "services", "jobs", "telemetry"]),
+    (
+        "server",
+        &["domain", "store", "gate", "error", "pb", "callout", "auth", "config", "services", "jobs", "telemetry"],
+    ),
     ("cli", &["domain", "store", "pb", "auth", "config", "import", "telemetry", "server"]),
     ("main", &[]),
     ("lib", &[]),
@@ -30,7 +34,7 @@ const BORDERS: [(&str, &[&str]); 7] = [
     ("sea_orm", &["store"]),
     ("sqlx", &["store"]),
     ("lettre", &["mail"]),
-    ("tonic", &["error", "pb", "auth", "services", "server", "cli"]),
+    ("tonic", &["error", "pb", "callout", "auth", "services", "server", "cli"]),
     ("prost", &["pb", "services"]),
     ("reqwest", &["auth"]),
     ("tokio", &["store", "gate", "auth", "services", "jobs", "server", "cli", "main"]),

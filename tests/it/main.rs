@@ -20,6 +20,7 @@ mod architecture;
 mod audit;
 mod authz;
 mod budgets;
+mod callouts;
 mod cli;
 mod contract;
 mod crash;

@@ -7,7 +7,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, StatusCode};
 use serde::de::DeserializeOwned;
 
-use crate::domain::token::KeyUrl;
+use crate::domain::safe_url::SafeUrl;
 use crate::error::Error;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// Why there is none, for the log.
-    pub(super) async fn json<T: DeserializeOwned>(&self, url: &KeyUrl) -> Result<T, String> {
+    pub(super) async fn json<T: DeserializeOwned>(&self, url: &SafeUrl) -> Result<T, String> {
         let told = |error: reqwest::Error| format!("{url}: {}", causes(&error));
         let mut response = self.0.get(url.to_string()).send().await.map_err(told)?;
         if response.status() != StatusCode::OK {

@@ -56,7 +56,7 @@ impl TokenHolder {
 
     /// Its name, if it is none of Bursar's users.
     pub fn name(&self) -> String {
-        let issuer = &self.token.issuer.name;
+        let issuer = &self.token.realm.name;
         match (&self.token.stated.user_id, self.team_of_its_own()) {
             (Some(user), _) => format!("idp:{issuer}:{user}"),
             (None, Some(team)) => format!("idp:{issuer}:team:{team}"),
@@ -66,7 +66,7 @@ impl TokenHolder {
 
     /// Its name inside tickets: the same for all of its tokens.
     pub fn ticket_tag(&self) -> u64 {
-        ticket::principal_tag(&self.token.issuer.name, self.token.stated.user_id.as_ref(), self.team_of_its_own())
+        ticket::principal_tag(&self.token.realm.name, self.token.stated.user_id.as_ref(), self.team_of_its_own())
     }
 }
 
@@ -140,12 +140,12 @@ impl Tokens {
                 return Ok(Some(id.clone()));
             }
         }
-        match &token.issuer.default_team {
+        match &token.realm.default_team {
             Some(team) => {
                 self.existing(team).await?;
                 Ok(Some(team.clone()))
             }
-            None if token.issuer.team_required && model.is_some() => {
+            None if token.realm.team_required && model.is_some() => {
                 let message = "none of the token's teams may call the model";
                 Err(Refusal::denied(Reason::NoTeamForModel, message).into())
             }

@@ -14,7 +14,8 @@ use super::fetch::Fetcher;
 use super::key_set::{Document, KeySet};
 use crate::domain::clock::Timestamp;
 use crate::domain::reason::Reason;
-use crate::domain::token::{Issuer, KeySource, KeyUrl};
+use crate::domain::safe_url::SafeUrl;
+use crate::domain::token::{Issuer, KeySource};
 use crate::error::Error;
 
 /// How often a provider is asked before it counts as away, and how long is
@@ -141,14 +142,14 @@ impl IssuerKeys {
     }
 
     async fn fetch_once(&self) -> Result<Document, String> {
-        let discovered: KeyUrl;
+        let discovered: SafeUrl;
         let url = match &self.issuer.keys {
             KeySource::KeySet(url) => url,
             KeySource::Discovery(url) => {
                 let found: Discovered = self.fetcher.json(url).await?;
                 // Or somebody could answer for somebody else (OpenID Connect
                 // Discovery 1.0, 4.3).
-                if found.issuer != *self.issuer.name {
+                if found.issuer != *self.issuer.realm.name {
                     return Err(format!("{url}: describes the issuer {:?}", found.issuer));
                 }
                 discovered = found.jwks_uri.parse().map_err(|error| format!("{url}: jwks_uri {error}"))?;
@@ -160,7 +161,7 @@ impl IssuerKeys {
 
     fn unavailable(&self, cause: &str, retry_at: Timestamp, now: Timestamp) -> Error {
         let micros = retry_at.micros_since(now).max(0).unsigned_abs();
-        let cause = format!("the keys of {}: {cause}", self.issuer.name);
+        let cause = format!("the keys of {}: {cause}", self.issuer.realm.name);
         Error::Unavailable { reason: Reason::IdpUnavailable, cause, retry: Duration::from_micros(micros) }
     }
 }

@@ -1,5 +1,7 @@
-//! Tokens of identity providers: verified once, then remembered by their hash
-//! for as long as they are good and their issuer's keys are the same.
+//! Tokens that others give out. Those of identity providers are verified once,
+//! then remembered by their hash for as long as they are good and their issuer's
+//! keys are the same; any others the installation's own service vouches for, and
+//! is believed for as long as it says.
 
 mod fetch;
 mod holder;
@@ -18,10 +20,12 @@ use sha2::{Digest, Sha256};
 use self::fetch::Fetcher;
 pub use self::holder::TokenHolder;
 use self::keys::IssuerKeys;
+use super::authn::CREDENTIAL_MAX_BYTES;
+use crate::callout::{CustomAuth, Vouched};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::TeamId;
 use crate::domain::reason::Reason;
-use crate::domain::token::{self, Claims, Issuer, Stated, TokenFault};
+use crate::domain::token::{self, Claims, Issuer, Realm, Stated, TokenFault};
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::store::Eviction;
@@ -32,8 +36,8 @@ const REMEMBERED: usize = 20_000;
 /// Somebody whose token is seen for the first time.
 #[derive(Clone, Debug)]
 pub struct Newcomer {
-    /// Who says who it is.
-    pub issuer: Arc<Issuer>,
+    /// Who says who it is, and what becomes of it.
+    pub realm: Arc<Realm>,
     /// Who it is.
     pub stated: Arc<Stated>,
 }
@@ -47,32 +51,49 @@ pub trait Welcome: Send + Sync {
     fn welcome(&self, newcomer: Newcomer, now: Timestamp) -> BoxFuture<'_, Result<(), Error>>;
 }
 
+/// What a service that vouches for its users is called in names.
+const CUSTOM_AUTH: &str = "custom_auth";
+
 /// Knows the issuers, and their tokens.
 pub struct Tokens {
     gate: Arc<Gate>,
     issuers: Vec<Arc<IssuerKeys>>,
+    custom: Option<(CustomAuth, Arc<Realm>)>,
     verified: Cache<[u8; 32], Arc<Verified>>,
 }
 
 /// A token that was verified.
 struct Verified {
-    issuer: Arc<Issuer>,
-    keys: Arc<IssuerKeys>,
-    /// Of the keys that verified it.
-    generation: u64,
+    realm: Arc<Realm>,
+    proof: Proof,
     ends_at: Timestamp,
     stated: Arc<Stated>,
 }
 
+/// Why a token is believed.
+enum Proof {
+    /// It is signed by one of these keys, as they were then.
+    Signed { keys: Arc<IssuerKeys>, generation: u64 },
+    /// Somebody vouches for it.
+    Vouched,
+}
+
 impl Tokens {
-    /// Knows these issuers.
+    /// Knows these issuers, and whom a service vouches for.
     ///
     /// # Errors
     /// `INTERNAL` if the machine's certificates can't be read.
-    pub fn new(gate: Arc<Gate>, issuers: Vec<Issuer>) -> Result<Self, Error> {
+    pub fn new(gate: Arc<Gate>, issuers: Vec<Issuer>, custom: Option<CustomAuth>) -> Result<Self, Error> {
         let keys = |issuer| Ok(Arc::new(IssuerKeys::new(issuer, Fetcher::new()?)));
         let issuers = issuers.into_iter().map(keys).collect::<Result<_, Error>>()?;
-        Ok(Self { gate, issuers, verified: Cache::new(REMEMBERED) })
+        let custom = custom.map(|custom| (custom, Arc::new(Realm::of_strangers(CUSTOM_AUTH))));
+        Ok(Self { gate, issuers, custom, verified: Cache::new(REMEMBERED) })
+    }
+
+    /// Whether a text may be a token at all: it is not too long, and has the three
+    /// parts of a JWT, or there is a service to ask about any other.
+    pub fn may_be_one(&self, text: &str) -> bool {
+        text.len() <= CREDENTIAL_MAX_BYTES && (is_jwt(text) || self.custom.is_some())
     }
 
     /// Who a token stands for, when it calls a model or none. `wanted`: the team
@@ -89,7 +110,7 @@ impl Tokens {
         (host, now): (&dyn Welcome, Timestamp),
     ) -> Result<TokenHolder, Error> {
         let hash: [u8; 32] = Sha256::digest(token).into();
-        let known = self.verified.get(&hash).filter(|known| known.has_good_keys(now));
+        let known = self.verified.get(&hash).filter(|known| known.is_proven(now));
         if let Some(known) = known
             && self.is_there(&known.stated).await?
         {
@@ -101,8 +122,8 @@ impl Tokens {
         }
         // Boxed, because it seldom happens and would make every call large.
         let verified = Arc::new(Box::pin(self.verify(token, now)).await?);
-        if verified.issuer.changes_users() || !self.is_there(&verified.stated).await? {
-            let newcomer = Newcomer { issuer: Arc::clone(&verified.issuer), stated: Arc::clone(&verified.stated) };
+        if verified.realm.changes_users() || !self.is_there(&verified.stated).await? {
+            let newcomer = Newcomer { realm: Arc::clone(&verified.realm), stated: Arc::clone(&verified.stated) };
             host.welcome(newcomer, now).await?;
             // Another instance may have made it just now.
             let user = verified.stated.user_id.iter().cloned().map(Eviction::User).collect::<Vec<_>>();
@@ -121,11 +142,18 @@ impl Tokens {
     }
 
     async fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, Error> {
+        match &self.custom {
+            Some((custom, realm)) if !is_jwt(token) => vouched(custom, realm, token, now).await,
+            _ => self.signed(token, now).await,
+        }
+    }
+
+    async fn signed(&self, token: &str, now: Timestamp) -> Result<Verified, Error> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| refused(NO_TOKEN))?;
         let claimed: Map<String, Value> =
             jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| refused(NO_TOKEN))?;
         let name = claimed.get("iss").and_then(Value::as_str);
-        let keys = self.issuers.iter().find(|keys| name == Some(&keys.issuer.name)).ok_or_else(issuer_unknown)?;
+        let keys = self.issuers.iter().find(|keys| name == Some(&keys.issuer.realm.name)).ok_or_else(issuer_unknown)?;
         let issuer = Arc::clone(&keys.issuer);
         if !issuer.algorithms.contains(&header.alg) || header.crit.is_some() {
             return Err(refused(BAD_ALGORITHM));
@@ -136,21 +164,37 @@ impl Tokens {
         let claims = Claims(verified.map_err(|_| refused(BAD_SIGNATURE))?.claims);
         let ends_at = token::check(&claims, &issuer, now).map_err(refused)?;
         let stated = Arc::new(Stated::read(&claims, &issuer).map_err(refused)?);
-        Ok(Verified { issuer, keys: Arc::clone(keys), generation: set.generation, ends_at, stated })
+        let proof = Proof::Signed { keys: Arc::clone(keys), generation: set.generation };
+        Ok(Verified { realm: Arc::clone(&issuer.realm), proof, ends_at, stated })
     }
 }
 
+async fn vouched(custom: &CustomAuth, realm: &Arc<Realm>, credential: &str, now: Timestamp) -> Result<Verified, Error> {
+    let Vouched { stated, seconds } = custom.vouch(credential).await?;
+    let ends_at = now.plus_seconds(seconds);
+    Ok(Verified { realm: Arc::clone(realm), proof: Proof::Vouched, ends_at, stated: Arc::new(stated) })
+}
+
 impl Verified {
-    /// Whether the keys that verified it are still those of its issuer.
-    fn has_good_keys(&self, now: Timestamp) -> bool {
-        self.keys.usable(now).is_some_and(|keys| keys.generation == self.generation)
+    /// Whether what was found out once still counts: the keys are those of its
+    /// issuer, or the time is not over for which somebody vouched.
+    fn is_proven(&self, now: Timestamp) -> bool {
+        match &self.proof {
+            Proof::Signed { keys, generation } => keys.usable(now).is_some_and(|keys| keys.generation == *generation),
+            Proof::Vouched => now < self.ends_at,
+        }
     }
+}
+
+/// Whether a text has the three parts of a JWT.
+fn is_jwt(text: &str) -> bool {
+    text.split('.').count() == 3
 }
 
 impl fmt::Debug for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verified")
-            .field("issuer", &self.issuer.name)
+            .field("realm", &self.realm.name)
             .field("stated", &self.stated)
             .finish_non_exhaustive()
     }

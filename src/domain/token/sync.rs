@@ -1,6 +1,6 @@
 //! What a token changes about its user.
 
-use super::{Issuer, Memberships, Stated};
+use super::{Memberships, Realm, Stated};
 use crate::domain::ids::TeamId;
 use crate::domain::role::Role;
 use crate::domain::team::Team;
@@ -26,17 +26,17 @@ impl Changes {
     /// The changes of a user with this role in these teams. `named`: the teams
     /// of the token, as far as they exist.
     ///
-    /// A team that the issuer does not manage keeps its members; only their own
+    /// A team that the realm does not manage keeps its members; only their own
     /// hands take them out.
     #[must_use]
-    pub fn of(stated: &Stated, issuer: &Issuer, role: Role, teams: &[Team], named: &[Team]) -> Self {
-        let role = stated.role.filter(|stated| issuer.sets_roles && *stated != role);
+    pub fn of(stated: &Stated, realm: &Realm, role: Role, teams: &[Team], named: &[Team]) -> Self {
+        let role = stated.role.filter(|stated| realm.sets_roles && *stated != role);
         let is_in = |team: &Team, list: &[Team]| list.iter().any(|other| other.team_id == team.team_id);
         let ids = |list: Vec<&Team>| list.into_iter().map(|team| team.team_id.clone()).collect::<Vec<_>>();
         let joins = named.iter().filter(|team| !is_in(team, teams)).collect();
-        let is_managed = |team: &&Team| team.idp_managed_by.as_deref() == Some(&*issuer.name);
+        let is_managed = |team: &&Team| team.idp_managed_by.as_deref() == Some(&*realm.name);
         let leaves = teams.iter().filter(is_managed).filter(|team| !is_in(team, named)).collect();
-        match issuer.memberships {
+        match realm.memberships {
             Memberships::Ignore => Self { role, ..Self::default() },
             Memberships::Add => Self { role, joins: ids(joins), ..Self::default() },
             Memberships::Sync => Self { role, joins: ids(joins), leaves: ids(leaves) },
@@ -49,11 +49,14 @@ mod tests {
     use super::*;
     use crate::domain::team::tests::team;
     use crate::domain::token::TeamClaim;
-    use crate::domain::token::tests::issuer;
+
+    fn realm() -> Realm {
+        Realm::of_strangers("https://idp.example")
+    }
 
     fn named(id: &str, managed: bool) -> Team {
-        let issuer = managed.then(|| issuer().name.to_string());
-        Team { team_id: TeamId::stored(id), idp_managed_by: issuer, ..team() }
+        let realm = managed.then(|| realm().name.to_string());
+        Team { team_id: TeamId::stored(id), idp_managed_by: realm, ..team() }
     }
 
     fn stated(role: Option<Role>) -> Stated {
@@ -78,12 +81,12 @@ mod tests {
             (Memberships::Add, vec!["new", "other"], vec![]),
             (Memberships::Sync, vec!["new", "other"], vec!["left"]),
         ] {
-            let issuer = Issuer { memberships, ..issuer() };
-            let changes = Changes::of(&stated(None), &issuer, Role::InternalUser, &before, &token);
+            let realm = Realm { memberships, ..realm() };
+            let changes = Changes::of(&stated(None), &realm, Role::InternalUser, &before, &token);
             let names = |list: &[TeamId]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
             assert_eq!((names(&changes.joins), names(&changes.leaves)), (names_of(&joins), names_of(&leaves)));
         }
-        let other = Issuer { name: "https://other.example".into(), memberships: Memberships::Sync, ..issuer() };
+        let other = Realm { memberships: Memberships::Sync, ..Realm::of_strangers("https://other.example") };
         assert!(Changes::of(&stated(None), &other, Role::InternalUser, &before, &[]).leaves.is_empty());
     }
 
@@ -99,8 +102,8 @@ mod tests {
             (true, None, None),
             (false, Some(Role::ProxyAdmin), None),
         ] {
-            let issuer = Issuer { sets_roles, ..issuer() };
-            let changes = Changes::of(&stated(stated_role), &issuer, Role::InternalUser, &[], &[]);
+            let realm = Realm { sets_roles, ..realm() };
+            let changes = Changes::of(&stated(stated_role), &realm, Role::InternalUser, &[], &[]);
             assert_eq!(changes.role, expected);
             assert_eq!(changes.are_none(), expected.is_none());
         }

@@ -17,14 +17,16 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{TeamStanding, not_your_user, visible_team};
 use crate::services::wire::answer::{Answer, Slot, once};
+use crate::services::wire::consent::{self, with_consent};
 use crate::services::wire::correction::{Owner, set_spend};
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{key, key_limits, new_key, policies, secret, taken, text};
+use crate::services::wire::{key, key_limits, new_key, secret, taken, text};
 use crate::store::{Constraint, Spend, StoredKey, View};
 
 use super::rules;
 
 /// A valid request.
+#[derive(Clone)]
 struct Command {
     new: NewKey,
     is_service_account: bool,
@@ -32,12 +34,17 @@ struct Command {
     names_type: bool,
     secret: Option<Secret>,
     spend: Option<Usd>,
+    /// The request, as policies see it.
+    asked: Box<pb::GenerateKeyRequest>,
 }
 
 /// Makes a key.
 pub(super) async fn generate_key(ctx: Ctx, request: pb::GenerateKeyRequest) -> Result<pb::GenerateKeyResponse, Error> {
     let command = parse(&ctx, &request)?;
-    once(&ctx, &request.request_id, &request, |slot| generate(&ctx, command, &request, slot)).await
+    once(&ctx, &request.request_id, &request, |slot| {
+        with_consent(&ctx, move |ctx| generate(ctx, command.clone(), slot.clone()))
+    })
+    .await
 }
 
 fn parse(ctx: &Ctx, request: &pb::GenerateKeyRequest) -> Result<Command, Error> {
@@ -68,7 +75,14 @@ fn parse(ctx: &Ctx, request: &pb::GenerateKeyRequest) -> Result<Command, Error> 
     faults.finish()?;
     choose_owner(ctx, &mut new, request.service_account);
     let names_type = sent.key_type != 0;
-    Ok(Command { new, is_service_account: request.service_account, names_type, secret, spend })
+    Ok(Command {
+        new,
+        is_service_account: request.service_account,
+        names_type,
+        secret,
+        spend,
+        asked: Box::new(request.clone()),
+    })
 }
 
 /// A sidecar's credential belongs to nobody and spends nothing.
@@ -108,13 +122,9 @@ fn require(ctx: &Ctx, new: &NewKey, faults: &mut Faults) {
     }
 }
 
-async fn generate(
-    ctx: &Ctx,
-    command: Command,
-    asked: &pb::GenerateKeyRequest,
-    slot: Slot,
-) -> Result<pb::GenerateKeyResponse, Error> {
-    let Command { mut new, is_service_account, names_type, secret, spend } = command;
+async fn generate(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::GenerateKeyResponse, Error> {
+    let ctx = &ctx;
+    let Command { mut new, is_service_account, names_type, secret, spend, asked } = command;
     check_reserved(ctx, &new, secret.as_ref(), spend.is_some())?;
     if new.rotation_interval.is_some() {
         ctx.app.rules.rotation.check_sink()?;
@@ -139,7 +149,7 @@ async fn generate(
     if let Some(tier) = &tier {
         key.budget.anchor = tier.anchor_of_new(&key.budget, ctx.now);
     }
-    policies::check(ctx, Action::GenerateKey, asked, || (None, key::draft(ctx, &key, tier.as_ref())))?;
+    consent::check(ctx, Action::GenerateKey, &*asked, || (None, key::draft(ctx, &key, tier.as_ref())))?;
     tx.insert_key(&key).await.map_err(|error| {
         taken::explain(error, |constraint| key.key_alias.clone().filter(|_| constraint == Constraint::KeyAlias))
     })?;

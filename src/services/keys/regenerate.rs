@@ -16,6 +16,7 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::KeyStanding;
 use crate::services::wire::answer::{Answer, Slot, once};
+use crate::services::wire::consent::with_consent;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{instant, key, key_ref, new_key, secret, text};
 
@@ -31,6 +32,7 @@ const UPDATE_KEY: &str = "bursar.v1.KeyService/UpdateKey";
 const NO_GRACE: &str = "0";
 
 /// A valid request.
+#[derive(Clone)]
 struct Command {
     hash: KeyHash,
     secret: Option<Secret>,
@@ -46,7 +48,10 @@ pub(super) async fn regenerate_key(
     request: pb::RegenerateKeyRequest,
 ) -> Result<pb::RegenerateKeyResponse, Error> {
     let command = parse(&ctx, &request)?;
-    once(&ctx, &request.request_id, &request, |slot| regenerate(&ctx, command, slot)).await
+    once(&ctx, &request.request_id, &request, |slot| {
+        with_consent(&ctx, move |ctx| regenerate(ctx, command.clone(), slot.clone()))
+    })
+    .await
 }
 
 fn parse(ctx: &Ctx, request: &pb::RegenerateKeyRequest) -> Result<Command, Error> {
@@ -72,7 +77,8 @@ fn parse(ctx: &Ctx, request: &pb::RegenerateKeyRequest) -> Result<Command, Error
     Ok(Command { hash, secret, grace, changes_more: request.update.is_some(), change })
 }
 
-async fn regenerate(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::RegenerateKeyResponse, Error> {
+async fn regenerate(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::RegenerateKeyResponse, Error> {
+    let ctx = &ctx;
     let Command { hash, secret, grace, changes_more, change } = command;
     let mut tx = ctx.begin().await?;
     let (before, standing) = change.hold(ctx, &mut tx, &hash).await?;

@@ -1,9 +1,11 @@
 //! `UpdateKey`: changes of a key, within what its changer may give.
 
 use crate::domain::policy::Action;
+use crate::domain::secret::KeyHash;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
+use crate::services::wire::consent::with_consent;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::key_ref;
 
@@ -19,6 +21,10 @@ pub(super) async fn update_key(ctx: Ctx, request: pb::UpdateKeyRequest) -> Resul
     faults.finish()?;
     let hash = hash.ok_or_else(|| Error::internal("a key reference vanished"))?;
 
+    with_consent(&ctx, |ctx| update(ctx, change.clone(), hash)).await
+}
+
+async fn update(ctx: Ctx, change: KeyChange, hash: KeyHash) -> Result<pb::UpdateKeyResponse, Error> {
     let mut tx = ctx.begin().await?;
     let (before, standing) = change.hold(&ctx, &mut tx, &hash).await?;
     let mut changed = change.apply(&ctx, &mut tx, &standing, &before).await?;

@@ -1,6 +1,6 @@
 //! `CreateUser`: a user, its memberships and its first key, all or nothing.
 
-use crate::domain::ids::{OrganizationId, TeamId};
+use crate::domain::ids::{OrganizationId, TeamId, UserId};
 use crate::domain::invitation::DEFAULT_SECONDS;
 use crate::domain::key::KeyType;
 use crate::domain::key_rules::NewKey;
@@ -14,16 +14,18 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::answer::{Answer, Slot, once};
+use crate::services::wire::consent::{self, with_consent};
 use crate::services::wire::correction::{Owner, begin_at_zero, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::user::Shown;
-use crate::services::wire::{key, new_key, policies, secret, taken, text, user};
+use crate::services::wire::{key, new_key, secret, taken, text, user};
 use crate::store::{Constraint, Spend, StoredKey, StoredUser};
 
 use super::invitations::create::invite;
 use super::{admission, fields};
 
 /// A valid request.
+#[derive(Clone)]
 pub(super) struct Command {
     pub(super) new: NewUser,
     pub(super) key: Option<NewKey>,
@@ -87,7 +89,14 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
 }
 
 /// Makes a user by a valid request; also for `UpdateUser` with `allow_missing`.
-pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateUserResponse, Error> {
+pub(super) async fn create(ctx: &Ctx, mut command: Command, slot: Slot) -> Result<pb::CreateUserResponse, Error> {
+    // The same one each time that the work is done.
+    command.new.user_id.get_or_insert_with(UserId::generate);
+    with_consent(ctx, |ctx| make(ctx, command.clone(), slot.clone())).await
+}
+
+async fn make(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::CreateUserResponse, Error> {
+    let ctx = &ctx;
     let mut tx = ctx.begin().await?;
     admission::check_rights(ctx, &mut tx, &command).await?;
     let Command { mut new, key, names_key_type: _, spend, mut organizations, invites, asked } = command;
@@ -127,7 +136,7 @@ pub(super) async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb
         Some(key) => {
             let secret = secret::fresh_secret()?;
             let key = new_key::issue(key, &secret, ctx.caller.name(), ctx.now);
-            policies::check(ctx, Action::GenerateKey, &*asked, || (None, key::draft(ctx, &key, None)))?;
+            consent::check(ctx, Action::GenerateKey, &*asked, || (None, key::draft(ctx, &key, None)))?;
             tx.insert_key(&key).await.map_err(explain)?;
             (
                 secret.reveal().to_owned(),

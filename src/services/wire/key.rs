@@ -15,6 +15,14 @@ pub(crate) fn draft(ctx: &Ctx, key: &Key, tier: Option<&Tier>) -> pb::Key {
     to_wire(&stored, &ctx.app.rules.calendar, ctx.now)
 }
 
+/// Takes away what a key is named by: one that is not made yet has no names that
+/// last.
+pub(crate) fn take_names(key: &mut pb::Key) {
+    for name in [&mut key.key_id, &mut key.key_hash, &mut key.key_name] {
+        name.clear();
+    }
+}
+
 /// A live key on the wire.
 pub(crate) fn to_wire(stored: &StoredKey, calendar: &Calendar, now: Timestamp) -> pb::Key {
     let key = &stored.key;

@@ -29,7 +29,7 @@ fn check_size(field: &str, fields: &Fields, max_bytes: usize, faults: &mut Fault
 }
 
 /// What an update does to metadata.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct MetadataPatch {
     whole: Option<Fields>,
     entries: Vec<(String, Option<Value>)>,

@@ -3,6 +3,7 @@
 pub(super) mod access;
 pub(super) mod answer;
 pub(super) mod budget;
+pub(super) mod consent;
 pub(super) mod correction;
 pub(super) mod denial;
 pub(super) mod etag;

@@ -1,4 +1,5 @@
-//! Policies: what they see of a request, in the words of the API.
+//! Policies of the settings: what they see of a request, in the words of the
+//! API.
 
 use std::sync::LazyLock;
 
@@ -6,11 +7,12 @@ use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, ReflectMessage, Value};
 use serde_json::{Map, Value as Json, json};
 
-use super::role;
+use super::consent::caller;
 use crate::config::ConfigError;
 use crate::domain::fault::Refusal;
 use crate::domain::policy::{Action, Facts, Policy, check_all};
 use crate::pb;
+use crate::pb::policy::Caller;
 use crate::services::Ctx;
 
 static POOL: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool::decode(pb::FILE_DESCRIPTOR_SET).ok());
@@ -48,7 +50,7 @@ pub(crate) fn check<O: Shown>(
     check_all(&ctx.app.rules.policies, action, || {
         let (before, after) = objects();
         Facts {
-            caller: caller(ctx),
+            caller: json_of_caller(&caller(ctx)),
             request: json_of(request),
             before: before.as_ref().map_or(Json::Null, json_of),
             after: json_of(&after),
@@ -90,21 +92,19 @@ pub fn rehearse(policies: &[Policy]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn caller(ctx: &Ctx) -> Json {
-    let caller = &ctx.caller;
-    let user = caller.user();
+fn json_of_caller(caller: &Caller) -> Json {
     json!({
-        "name": caller.name(),
-        "user_id": user.map(|user| user.user_id.to_string()),
-        "role": user.map(|user| role::role_to_wire(user.role).as_str_name()),
-        "team_id": caller.key().and_then(|key| key.team_id.as_ref()).map(ToString::to_string),
-        "key_id": caller.key_id().map(|id| id.to_string()),
-        "is_proxy_admin": caller.is_proxy_admin(),
+        "name": caller.name,
+        "user_id": caller.user_id,
+        "role": caller.role.map(|_| caller.role().as_str_name()),
+        "team_id": caller.team_id,
+        "key_id": caller.key_id,
+        "is_proxy_admin": caller.is_proxy_admin,
     })
 }
 
 fn nobody() -> Json {
-    json!({ "name": "", "user_id": null, "role": null, "team_id": null, "key_id": null, "is_proxy_admin": false })
+    json_of_caller(&Caller::default())
 }
 
 /// A message as JSON, with the names of the protos. What is absent is null, so

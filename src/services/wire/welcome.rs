@@ -43,7 +43,7 @@ impl Welcome for Host {
 async fn welcome(ctx: &Ctx, newcomer: &Newcomer, user_id: &UserId) -> Result<(), Error> {
     let view = ctx.app.store.view();
     let user = view.find_user(user_id).await?;
-    if user.is_none() && !newcomer.issuer.creates_users {
+    if user.is_none() && !newcomer.realm.creates_users {
         return Ok(());
     }
     if let Some(user) = user
@@ -51,9 +51,9 @@ async fn welcome(ctx: &Ctx, newcomer: &Newcomer, user_id: &UserId) -> Result<(),
     {
         return Ok(());
     }
-    let mut tx = ctx.begin_as(format!("idp:{}", newcomer.issuer.name)).await?;
+    let mut tx = ctx.begin_as(format!("idp:{}", newcomer.realm.name)).await?;
     // The order of locks: proxy admins, organizations, teams.
-    if newcomer.issuer.sets_roles {
+    if newcomer.realm.sets_roles {
         tx.lock_proxy_admins().await?;
     }
     let teams = lock_teams(ctx, &mut tx, newcomer, user_id).await?;
@@ -83,7 +83,7 @@ async fn changes_of(view: View<'_>, newcomer: &Newcomer, user: &User) -> Result<
     let teams = view.teams_by_id(&ids).await?;
     let named: Vec<_> = newcomer.stated.teams.all().cloned().collect();
     let named = view.teams_by_id(&named).await?;
-    Ok(Changes::of(&newcomer.stated, &newcomer.issuer, user.user_role, &teams, &named))
+    Ok(Changes::of(&newcomer.stated, &newcomer.realm, user.user_role, &teams, &named))
 }
 
 /// Locks the teams of the token, of its user and of new users, and their

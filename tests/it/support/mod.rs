@@ -1,6 +1,7 @@
 //! A world for a test: a server on a real socket, a real database, and clients.
 
 pub mod answer;
+pub mod callouts;
 pub mod client;
 pub mod data;
 pub mod database;

@@ -20,13 +20,14 @@ use crate::services::Ctx;
 use crate::services::wire::access::{KeyStanding, standing_to_key};
 use crate::services::wire::correction::{Owner, keep_window, set_spend};
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{etag, key, policies, taken};
+use crate::services::wire::{consent, etag, key, taken};
 use crate::store::{Constraint, StoreError, Tx};
 
 use self::patch::KeyPatch;
 use super::rules;
 
 /// What a valid request changes.
+#[derive(Clone)]
 pub(super) struct KeyChange {
     /// What the request's fields begin with.
     prefix: &'static str,
@@ -109,7 +110,7 @@ impl KeyChange {
         places::check(ctx, tx.view(), standing, before, &after).await?;
         after.budget.check_updated()?;
         let drafts = || (Some(key::draft(ctx, before, former.as_ref())), key::draft(ctx, &after, tier.as_ref()));
-        policies::check(ctx, self.action, &*self.asked, drafts)?;
+        consent::check(ctx, self.action, &*self.asked, drafts)?;
         Ok(Changed { after, adjusted, spend, was, is })
     }
 }

@@ -58,7 +58,7 @@ const FIELDS: [&str; 30] = [
 ];
 
 /// What a request writes and clears.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct KeyPatch {
     pub(super) new: NewKey,
     pub(super) alias: Patch<String>,

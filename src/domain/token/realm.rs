@@ -1,0 +1,54 @@
+//! Realms: whose users somebody's word is taken for, and what becomes of them.
+
+use crate::domain::ids::TeamId;
+
+/// What is done for those whom somebody else vouches for.
+#[derive(Clone, Debug)]
+pub struct Realm {
+    /// Who vouches for them: an issuer, by the claim `iss` to the letter.
+    pub name: Box<str>,
+    /// The team of those who name none.
+    pub default_team: Option<TeamId>,
+    /// Whether a model call needs a team.
+    pub team_required: bool,
+    /// Whether users that are not known are made.
+    pub creates_users: bool,
+    /// What its teams do to memberships.
+    pub memberships: Memberships,
+    /// Whether a user's role becomes what is stated.
+    pub sets_roles: bool,
+}
+
+impl Realm {
+    /// A realm of users and teams that are there already, and stay as they are.
+    #[must_use]
+    pub fn of_strangers(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            default_team: None,
+            team_required: false,
+            creates_users: false,
+            memberships: Memberships::Ignore,
+            sets_roles: false,
+        }
+    }
+
+    /// Whether somebody who is known may be changed.
+    #[must_use]
+    pub fn changes_users(&self) -> bool {
+        self.sets_roles || self.memberships != Memberships::Ignore
+    }
+}
+
+/// What the teams that somebody states do to its memberships.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum Memberships {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// The user joins them.
+    Add,
+    /// The user joins them, and leaves what the realm manages and is not stated.
+    Sync,
+}
