@@ -99,14 +99,18 @@ impl Ctx {
     /// Begins a change in the name of somebody who shows by other means who it
     /// is.
     async fn begin_as(&self, actor: String) -> Result<Tx, Error> {
-        let author = Author {
+        Ok(self.app.store.begin(self.author(actor), self.now).await?)
+    }
+
+    /// Who makes a change, for the audit log.
+    fn author(&self, actor: String) -> Author {
+        Author {
             actor,
             actor_key_id: self.caller.key_id().map(|id| id.to_string()),
             on_behalf_of: self.caller.on_behalf_of.clone(),
             request_id: self.request_id.get().to_owned(),
             rpc: self.rpc,
-        };
-        Ok(self.app.store.begin(author, self.now).await?)
+        }
     }
 
     /// Makes a change durable, and evicts what it made stale.

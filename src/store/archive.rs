@@ -65,12 +65,6 @@ impl View<'_> {
         query.one(&self.executor()).await?.map(|row| to_deleted_key(&row)).transpose()
     }
 
-    /// Whether a key had this hash when it was deleted.
-    pub(super) async fn is_hash_of_deleted(&self, hash: &str) -> Result<bool, StoreError> {
-        let query = deleted_keys::Entity::find().filter(deleted_keys::Column::KeyHash.eq(hash));
-        Ok(query.one(&self.executor()).await?.is_some())
-    }
-
     /// The deleted key with an id.
     ///
     /// # Errors

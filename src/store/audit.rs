@@ -188,15 +188,17 @@ fn visible(admin: &UserId) -> SimpleExpr {
     audit_entries::Column::OrganizationId.in_subquery(reach::organizations_administered(admin))
 }
 
+/// A change that is to be told.
+pub(super) struct Unwritten<'a> {
+    pub(super) author: &'a Author,
+    pub(super) now: Timestamp,
+    pub(super) change: &'a Change,
+}
+
 /// Appends the entries of a transaction, last of all: the row that is locked
 /// here gives all transactions one order, and is locked only for the commit.
-pub(super) async fn append(
-    transaction: &DatabaseTransaction,
-    author: &Author,
-    now: Timestamp,
-    changes: &[Change],
-) -> Result<(), StoreError> {
-    if changes.is_empty() {
+pub(super) async fn append(transaction: &DatabaseTransaction, entries: &[Unwritten<'_>]) -> Result<(), StoreError> {
+    if entries.is_empty() {
         return Ok(());
     }
     let backend = transaction.get_database_backend();
@@ -207,11 +209,10 @@ pub(super) async fn append(
         .ok_or_else(|| StoreError::Broken("the head of the audit log is missing".to_owned()))?;
     let mut sequence: i64 = head.try_get("", "sequence")?;
     let mut hash = parse_hash(&head.try_get::<String>("", "hash")?)?;
-    let mut rows = Vec::with_capacity(changes.len());
-    for change in changes {
+    let mut rows = Vec::with_capacity(entries.len());
+    for entry in entries {
         sequence += 1;
-        let row = row(sequence, author, now, change, &mut hash)?;
-        rows.push(row);
+        rows.push(row(sequence, entry, &mut hash)?);
     }
     // 16 columns a row: far below what a statement may bind.
     for rows in rows.chunks(500) {
@@ -224,11 +225,10 @@ pub(super) async fn append(
 
 fn row(
     sequence: i64,
-    author: &Author,
-    now: Timestamp,
-    change: &Change,
+    unwritten: &Unwritten<'_>,
     hash: &mut [u8; 32],
 ) -> Result<audit_entries::ActiveModel, StoreError> {
+    let Unwritten { author, now, change } = *unwritten;
     let audit_id = new_uuid().to_string();
     let action: &'static str = change.action.into();
     let text = |fields: &Option<Fields>| fields.as_ref().map(to_text).transpose().map(Option::unwrap_or_default);

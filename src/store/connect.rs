@@ -14,6 +14,7 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait;
 
+use super::additions::Additions;
 use super::error::StoreError;
 use super::partitions::Known;
 use super::tx::Tx;
@@ -52,6 +53,7 @@ pub struct Store {
     writer: DatabaseConnection,
     statements: Arc<AtomicU64>,
     partitions: Known,
+    additions: Arc<Additions>,
 }
 
 impl Store {
@@ -77,7 +79,7 @@ impl Store {
             let pool = open(options.max_connections).await?;
             (pool.clone(), pool)
         };
-        Ok(Self { readers, writer, statements, partitions: Known::default() })
+        Ok(Self { readers, writer, statements, partitions: Known::default(), additions: Arc::default() })
     }
 
     /// Connects to a database that must be there, with its tables.
@@ -134,6 +136,11 @@ impl Store {
             ..TransactionOptions::default()
         };
         Ok(self.writer.begin_with_options(options).await?)
+    }
+
+    /// The keys that wait to be added.
+    pub(super) fn additions(&self) -> &Additions {
+        &self.additions
     }
 
     /// The partitions that are known.

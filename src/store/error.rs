@@ -54,7 +54,7 @@ pub(super) const fn one_row(affected: u64) -> Result<(), StoreError> {
 }
 
 /// A failure of the store. The text of a cause is for the log only.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Something with this name exists.
     #[error("{0:?} is taken")]

@@ -1,10 +1,11 @@
 //! Idempotency records: the first answer to a request, for its retries.
 
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
 
 use super::connect::Store;
 use super::entity::idempotency_records;
-use super::error::StoreError;
+use super::error::{Constraint, StoreError};
 use super::tx::Tx;
 use super::view::View;
 use crate::domain::clock::Timestamp;
@@ -69,24 +70,38 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Taken`] if the request was answered meanwhile.
     pub async fn insert_idempotency_record(&mut self, record: IdempotencyRecord) -> Result<(), StoreError> {
-        // Nobody may have swept yet what is too old to count.
-        let key = (record.caller.clone(), record.rpc.clone(), record.request_id.clone());
-        idempotency_records::Entity::delete_by_id(key)
-            .filter(idempotency_records::Column::CreatedAt.lte(self.now().plus_seconds(-ANSWER_SECONDS).micros()))
-            .exec(&self.inner)
-            .await?;
-        let row = idempotency_records::ActiveModel {
-            caller: Set(record.caller),
-            rpc: Set(record.rpc),
-            request_id: Set(record.request_id),
-            payload_hash: Set(record.payload_hash),
-            response: Set(Some(record.response)),
-            sealed_secret: Set(record.sealed_secret),
-            created_at: Set(record.created_at.micros()),
-        };
-        idempotency_records::Entity::insert(row).exec_without_returning(&self.inner).await?;
-        Ok(())
+        insert(&self.inner, vec![record]).await
     }
+}
+
+/// Keeps answers in place of those that nobody may have swept yet, and that are
+/// too old to count.
+///
+/// # Errors
+/// [`StoreError::Taken`] if one of the requests was answered meanwhile.
+pub(super) async fn insert(
+    transaction: &DatabaseTransaction,
+    records: Vec<IdempotencyRecord>,
+) -> Result<(), StoreError> {
+    use idempotency_records::Column;
+    let Some(oldest) = records.iter().map(|record| record.created_at).min() else { return Ok(()) };
+    let count = records.len() as u64;
+    let too_old = oldest.plus_seconds(-ANSWER_SECONDS).micros();
+    let mut instead = OnConflict::columns([Column::Caller, Column::Rpc, Column::RequestId]);
+    instead.update_columns([Column::PayloadHash, Column::Response, Column::SealedSecret, Column::CreatedAt]);
+    instead.action_and_where(Expr::col((idempotency_records::Entity, Column::CreatedAt)).lte(too_old));
+    let rows = records.into_iter().map(|record| idempotency_records::ActiveModel {
+        caller: Set(record.caller),
+        rpc: Set(record.rpc),
+        request_id: Set(record.request_id),
+        payload_hash: Set(record.payload_hash),
+        response: Set(Some(record.response)),
+        sealed_secret: Set(record.sealed_secret),
+        created_at: Set(record.created_at.micros()),
+    });
+    let insert = idempotency_records::Entity::insert_many(rows).on_conflict(instead);
+    let written = insert.exec_without_returning(transaction).await?;
+    if written == count { Ok(()) } else { Err(StoreError::Taken(Constraint::RequestId)) }
 }
 
 impl Store {

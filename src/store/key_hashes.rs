@@ -2,7 +2,7 @@
 //! of the secrets it had.
 
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement, SimpleExpr, UnionType};
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, StatementBuilder};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, StatementBuilder};
 
 use super::entity::{deleted_keys, keys, rotated_keys};
 use super::error::{Constraint, StoreError};
@@ -58,18 +58,22 @@ impl View<'_> {
     }
 }
 
-impl Tx {
-    /// Refuses a hash that a key had once. To be asked after it was written:
-    /// then nobody else can write it any more.
-    pub(super) async fn check_unused(&self, hash: &KeyHash) -> Result<(), StoreError> {
-        let hash = hash.to_string();
-        let rotated = rotated_keys::Entity::find_by_id(&hash).one(&self.inner).await?;
-        if rotated.is_some() || self.view().is_hash_of_deleted(&hash).await? {
-            return Err(StoreError::Taken(Constraint::DeletedKeyHash));
-        }
-        Ok(())
+/// Refuses hashes that a key had once. To be asked after they were written: then
+/// nobody else can write them any more.
+///
+/// # Errors
+/// [`StoreError::Taken`].
+pub(super) async fn check_unused(transaction: &DatabaseTransaction, hashes: &[KeyHash]) -> Result<(), StoreError> {
+    let mut query = ids("deleted_keys", hashes, &[]);
+    query.limit(1);
+    let statement = StatementBuilder::build(&query, &transaction.get_database_backend());
+    match transaction.query_one_raw(statement).await? {
+        Some(_) => Err(StoreError::Taken(Constraint::DeletedKeyHash)),
+        None => Ok(()),
     }
+}
 
+impl Tx {
     /// Remembers the hash that a key had.
     pub(super) async fn remember_hash(&self, key: &Key) -> Result<(), StoreError> {
         let row = rotated_keys::ActiveModel {

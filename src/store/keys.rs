@@ -108,8 +108,8 @@ impl Tx {
     /// has it no more.
     pub async fn insert_key(&mut self, key: &Key) -> Result<(), StoreError> {
         keys::Entity::insert(to_row(key)?).exec_without_returning(&self.inner).await?;
-        self.check_unused(&key.key_hash).await?;
-        self.record(Change::created(ObjectType::Key, key.key_id, key).of_team(key.team_id.as_ref()));
+        key_hashes::check_unused(&self.inner, std::slice::from_ref(&key.key_hash)).await?;
+        self.record(created(key));
         self.evict(Eviction::Key(key.key_hash));
         Ok(())
     }
@@ -133,7 +133,7 @@ impl Tx {
         let is_rotated = after.rotation.count != before.rotation.count;
         if is_rotated {
             self.remember_hash(before).await?;
-            self.check_unused(&after.key_hash).await?;
+            key_hashes::check_unused(&self.inner, std::slice::from_ref(&after.key_hash)).await?;
         }
         let action = if is_rotated { Action::Rotate } else { Action::of_update(before.blocked, after.blocked) };
         let team = after.team_id.as_ref().or(before.team_id.as_ref());
@@ -195,6 +195,11 @@ impl Tx {
         let rows = query.lock_exclusive().all(&self.inner).await?;
         rows.into_iter().map(to_key).collect()
     }
+}
+
+/// That a key was made, for the audit log.
+pub(super) fn created(key: &Key) -> Change {
+    Change::created(ObjectType::Key, key.key_id, key).of_team(key.team_id.as_ref())
 }
 
 /// Keys that have one of these hashes, or had it, or have one of these aliases.

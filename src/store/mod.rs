@@ -3,8 +3,11 @@
 //! Reads go through a [`View`], of the database or of an open transaction.
 //! Changes of users, teams, keys and prices go through a [`Tx`], which writes
 //! the audit entry of each change in its own transaction: there is no way to
-//! change one of them without. The ledger has transactions of its own.
+//! change one of them without. Keys for which nothing must be locked are
+//! [`Addition`]s, many of which share a transaction. The ledger has transactions
+//! of its own.
 
+mod additions;
 mod archive;
 mod audit;
 mod audit_chain;
@@ -58,6 +61,7 @@ mod users;
 mod verify;
 mod view;
 
+pub use additions::Addition;
 pub use archive::{DeletedKey, DeletedTeam, DeletedTeamFilter};
 pub use audit::{AuditFilter, FeedEntry, StoredEntry};
 pub use audit_chain::{AuditFault, AuditVerification};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::DatabaseTransaction;
 
-use super::audit;
+use super::audit::{self, Unwritten};
 use super::balances::{Balance, BalanceKey};
 use super::error::StoreError;
 use super::evictions::Eviction;
@@ -93,7 +93,8 @@ impl Tx {
     /// broke while the answer was on its way.
     pub async fn commit(mut self) -> Result<Committed, StoreError> {
         self.place_changes().await?;
-        audit::append(&self.inner, &self.author, self.now, &self.changes).await?;
+        let told = |change| Unwritten { author: &self.author, now: self.now, change };
+        audit::append(&self.inner, &self.changes.iter().map(told).collect::<Vec<_>>()).await?;
         self.inner.commit().await?;
         Ok(Committed { evictions: self.evictions, balances: self.balances })
     }

@@ -21,7 +21,7 @@ use crate::services::wire::consent::{self, with_consent};
 use crate::services::wire::correction::{Owner, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{key, key_limits, new_key, secret, taken, text};
-use crate::store::{Constraint, Spend, StoredKey, View};
+use crate::store::{Addition, Constraint, Spend, StoreError, StoredKey, View};
 
 use super::rules;
 
@@ -131,6 +131,11 @@ async fn generate(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::Generate
     }
     lend_no_rights(ctx, &mut new, names_type)?;
     narrow(ctx, &mut new)?;
+    if new.team_id.is_none() && new.budget_id.is_none() && spend.is_none() {
+        check_personal(ctx, &new)?;
+        let made = make(ctx, ctx.app.store.view(), new, secret, &asked, Place::default()).await?;
+        return add(ctx, made, slot).await;
+    }
     let mut tx = ctx.begin().await?;
     let team = if let Some(id) = &new.team_id {
         // Nobody leaves the team until its key is there, to die with the membership.
@@ -140,34 +145,80 @@ async fn generate(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::Generate
         check_personal(ctx, &new)?;
         None
     };
-    check_owner(ctx, tx.view(), &new, team.as_ref()).await?;
     let tier = rules::tier(&mut tx, new.budget_id.as_ref()).await?;
-    let adjusted = shape(ctx, &mut new, team.as_ref(), tier.as_ref())?;
+    let mut made = make(ctx, tx.view(), new, secret, &asked, Place { team, tier }).await?;
+    tx.insert_key(&made.stored.key).await.map_err(|error| made.explain(error))?;
+    if let Some(spend) = spend {
+        let StoredKey { key, tier, .. } = &made.stored;
+        set_spend(ctx, &mut tx, &Owner::Key(key.key_id), &in_force(&key.budget, tier.as_ref()), spend).await?;
+        made.stored.spend = Spend { window: spend, lifetime: spend, ..Spend::default() };
+    }
+    let answer = made.to_answer(ctx);
+    slot.keep(ctx, &mut tx, &answer).await?;
+    ctx.commit(tx).await?;
+    Ok(answer)
+}
 
+/// Adds a key that needs nothing to be locked, together with others that are
+/// made at this moment.
+async fn add(ctx: &Ctx, made: Made, slot: Slot) -> Result<pb::GenerateKeyResponse, Error> {
+    let answer = made.to_answer(ctx);
+    let record = slot.record(ctx, &answer)?;
+    let addition =
+        Addition { key: made.stored.key.clone(), record, author: ctx.author(ctx.caller.name()), now: ctx.now };
+    let committed = ctx.app.store.add_key(addition).await.map_err(|error| made.explain(error))?;
+    ctx.app.gate.absorb(&committed).await?;
+    Ok(answer)
+}
+
+/// Where a key is made.
+#[derive(Default)]
+struct Place {
+    team: Option<Team>,
+    tier: Option<Tier>,
+}
+
+/// A key that may be added.
+struct Made {
+    stored: StoredKey,
+    secret: Secret,
+    adjusted: Vec<Adjusted>,
+}
+
+impl Made {
+    fn to_answer(&self, ctx: &Ctx) -> pb::GenerateKeyResponse {
+        pb::GenerateKeyResponse {
+            secret: self.secret.reveal().to_owned(),
+            key: Some(key::to_wire(&self.stored, &ctx.app.rules.calendar, ctx.now)),
+            adjusted_fields: rules::adjusted_to_wire(self.adjusted.clone()),
+        }
+    }
+
+    fn explain(&self, error: StoreError) -> Error {
+        let alias = |constraint| self.stored.key.key_alias.clone().filter(|_| constraint == Constraint::KeyAlias);
+        taken::explain(error, alias)
+    }
+}
+
+/// The key that is asked for, if its owner may have it there.
+async fn make(
+    ctx: &Ctx,
+    view: View<'_>,
+    mut new: NewKey,
+    secret: Option<Secret>,
+    asked: &pb::GenerateKeyRequest,
+    Place { team, tier }: Place,
+) -> Result<Made, Error> {
+    check_owner(ctx, view, &new, team.as_ref()).await?;
+    let adjusted = shape(ctx, &mut new, team.as_ref(), tier.as_ref())?;
     let secret = secret.map_or_else(secret::fresh_secret, Ok)?;
     let mut key = new_key::issue(new, &secret, ctx.caller.name(), ctx.now);
     if let Some(tier) = &tier {
         key.budget.anchor = tier.anchor_of_new(&key.budget, ctx.now);
     }
-    consent::check(ctx, Action::GenerateKey, &*asked, || (None, key::draft(ctx, &key, tier.as_ref())))?;
-    tx.insert_key(&key).await.map_err(|error| {
-        taken::explain(error, |constraint| key.key_alias.clone().filter(|_| constraint == Constraint::KeyAlias))
-    })?;
-    let budget = in_force(&key.budget, tier.as_ref());
-    if let Some(spend) = spend {
-        set_spend(ctx, &mut tx, &Owner::Key(key.key_id), &budget, spend).await?;
-    }
-    let imported = spend.unwrap_or_default();
-    let spend = Spend { window: imported, lifetime: imported, ..Spend::default() };
+    consent::check(ctx, Action::GenerateKey, asked, || (None, key::draft(ctx, &key, tier.as_ref())))?;
     let organization_id = team.and_then(|team| team.organization_id);
-    let answer = pb::GenerateKeyResponse {
-        secret: secret.reveal().to_owned(),
-        key: Some(key::to_wire(&StoredKey { key, spend, organization_id, tier }, &ctx.app.rules.calendar, ctx.now)),
-        adjusted_fields: rules::adjusted_to_wire(adjusted),
-    };
-    slot.keep(ctx, &mut tx, &answer).await?;
-    ctx.commit(tx).await?;
-    Ok(answer)
+    Ok(Made { stored: StoredKey { key, spend: Spend::default(), organization_id, tier }, secret, adjusted })
 }
 
 /// Some values only a proxy admin sets.

@@ -46,8 +46,19 @@ impl Slot {
     /// # Errors
     /// [`Error`] if the database fails.
     pub(crate) async fn keep<A: Answer + Clone>(&self, ctx: &Ctx, tx: &mut Tx, answer: &A) -> Result<(), Error> {
+        if let Some(record) = self.record(ctx, answer)? {
+            tx.insert_idempotency_record(record).await?;
+        }
+        Ok(())
+    }
+
+    /// An answer as it is kept; `None` without a request id.
+    ///
+    /// # Errors
+    /// [`Error`] if its secret can't be sealed.
+    pub(crate) fn record<A: Answer + Clone>(&self, ctx: &Ctx, answer: &A) -> Result<Option<IdempotencyRecord>, Error> {
         if self.request_id.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let mut answer = answer.clone();
         let sealed_secret = match answer.take_secret() {
@@ -57,7 +68,7 @@ impl Slot {
                 Some(sealed.ok_or_else(|| Error::internal("a secret could not be sealed"))?)
             }
         };
-        let record = IdempotencyRecord {
+        Ok(Some(IdempotencyRecord {
             caller: self.caller.clone(),
             rpc: self.rpc.to_owned(),
             request_id: self.request_id.clone(),
@@ -65,9 +76,7 @@ impl Slot {
             response: answer.encode_to_vec(),
             sealed_secret,
             created_at: ctx.now,
-        };
-        tx.insert_idempotency_record(record).await?;
-        Ok(())
+        }))
     }
 
     fn seal(&self, ctx: &Ctx) -> Seal {

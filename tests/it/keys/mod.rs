@@ -1,5 +1,6 @@
 //! `KeyService`.
 
+mod at_once;
 mod batch;
 mod block;
 mod delete;
