@@ -176,6 +176,7 @@ pub enum MemberPermission {
     KeyBlock,
     KeyUnblock,
     KeyRegenerate,
+    KeyResetSpend,
     TeamDailyActivity,
     SpendLogs,
 }

@@ -168,6 +168,7 @@ fn permissions(row: &Row) -> Option<BTreeSet<MemberPermission>> {
         "/key/update" => Some(MemberPermission::KeyUpdate),
         "/key/delete" => Some(MemberPermission::KeyDelete),
         "/key/regenerate" | "/key/{key_id}/regenerate" => Some(MemberPermission::KeyRegenerate),
+        "/key/{key_id}/reset_spend" | "/key/{key}/reset_spend" => Some(MemberPermission::KeyResetSpend),
         "/key/block" => Some(MemberPermission::KeyBlock),
         "/key/unblock" => Some(MemberPermission::KeyUnblock),
         "/team/daily/activity" => Some(MemberPermission::TeamDailyActivity),

@@ -27,6 +27,29 @@ pub(crate) async fn set_spend(
     Ok(tx.set_spent(owner, owner.accounts(), window, wanted).await?)
 }
 
+/// Refuses to set what an object spent to more than that.
+///
+/// # Errors
+/// `PERMISSION_DENIED`.
+pub(crate) async fn check_lower(
+    ctx: &Ctx,
+    tx: &mut Tx,
+    owner: &Owner<'_>,
+    budget: &Budget,
+    wanted: Usd,
+) -> Result<(), Error> {
+    let window = budget.window(&ctx.app.rules.calendar, ctx.now);
+    for account in owner.accounts() {
+        let spent = tx.lock_balance(&account, window).await?;
+        if wanted > spent {
+            let message = format!("spend is {spent} USD; only a proxy admin sets it to more");
+            let refusal = Refusal::denied(Reason::FieldNotAllowed, message);
+            return Err(refusal.with("field", "spend").with("requested", wanted).with("limit", spent).into());
+        }
+    }
+    Ok(())
+}
+
 /// Locks what objects spent in their current windows, all at once: whoever
 /// locks one after the other would be in others' way.
 ///

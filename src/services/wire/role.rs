@@ -85,6 +85,7 @@ pairs!(permission_to_wire, permission_from_wire, MemberPermission, pb::TeamMembe
     KeyBlock = KeyBlock,
     KeyUnblock = KeyUnblock,
     KeyRegenerate = KeyRegenerate,
+    KeyResetSpend = KeyResetSpend,
     TeamDailyActivity = TeamDailyActivity,
     SpendLogs = SpendLogs,
 });

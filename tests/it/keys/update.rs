@@ -32,6 +32,26 @@ on_both! {
         assert_eq!(after.key_id, key.key_id);
     }
 
+    async fn spend_is_set_to_less_by_whoever_may_reset_it(world: World) {
+        let permissions = vec![pb::TeamMemberPermission::KeyResetSpend.into()];
+        let (lead, alice) = red(&world, pb::Team { member_permissions: permissions, ..Default::default() }).await;
+        let (secret, key) = world.key(pb::Key { team_id: Some("red".into()), max_budget: Some("1".into()), ..Default::default() }).await;
+        let client = world.with_key(&secret);
+        let spend = |spend: &str| update(&key.key_hash, pb::Key { spend: Some(spend.into()), ..Default::default() }, &[]);
+        world.admin.keys().update_key(spend("0.9")).await.answer();
+        assert_eq!(denial(&authorize(&client, ask("a", "0.2")).await).0, pb::DenyReason::BudgetExceeded);
+        for (who, to) in [(&alice, "0.5"), (&lead, "0.25")] {
+            let after = who.keys().update_key(spend(to)).await.answer().key.unwrap();
+            assert_eq!(after.spend.as_deref(), Some(to));
+            let status = who.keys().update_key(spend("0.9")).await.refused(Code::PermissionDenied, ErrorReason::FieldNotAllowed);
+            assert!(status.message().contains(to), "{}", status.message());
+        }
+        reserve(&client, "b", "0.2").await;
+        let none = pb::UpdateTeamMemberPermissionsRequest { team_id: "red".into(), ..Default::default() };
+        world.admin.teams().update_team_member_permissions(none).await.answer();
+        alice.keys().update_key(spend("0")).await.refused(Code::PermissionDenied, ErrorReason::FieldNotAllowed);
+    }
+
     async fn what_can_not_be_is_refused(world: World) {
         let (_, key) = world.key(pb::Key { max_budget: Some("5".into()), ..Default::default() }).await;
         world.key(pb::Key { key_alias: Some("taken".into()), ..Default::default() }).await;

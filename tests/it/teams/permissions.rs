@@ -11,7 +11,7 @@ use crate::support::{Answer, Client, on_both};
 async fn read(client: &Client) -> Vec<Permission> {
     let request = pb::GetTeamMemberPermissionsRequest { team_id: "red".into() };
     let answer = client.teams().get_team_member_permissions(request).await.answer();
-    assert_eq!(answer.available_permissions.len(), 12);
+    assert_eq!(answer.available_permissions.len(), 13);
     answer.member_permissions().collect()
 }
 

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{KeyStanding, standing_to_key};
-use crate::services::wire::correction::{Owner, keep_window, set_spend};
+use crate::services::wire::correction::{Owner, check_lower, keep_window, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{consent, etag, key, taken};
 use crate::store::{Constraint, StoreError, Tx};
@@ -111,7 +111,8 @@ impl KeyChange {
         after.budget.check_updated()?;
         let drafts = || (Some(key::draft(ctx, before, former.as_ref())), key::draft(ctx, &after, tier.as_ref()));
         consent::check(ctx, self.action, &*self.asked, drafts)?;
-        Ok(Changed { after, adjusted, spend, was, is })
+        let raises_spend = *standing == KeyStanding::ProxyAdmin;
+        Ok(Changed { after, adjusted, spend, raises_spend, was, is })
     }
 }
 
@@ -122,6 +123,8 @@ pub(super) struct Changed {
     /// What bounds changed of the request.
     pub(super) adjusted: Vec<Adjusted>,
     spend: Patch<Usd>,
+    /// Whether the caller may set it to more than it is.
+    raises_spend: bool,
     /// The budget in force, before and after.
     was: Budget,
     is: Budget,
@@ -132,7 +135,8 @@ impl Changed {
     ///
     /// # Errors
     /// `ABORTED` if somebody else changed it, `ALREADY_EXISTS` if its alias or
-    /// secret is taken.
+    /// secret is taken, `PERMISSION_DENIED` if it sets spend to more than the
+    /// caller may.
     pub(super) async fn save(&mut self, ctx: &Ctx, tx: &mut Tx, before: &Key) -> Result<(), Error> {
         let alias = self.after.key_alias.clone();
         tx.update_key(before, &mut self.after).await.map_err(|error| match error {
@@ -142,6 +146,9 @@ impl Changed {
         let owner = Owner::Key(before.key_id);
         keep_window(ctx, tx, &owner, &self.was, &self.is).await?;
         if let Patch::Set(spend) = self.spend {
+            if !self.raises_spend {
+                check_lower(ctx, tx, &owner, &self.is, spend).await?;
+            }
             set_spend(ctx, tx, &owner, &self.is, spend).await?;
         }
         Ok(())

@@ -55,7 +55,7 @@ pub(super) fn check(
     if *standing == KeyStanding::ProxyAdmin {
         return Ok(());
     }
-    if !spend.is_keep() {
+    if !spend.is_keep() && !standing.may_as_member(MemberPermission::KeyResetSpend) {
         return Err(rules::field_refused("spend").into());
     }
     let Some(change) = Change::updated(ObjectType::Key, before.key_id, before, after) else { return Ok(()) };
