@@ -2,6 +2,7 @@
 //! is read are rows as JSON, so that a column more or less does not matter.
 
 mod keys;
+mod models;
 mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +28,8 @@ use crate::store::{Constraint, ForeignDatabase, Store, StoreError, Tx};
 const COMMAND: &str = "import litellm";
 
 /// Takes over the organizations, budgets, users, teams, members and keys of a
-/// database of LiteLLM, each with what it has spent. What is there already stays
-/// as it is. With `dry_run` nothing is written.
+/// database of LiteLLM, each with what it has spent, and its models. What is
+/// there already stays as it is. With `dry_run` nothing is written.
 ///
 /// # Errors
 /// [`StoreError`] if a database fails, or it is none of LiteLLM's.
@@ -48,6 +49,7 @@ pub async fn litellm(
     import.organization_members(&budgets).await?;
     import.teams(&budgets).await?;
     import.keys(keys).await?;
+    import.models().await?;
     Ok(import.tally)
 }
 
@@ -102,7 +104,7 @@ impl Import<'_> {
                 Kind::Budget => view.find_tier(&BudgetId::stored(id)).await?.is_some(),
                 Kind::User => view.find_user(&UserId::stored(id)).await?.is_some(),
                 Kind::Team => view.find_team(&TeamId::stored(id)).await?.is_some(),
-                Kind::OrganizationMember | Kind::TeamMember | Kind::Key => false,
+                Kind::OrganizationMember | Kind::TeamMember | Kind::Key | Kind::Model => false,
             };
         let name: &'static str = kind.into();
         Ok(if is_there { Ok(()) } else { Err(format!("{name} {id:?} is not there")) })
@@ -373,6 +375,27 @@ impl Import<'_> {
                 }
             }
         }
+    }
+
+    async fn models(&mut self) -> Result<(), StoreError> {
+        for row in self.rows("LiteLLM_ProxyModelTable").await? {
+            let name = row.text("model_name").unwrap_or_default();
+            let done = match models::model(&row, self.now) {
+                Err(fault) => Err(fault),
+                Ok(made) if self.store.view().find_model(&made.model_name, &made.deployment).await?.is_some() => {
+                    Ok(Fate::Known)
+                }
+                Ok(_) if self.dry_run => Ok(Fate::New),
+                Ok(made) => {
+                    let mut tx = self.begin().await?;
+                    tx.insert_model(&made).await?;
+                    self.save(tx, &[]).await?;
+                    Ok(Fate::New)
+                }
+            };
+            self.count(Kind::Model, &name, done);
+        }
+        Ok(())
     }
 
     /// The owner of a team's key is in the team, or its calls are denied.

@@ -25,6 +25,8 @@ pub enum Kind {
     TeamMember,
     /// A key.
     Key,
+    /// A model at a deployment.
+    Model,
 }
 
 /// How many rows of a kind came to what.

@@ -36,7 +36,7 @@ fn counts(printed: &str, kind: &str) -> Vec<u64> {
     line.split_whitespace().skip(1).map(|number| number.parse().unwrap()).collect()
 }
 
-const KINDS: [(&str, [u64; 4]); 7] = [
+const KINDS: [(&str, [u64; 4]); 8] = [
     ("organization", [2, 2, 0, 0]),
     ("budget", [1, 1, 0, 0]),
     ("user", [5, 4, 0, 1]),
@@ -44,6 +44,7 @@ const KINDS: [(&str, [u64; 4]); 7] = [
     ("organization-member", [2, 1, 0, 1]),
     ("team-member", [4, 3, 0, 1]),
     ("key", [11, 7, 0, 4]),
+    ("model", [4, 2, 0, 2]),
 ];
 
 on_both! {
@@ -102,10 +103,32 @@ on_both! {
         assert_eq!((team.team_alias.as_deref(), team.spend.as_deref()), (Some("Crimson"), Some("20.125")));
     }
 
+    async fn models_come_with_their_own_prices(world: World) {
+        let source = source().await;
+        import(&world, &source, &[]);
+        let get = async |deployment: &str| {
+            let request = pb::GetModelRequest { model_name: "house-4o".into(), deployment: deployment.into(), ..Default::default() };
+            world.admin.models().get_model(request).await.answer().model.unwrap()
+        };
+        let first = get("dep-1").await;
+        assert_eq!((first.base_model.as_str(), first.mode.as_deref(), first.max_output_tokens), ("gpt-4o", Some("chat"), Some(4_096)));
+        assert_eq!(first.access_groups, ["beta"]);
+        let prices = [("input_cost_per_token", "0.000000421"), ("output_cost_per_token", "0.00000152")];
+        assert_eq!(first.prices, prices.map(|(name, usd)| (name.to_owned(), usd.to_owned())).into());
+        assert!(!format!("{first:?}").contains("aG9oaG8"), "no secret comes over");
+        assert!(get("dep-2").await.prices.is_empty());
+        // The server learns of them as of what another instance does.
+        while get("dep-2").await.effective_prices.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     async fn what_is_not_taken_over_is_told(world: World) {
         let source = source().await;
         let printed = import(&world, &source, &[]);
         for told in [
+            "1 × model: not taken over: model_name must not have",
+            "1 × model: not taken over: prices[\"input_cost_per_token\"] is larger than",
             "1 × user: not taken over: user_role is customer, which no user has (erin)",
             "2 × user: passwords are not taken over: invite people, or let an identity provider sign them in (root, alice)",
             "1 × user: user_email is another user's, too: left out",

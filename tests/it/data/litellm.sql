@@ -75,3 +75,14 @@ INSERT INTO "LiteLLM_VerificationToken" (token, key_name, key_alias, models, ali
     ('ce78b0d98aba8b40589cca54e0cb2228e753db8e7d49f2c1b82398671cc159ae', 'sk-...utes', 'routes', '{}', '{}', 'alice', NULL, '{}', NULL, NULL, 0, NULL, '{/chat/completions}', '{}'),
     ('91e26f462ba6ae7d19f469f6bd7a40d44063e82609576a38b7b47f3b82d8b203', 'sk-...oken', 'broken-key', '{}', '{}', NULL, 'broken', '{}', NULL, NULL, 0, NULL, '{}', '{}'),
     ('sk-in-plain-text', 'sk-...text', 'plain', '{}', '{}', NULL, NULL, '{}', NULL, NULL, 0, NULL, '{}', '{}');
+
+-- What the provider calls a model is encrypted; prices are not.
+CREATE TABLE "LiteLLM_ProxyModelTable" (
+    model_id text PRIMARY KEY, model_name text NOT NULL, litellm_params jsonb NOT NULL, model_info jsonb,
+    created_at timestamp(3) NOT NULL DEFAULT now(), created_by text NOT NULL DEFAULT '', updated_at timestamp(3) NOT NULL DEFAULT now());
+INSERT INTO "LiteLLM_ProxyModelTable" (model_id, model_name, litellm_params, model_info) VALUES
+    ('dep-1', 'house-4o', '{"model": "q83hf0aWqVb3", "api_key": "aG9oaG8", "input_cost_per_token": 0.000000421, "output_cost_per_token": "0.00000152"}',
+     '{"id": "dep-1", "db_model": true, "base_model": "gpt-4o", "mode": "chat", "access_groups": ["beta"], "max_output_tokens": 4096, "input_cost_per_token": 0.5}'),
+    ('dep-2', 'house-4o', '{"model": "q83hf0aWqVb3"}', '{"base_model": "gpt-4o-mini"}'),
+    ('dep-3', 'anthropic/*', '{"model": "q83hf0aWqVb3"}', NULL),
+    ('dep-4', 'dear', '{"model": "q83hf0aWqVb3", "input_cost_per_token": 3}', '{}');
