@@ -172,6 +172,10 @@ pub struct Settings {
     pub rotation_grace_period: Option<Length>,
     #[serde(default)]
     pub rotation_directory: Option<PathBuf>,
+    #[serde(default, deserialize_with = "optional")]
+    pub expired_key_purge_after: Option<Period>,
+    #[serde(default, deserialize_with = "optional")]
+    pub deleted_keys_retention: Option<Period>,
     #[serde(deserialize_with = "parsed")]
     pub allow_user_created_teams: bool,
     #[serde(deserialize_with = "parsed")]

@@ -5,6 +5,7 @@
 mod close;
 mod denials;
 mod merge;
+mod purge;
 mod rebuild;
 mod retain;
 mod rotate;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+pub use self::purge::{KeyRetention, Purger};
 pub use self::rotate::{MakeSecret, Rotator};
 
 use crate::domain::clock::Clock;
@@ -46,6 +48,11 @@ impl Jobs {
     /// Also rotates keys whose time has come.
     pub fn rotate_keys(&mut self, rotator: Rotator) {
         self.0.spawn(rotate::rotate(rotator));
+    }
+
+    /// Also purges keys that are kept no longer.
+    pub fn purge_keys(&mut self, purger: Purger) {
+        self.0.spawn(purge::purge(purger));
     }
 
     /// Also sends what is to be mailed.

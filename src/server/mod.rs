@@ -23,7 +23,7 @@ use crate::domain::secret::Secret;
 use crate::domain::ticket::TicketKey;
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::jobs::{Jobs, Rotator};
+use crate::jobs::{Jobs, KeyRetention, Purger, Rotator};
 use crate::pb;
 use crate::services::wire::secret::{fresh_secret, random_bytes};
 use crate::services::{self, App, Host, Passwords, SignIn};
@@ -127,6 +127,13 @@ impl Server {
         let rotation = app.rules.rotation.clone();
         if let Some(rotator) = Rotator::new(store.clone(), Arc::clone(&gate), clock.clone(), rotation, make_secret) {
             jobs.rotate_keys(rotator);
+        }
+        let retention = KeyRetention {
+            expired_seconds: settings.expired_key_purge_after.map(Period::seconds),
+            deleted_seconds: settings.deleted_keys_retention.map(Period::seconds),
+        };
+        if let Some(purger) = Purger::new(store.clone(), Arc::clone(&gate), clock.clone(), retention) {
+            jobs.purge_keys(purger);
         }
         if let Some(mailer) = mailer {
             jobs.send_mail(store, mailer, seals, clock);

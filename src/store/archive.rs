@@ -1,9 +1,10 @@
 //! The archive: deleted keys and teams, so that what they spent keeps a name.
 
 use sea_orm::sea_query::{Expr, SimpleExpr};
-use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::entity::{deleted_keys, deleted_teams};
+use super::connect::Store;
+use super::entity::{deleted_keys, deleted_teams, rotated_keys};
 use super::error::StoreError;
 use super::json::{from_text, to_text};
 use super::key_hashes;
@@ -202,6 +203,40 @@ impl Tx {
         };
         deleted_teams::Entity::insert(row).exec_without_returning(&self.inner).await?;
         Ok(())
+    }
+}
+
+impl Store {
+    /// Forgets some of the keys that were deleted by an instant, and the secrets
+    /// that they had; says how many. What they spent stays, without their names.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn forget_deleted_keys(&self, instant: Timestamp, most: u64) -> Result<u64, StoreError> {
+        let transaction = self.begin_raw().await?;
+        let ids: Vec<String> = deleted_keys::Entity::find()
+            .select_only()
+            .column(deleted_keys::Column::KeyId)
+            .filter(deleted_keys::Column::DeletedAt.lte(instant.micros()))
+            .order_by_asc(deleted_keys::Column::DeletedAt)
+            .order_by_asc(deleted_keys::Column::KeyId)
+            .limit(most)
+            .into_tuple()
+            .all(&transaction)
+            .await?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        rotated_keys::Entity::delete_many()
+            .filter(rotated_keys::Column::KeyId.is_in(ids.iter().map(String::as_str)))
+            .exec(&transaction)
+            .await?;
+        let forgotten = deleted_keys::Entity::delete_many()
+            .filter(deleted_keys::Column::KeyId.is_in(ids.iter().map(String::as_str)))
+            .exec(&transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(forgotten.rows_affected)
     }
 }
 

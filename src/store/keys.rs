@@ -56,6 +56,29 @@ impl View<'_> {
         ids.iter().map(|id| parse_key_id(id)).collect()
     }
 
+    /// Some of the keys that had expired by an instant, the first to expire first,
+    /// behind one of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn keys_expired_by(
+        &self,
+        instant: Timestamp,
+        after: Option<&Key>,
+        most: u64,
+    ) -> Result<Vec<Key>, StoreError> {
+        use keys::Column;
+        let behind = after.and_then(|after| Some((after.expires_at?.micros(), after.key_id.to_string())));
+        let behind = behind.map(|(at, id)| {
+            let same = Condition::all().add(Column::ExpiresAt.eq(at)).add(Column::KeyId.gt(id));
+            Condition::any().add(Column::ExpiresAt.gt(at)).add(same)
+        });
+        let wanted = Condition::all().add(Column::ExpiresAt.lte(instant.micros())).add_option(behind);
+        let query = keys::Entity::find().filter(wanted);
+        let query = query.order_by_asc(Column::ExpiresAt).order_by_asc(Column::KeyId).limit(most);
+        query.all(&self.executor()).await?.into_iter().map(to_key).collect()
+    }
+
     /// Some of the active keys of a team in the order of their ids, behind one.
     ///
     /// # Errors

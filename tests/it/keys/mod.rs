@@ -9,6 +9,7 @@ mod get;
 mod limits;
 mod list;
 mod policies;
+mod purge;
 mod regenerate;
 mod rotate;
 mod update;
