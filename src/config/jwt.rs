@@ -11,10 +11,11 @@ use super::{ConfigError, Period, Settings};
 use crate::domain::fault::Violation;
 use crate::domain::ids::TeamId;
 use crate::domain::models::{ListOwner, ModelList};
+use crate::domain::policy::Predicate;
 use crate::domain::role::Role;
 use crate::domain::safe_url::SafeUrl;
 use crate::domain::token::{
-    ALGORITHMS, ClaimNames, ClaimPath, Issuer, KeySource, Memberships, OWN_ISSUER, Realm, RoleMapping,
+    ALGORITHMS, CLAIMS, ClaimNames, ClaimPath, Issuer, KeySource, Memberships, OWN_ISSUER, Realm, RoleMapping,
 };
 
 const LEEWAY_SECONDS: i64 = 30;
@@ -55,6 +56,8 @@ pub struct IssuerParams {
     #[serde(default)]
     pub require_role: bool,
     #[serde(default)]
+    pub allow: Option<String>,
+    #[serde(default)]
     pub admin_scope: Option<String>,
     #[serde(default)]
     pub scope_mappings: Vec<ScopeParams>,
@@ -64,6 +67,8 @@ pub struct IssuerParams {
     pub require_team: bool,
     #[serde(default)]
     pub create_users: bool,
+    #[serde(default)]
+    pub create_teams: bool,
     #[serde(default, deserialize_with = "parsed")]
     pub memberships: Memberships,
     #[serde(default)]
@@ -163,6 +168,10 @@ fn issuer(index: usize, params: &IssuerParams) -> Result<Issuer, ConfigError> {
     if (params.require_role || params.set_roles) && params.role_mappings.is_empty() {
         return Err(wrong("role_mappings", "must not be empty with require_role or set_roles"));
     }
+    if params.create_teams && claims.team_id.is_none() {
+        needs("create_teams", &claims.team_ids, "team_ids")?;
+    }
+    let allow = params.allow.as_deref().map(|allow| Predicate::new(allow, &[CLAIMS]));
     let default_team = params.default_team_id.as_deref().map(TeamId::parse).transpose();
     let mut scope_models = Vec::with_capacity(params.scope_mappings.len());
     for mapping in &params.scope_mappings {
@@ -183,6 +192,7 @@ fn issuer(index: usize, params: &IssuerParams) -> Result<Issuer, ConfigError> {
             default_team: default_team.map_err(|error| wrong("default_team_id", &error.to_string()))?,
             team_required: params.require_team,
             creates_users: params.create_users,
+            creates_teams: params.create_teams,
             memberships: params.memberships,
             sets_roles: params.set_roles,
         }),
@@ -204,6 +214,7 @@ fn issuer(index: usize, params: &IssuerParams) -> Result<Issuer, ConfigError> {
             .map(|mapping| RoleMapping { pattern: mapping.role.clone(), role: mapping.user_role })
             .collect(),
         role_required: params.require_role,
+        allow: allow.transpose().map_err(|told| wrong("allow", &told))?,
         admin_scope: params.admin_scope.clone(),
         scope_models,
     })
@@ -249,6 +260,9 @@ mod tests {
             (r#"set_roles = true, claims = { roles = "roles" }"#, "role_mappings must not be empty"),
             (r#"memberships = "sync""#, "memberships needs claims.team_ids"),
             (r#"memberships = "all""#, "\"all\" is not valid"),
+            ("create_teams = true", "create_teams needs claims.team_ids"),
+            (r#"allow = "claims.a ==""#, "jwt.issuers[0].allow"),
+            (r#"allow = "user.a == 1""#, "knows no variable \"user\"; there are claims"),
             (r#"default_team_id = " t""#, "default_team_id must be 1-256 bytes"),
             (r#"scope_mappings = [{ scope = "a", models = [] }]"#, "models must not be empty"),
             (r#"role_mappings = [{ role = "a", user_role = "king" }]"#, "\"king\" is not valid"),

@@ -1,17 +1,14 @@
 //! Policies: what an installation forbids beyond Bursar's own rules, written as
 //! expressions in the Common Expression Language (cel.dev).
 
+mod predicate;
 mod variables;
 
-use std::fmt;
-use std::sync::Arc;
-
-use cel::objects::Key;
-use cel::{Context, ExecutionError, Program, Value};
-use serde_json::{Map, Number, Value as Json};
+use cel::{ExecutionError, Value};
+use serde_json::Value as Json;
 use strum::{EnumString, IntoStaticStr};
 
-use self::variables::free_variables;
+pub use self::predicate::Predicate;
 use super::fault::Refusal;
 use super::reason::Reason;
 
@@ -46,18 +43,12 @@ pub struct Facts {
 const NAMES: [&str; 5] = ["action", "caller", "request", "before", "after"];
 
 /// An expression that must be true.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     name: String,
     actions: Vec<Action>,
-    allow: Arc<Program>,
+    allow: Predicate,
     message: String,
-}
-
-impl fmt::Debug for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Policy").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 impl Policy {
@@ -67,12 +58,8 @@ impl Policy {
     /// # Errors
     /// What is wrong with the expression.
     pub fn new(name: &str, actions: Vec<Action>, allow: &str, message: &str) -> Result<Self, String> {
-        let program = Program::compile(allow).map_err(|error| error.to_string())?;
-        let mut used = free_variables(program.expression()).into_iter();
-        if let Some(unknown) = used.find(|name| !NAMES.contains(&name.as_str())) {
-            return Err(format!("knows no variable {unknown:?}; there are {}", NAMES.join(", ")));
-        }
-        Ok(Self { name: name.to_owned(), actions, allow: Arc::new(program), message: message.to_owned() })
+        let allow = Predicate::new(allow, &NAMES)?;
+        Ok(Self { name: name.to_owned(), actions, allow, message: message.to_owned() })
     }
 
     /// Its name.
@@ -91,7 +78,7 @@ impl Policy {
         if !self.actions.contains(&action) {
             return Ok(());
         }
-        match self.allow.execute(&context(action, facts)) {
+        match self.execute(action, facts) {
             Ok(Value::Bool(_)) => Ok(()),
             Ok(value) => Err(format!("must be true or false, and is a {} for {}", value.type_of(), name(action))),
             Err(error @ (ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_))) => {
@@ -112,11 +99,18 @@ impl Policy {
             return Ok(());
         }
         let refused = |message: String| Refusal::denied(Reason::PolicyRefused, message).with("policy", &self.name);
-        match self.allow.execute(&context(action, facts)) {
+        match self.execute(action, facts) {
             Ok(Value::Bool(true)) => Ok(()),
             Ok(_) => Err(refused(self.message.clone())),
             Err(error) => Err(refused(format!("{} ({error})", self.message))),
         }
+    }
+
+    fn execute(&self, action: Action, facts: &Facts) -> Result<Value, ExecutionError> {
+        let Facts { caller, request, before, after } = facts;
+        let values = [&Json::from(name(action)), caller, request, before, after];
+        let variables: Vec<(&str, &Json)> = NAMES.into_iter().zip(values).collect();
+        self.allow.execute(&variables)
     }
 }
 
@@ -134,41 +128,6 @@ pub fn check_all(policies: &[Policy], action: Action, facts: impl FnOnce() -> Fa
 
 fn name(action: Action) -> &'static str {
     action.into()
-}
-
-fn context(action: Action, facts: &Facts) -> Context<'static, 'static> {
-    let mut context = Context::default();
-    context.add_variable_from_value("action", name(action));
-    let Facts { caller, request, before, after } = facts;
-    for (name, value) in [("caller", caller), ("request", request), ("before", before), ("after", after)] {
-        context.add_variable_from_value(name, value_of(value));
-    }
-    context
-}
-
-/// Numbers are `int`, so that they compare with what is written as `1`.
-fn value_of(json: &Json) -> Value {
-    match json {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Bool(*value),
-        Json::Number(number) => number_of(number),
-        Json::String(text) => Value::from(text.as_str()),
-        Json::Array(list) => Value::from(list.iter().map(value_of).collect::<Vec<_>>()),
-        Json::Object(fields) => map_of(fields),
-    }
-}
-
-fn number_of(number: &Number) -> Value {
-    match (number.as_i64(), number.as_f64()) {
-        (Some(whole), _) => Value::Int(whole),
-        (None, Some(part)) => Value::Float(part),
-        (None, None) => Value::Null,
-    }
-}
-
-fn map_of(fields: &Map<String, Json>) -> Value {
-    let fields = fields.iter().map(|(name, value)| (Key::from(name.as_str()), value_of(value)));
-    Value::Map(fields.collect::<std::collections::HashMap<_, _>>().into())
 }
 
 #[cfg(test)]

@@ -137,6 +137,35 @@ pub struct TeamDefaults {
     pub organization_id: Option<OrganizationId>,
 }
 
+impl Team {
+    /// A team of nothing but its id.
+    #[must_use]
+    pub fn new(team_id: TeamId, now: Timestamp) -> Self {
+        Self {
+            team_id,
+            team_alias: None,
+            organization_id: None,
+            models: ModelList::default(),
+            model_aliases: ModelAliases::default(),
+            budget: Budget::new(None, None, None, now),
+            rates: Rates::default(),
+            throughput: Throughput::default(),
+            model_rates: ModelRates::default(),
+            member_defaults: MemberDefaults { anchor: Timestamp::EPOCH, ..MemberDefaults::default() },
+            team_member_key_duration: None,
+            member_permissions: None,
+            tags: Vec::new(),
+            metadata: Fields::new(),
+            blocked: false,
+            blocked_by_admin: false,
+            idp_managed_by: None,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        }
+    }
+}
+
 impl TeamDefaults {
     /// Fills what a new team leaves out.
     pub fn fill(&self, team: &mut Team, now: Timestamp) {

@@ -24,6 +24,7 @@ pub use self::stated::{Stated, TeamClaim};
 pub use self::sync::Changes;
 use super::fault::Refusal;
 use super::models::ModelList;
+use super::policy::Predicate;
 use super::reason::Reason;
 use super::role::Role;
 
@@ -43,6 +44,9 @@ pub const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::ES384,
     Algorithm::EdDSA,
 ];
+
+/// What an expression about a token calls its claims.
+pub const CLAIMS: &str = "claims";
 
 /// Somebody whose tokens are accepted, and what becomes of them: one of the
 /// setting `jwt.issuers`.
@@ -71,6 +75,8 @@ pub struct Issuer {
     pub roles: Vec<RoleMapping>,
     /// Whether a token without such a role is refused.
     pub role_required: bool,
+    /// What must be true of the claims of a token, by the name [`CLAIMS`].
+    pub allow: Option<Predicate>,
     /// The scope that makes a proxy admin.
     pub admin_scope: Option<String>,
     /// Which models its scopes open; none: scopes say nothing about models.
@@ -154,6 +160,7 @@ mod tests {
             email_domains: Vec::new(),
             roles: Vec::new(),
             role_required: false,
+            allow: None,
             admin_scope: None,
             scope_models: Vec::new(),
         }

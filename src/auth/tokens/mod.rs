@@ -112,7 +112,7 @@ impl Tokens {
         let hash: [u8; 32] = Sha256::digest(token).into();
         let known = self.verified.get(&hash).filter(|known| known.is_proven(now));
         if let Some(known) = known
-            && self.is_there(&known.stated).await?
+            && self.is_there(&known).await?
         {
             return if now < known.ends_at {
                 self.resolve(&known, wanted, model, now).await
@@ -122,23 +122,32 @@ impl Tokens {
         }
         // Boxed, because it seldom happens and would make every call large.
         let verified = Arc::new(Box::pin(self.verify(token, now)).await?);
-        if verified.realm.changes_users() || !self.is_there(&verified.stated).await? {
+        if verified.realm.changes_users() || !self.is_there(&verified).await? {
             let newcomer = Newcomer { realm: Arc::clone(&verified.realm), stated: Arc::clone(&verified.stated) };
             host.welcome(newcomer, now).await?;
-            // Another instance may have made it just now.
-            let user = verified.stated.user_id.iter().cloned().map(Eviction::User).collect::<Vec<_>>();
-            self.gate.directory().evict(&user);
+            // Another instance may have made them just now.
+            let user = verified.stated.user_id.iter().cloned().map(Eviction::User);
+            let teams = verified.stated.teams.all().cloned().map(Eviction::Team);
+            self.gate.directory().evict(&user.chain(teams).collect::<Vec<_>>());
         }
         self.verified.insert(hash, Arc::clone(&verified));
         self.resolve(&verified, wanted, model, now).await
     }
 
-    /// Whether there is no user to be made.
-    async fn is_there(&self, stated: &Stated) -> Result<bool, Error> {
-        match &stated.user_id {
-            Some(id) => Ok(self.gate.directory().user(id).await?.is_some()),
-            None => Ok(true),
+    /// Whether there is nobody, and no team, to be made.
+    async fn is_there(&self, token: &Verified) -> Result<bool, Error> {
+        let directory = self.gate.directory();
+        if let Some(id) = &token.stated.user_id
+            && directory.user(id).await?.is_none()
+        {
+            return Ok(false);
         }
+        for id in token.stated.teams.all().filter(|_| token.realm.creates_teams) {
+            if directory.team(id).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, Error> {

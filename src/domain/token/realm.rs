@@ -4,6 +4,7 @@ use crate::domain::ids::TeamId;
 
 /// What is done for those whom somebody else vouches for.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a switch of the settings is a switch")]
 pub struct Realm {
     /// Who vouches for them: an issuer, by the claim `iss` to the letter.
     pub name: Box<str>,
@@ -13,6 +14,8 @@ pub struct Realm {
     pub team_required: bool,
     /// Whether users that are not known are made.
     pub creates_users: bool,
+    /// Whether teams that are not known are made.
+    pub creates_teams: bool,
     /// What its teams do to memberships.
     pub memberships: Memberships,
     /// Whether a user's role becomes what is stated.
@@ -28,6 +31,7 @@ impl Realm {
             default_team: None,
             team_required: false,
             creates_users: false,
+            creates_teams: false,
             memberships: Memberships::Ignore,
             sets_roles: false,
         }

@@ -1,8 +1,12 @@
 //! Who a token says its holder is.
 
-use super::{Claims, Issuer, TokenFault};
+use serde_json::Value;
+
+use super::{CLAIMS, Claims, Issuer, TokenFault};
+use crate::domain::fault::Refusal;
 use crate::domain::ids::{OrganizationId, TeamId, UserId};
 use crate::domain::models::{ModelList, NO_DEFAULT_MODELS};
+use crate::domain::policy::Predicate;
 use crate::domain::reason::Reason;
 use crate::domain::role::Role;
 use crate::domain::user::Email;
@@ -51,6 +55,7 @@ impl Stated {
     /// [`TokenFault`] if they say nobody, or somebody whom the issuer's rules
     /// keep out.
     pub fn read(claims: &Claims, issuer: &Issuer) -> Result<Self, TokenFault> {
+        check_claims(claims, issuer)?;
         let names = &issuer.claims;
         let email = claims.text(names.user_email.as_ref()).and_then(|text| Email::parse(&text).ok());
         check_domain(email.as_ref(), issuer)?;
@@ -89,6 +94,15 @@ impl Stated {
 fn user_id(claimed: &str, issuer: &Issuer) -> Result<UserId, TokenFault> {
     let id = format!("{}{claimed}", issuer.user_id_prefix);
     UserId::parse(&id).map_err(|_| TokenFault::Invalid("the token's user id is no id"))
+}
+
+fn check_claims(claims: &Claims, issuer: &Issuer) -> Result<(), TokenFault> {
+    let holds = |allow: &Predicate| allow.holds(&[(CLAIMS, &Value::Object(claims.0.clone()))]);
+    if issuer.allow.as_ref().is_none_or(holds) {
+        return Ok(());
+    }
+    let message = "the token is good, and its claims are not such that it may come in";
+    Err(TokenFault::Refused(Refusal::denied(Reason::PolicyRefused, message).with("policy", "jwt.issuers.allow")))
 }
 
 fn check_domain(email: Option<&Email>, issuer: &Issuer) -> Result<(), TokenFault> {

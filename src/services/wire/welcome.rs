@@ -1,6 +1,6 @@
 //! Welcome: what happens when a token of an identity provider is seen for the
-//! first time. Its user is made, and its role and teams become those of the
-//! token, as far as the issuer's settings say so.
+//! first time. Its teams and its user are made, and its role and memberships
+//! become those of the token, as far as the issuer's settings say so.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::services::wire::correction::{Owner, begin_at_zero};
 use crate::services::wire::people;
 use crate::services::{App, Ctx};
-use crate::store::{Tx, View};
+use crate::store::{Constraint, StoreError, Tx, View};
 
 /// What audit entries name in place of an RPC.
 const SIGN_IN: &str = "sign-in";
@@ -32,12 +32,48 @@ pub struct Host(pub Arc<App>);
 
 impl Welcome for Host {
     fn welcome(&self, newcomer: Newcomer, now: Timestamp) -> BoxFuture<'_, Result<(), Error>> {
-        let Some(user_id) = newcomer.stated.user_id.clone() else { return Box::pin(async { Ok(()) }) };
         let ctx = Ctx::of_nobody(&self.0, SIGN_IN, now);
         // To its end, whether the client waits for it or not.
-        let task = tokio::spawn(async move { welcome(&ctx, &newcomer, &user_id).await });
+        let task = tokio::spawn(async move {
+            make_teams(&ctx, &newcomer).await?;
+            match &newcomer.stated.user_id {
+                Some(user_id) => welcome(&ctx, &newcomer, user_id).await,
+                None => Ok(()),
+            }
+        });
         Box::pin(async { task.await.unwrap_or_else(|error| Err(Error::internal(error))) })
     }
+}
+
+/// Makes the teams that are not there yet; somebody else may be faster.
+async fn make_teams(ctx: &Ctx, newcomer: &Newcomer) -> Result<(), Error> {
+    if !newcomer.realm.creates_teams {
+        return Ok(());
+    }
+    for id in newcomer.stated.teams.all() {
+        if ctx.app.store.view().find_team(id).await?.is_some() {
+            continue;
+        }
+        let mut team = Team::new(id.clone(), ctx.now);
+        ctx.app.rules.teams.fill(&mut team, ctx.now);
+        team.idp_managed_by = Some(newcomer.realm.name.to_string());
+        let mut tx = ctx.begin_as(actor(newcomer)).await?;
+        if let Some(id) = &team.organization_id {
+            tx.lock_organizations(std::slice::from_ref(id)).await?;
+        }
+        match tx.insert_team(&team).await {
+            Err(StoreError::Taken(Constraint::TeamId)) => continue,
+            made => made?,
+        }
+        begin_at_zero(&mut tx, &[Owner::Team(id)]).await?;
+        ctx.commit(tx).await?;
+    }
+    Ok(())
+}
+
+/// Who makes changes for a newcomer, in audit entries.
+fn actor(newcomer: &Newcomer) -> String {
+    format!("idp:{}", newcomer.realm.name)
 }
 
 async fn welcome(ctx: &Ctx, newcomer: &Newcomer, user_id: &UserId) -> Result<(), Error> {
@@ -51,7 +87,7 @@ async fn welcome(ctx: &Ctx, newcomer: &Newcomer, user_id: &UserId) -> Result<(),
     {
         return Ok(());
     }
-    let mut tx = ctx.begin_as(format!("idp:{}", newcomer.realm.name)).await?;
+    let mut tx = ctx.begin_as(actor(newcomer)).await?;
     // The order of locks: proxy admins, organizations, teams.
     if newcomer.realm.sets_roles {
         tx.lock_proxy_admins().await?;

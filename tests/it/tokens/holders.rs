@@ -2,8 +2,8 @@
 
 use bursar::pb;
 use pb::ErrorReason::{
-    CallerHasNoKey, EmailDomainNotAllowed, LoginFailed, RoleNotAllowed, RoleNotMapped, TeamNotInToken, TeamUnknown,
-    UserDeactivated, UserEmailExists, UserUnknown,
+    CallerHasNoKey, EmailDomainNotAllowed, LoginFailed, PolicyRefused, RoleNotAllowed, RoleNotMapped, TeamNotInToken,
+    TeamUnknown, UserDeactivated, UserEmailExists, UserUnknown,
 };
 use serde_json::json;
 use tonic::Code;
@@ -49,6 +49,21 @@ on_both! {
         knock(&alice).await.refused(Code::PermissionDenied, UserDeactivated);
         blocked(&world, "alice", false).await;
         knock(&alice).await.answer();
+    }
+
+    async fn what_the_claims_say_may_keep_somebody_out(backend: Backend) {
+        let issuer = IdentityProvider::start();
+        let more = "allow = \"claims.verified == true && claims.unit in ['eng', 'ops']\"";
+        let world = world_of(backend, &issuer, more).await;
+        world.user(user("alice")).await;
+        knock_with(&world, &issuer, &json!({ "sub": "alice", "verified": true, "unit": "ops" })).await.answer();
+        for claims in [
+            json!({ "sub": "alice", "verified": true, "unit": "sales" }),
+            json!({ "sub": "alice", "verified": "true", "unit": "ops" }),
+            json!({ "sub": "alice", "unit": "ops" }),
+        ] {
+            knock_with(&world, &issuer, &claims).await.refused(Code::PermissionDenied, PolicyRefused);
+        }
     }
 
     async fn who_is_not_known_does_not_come_in(backend: Backend) {

@@ -67,6 +67,44 @@ on_both! {
         assert_eq!(stored(&world, "bob").await.team_ids, ["b"]);
     }
 
+    async fn teams_are_made_at_first_sight(backend: Backend) {
+        let issuer = IdentityProvider::start();
+        let more = "memberships = \"add\", create_users = true, create_teams = true, \
+                    claims = { user_id = \"sub\", team_ids = \"groups\", team_id = \"team\" }";
+        let builder = World::builder(backend).at(AT_NOON).set("jwt", &issuer.setting(more));
+        let world = builder.set("default_team_params", "{ max_budget = \"7\" }").start().await;
+        let made = async |id: &str| {
+            let request = pb::GetTeamRequest { team_id: id.into(), ..Default::default() };
+            world.admin.teams().get_team(request).await.answer().team.unwrap()
+        };
+        knock_with(&world, &issuer, &groups(&["new", "other"])).await.answer();
+        assert_eq!(stored(&world, "alice").await.team_ids, ["new", "other"]);
+        let new = made("new").await;
+        assert_eq!((new.idp_managed_by.as_deref(), new.max_budget.as_deref()), (Some(issuer.url.as_str()), Some("7")));
+        let request = pb::ListAuditEntriesRequest { object_id: "new".into(), action: pb::AuditAction::Create.into(), ..Default::default() };
+        let entries = world.admin.audit().list_audit_entries(request).await.answer().entries;
+        assert_eq!((entries.len(), entries[0].actor.clone()), (1, format!("idp:{}", issuer.url)));
+        // Also one that a known user's next token names, and one that is itself the holder.
+        knock_with(&world, &issuer, &groups(&["new", "later"])).await.answer();
+        assert_eq!(stored(&world, "alice").await.team_ids, ["later", "new", "other"]);
+        knock_with(&world, &issuer, &json!({ "team": "solo" })).await.answer();
+        assert_eq!(made("solo").await.member_count, 0);
+        // Many at once make it once.
+        let mut knocking = tokio::task::JoinSet::new();
+        for number in 0..12 {
+            let claims = json!({ "sub": format!("user-{}", number % 3), "jti": number, "groups": ["crowd"] });
+            let client = world.with_key(&issuer.token(&claims));
+            knocking.spawn(async move { knock(&client).await });
+        }
+        assert!(knocking.join_all().await.iter().all(Result::is_ok));
+        assert_eq!(made("crowd").await.member_count, 3);
+        // What was deleted on purpose comes back with the next token that names it.
+        let delete = pb::DeleteTeamsRequest { team_ids: vec!["solo".into()], ..Default::default() };
+        world.admin.teams().delete_teams(delete).await.answer();
+        knock_with(&world, &issuer, &json!({ "team": "solo" })).await.answer();
+        assert_eq!(made("solo").await.team_id, "solo");
+    }
+
     async fn a_user_only_joins_where_no_more_is_wanted(backend: Backend) {
         let issuer = IdentityProvider::start();
         let more = "memberships = \"add\", claims = { user_id = \"sub\", team_ids = \"groups\" }";
