@@ -174,6 +174,12 @@ fn field<'a>(entry: &'a FeedEntry, name: &str) -> Option<&'a str> {
 
 async fn key(store: &Store, entry: &FeedEntry) -> Result<Subject, StoreError> {
     let Ok(id) = entry.object_id.parse().map(KeyId) else { return Ok(Subject::Other) };
+    // A new key has one hash, which its entry tells; keys may be made by thousands.
+    if entry.action == Some(Action::Create)
+        && let Some(hash) = field(entry, "key_hash").and_then(|hash| hash.parse().ok())
+    {
+        return Ok(Subject::Key(id, vec![hash]));
+    }
     let Some(key) = store.view().find_key_ever_by_id(id).await? else { return Ok(Subject::Key(id, Vec::new())) };
     let mut hashes: Vec<KeyHash> = key.hashes().collect();
     for hash in hashes_before(entry) {

@@ -3,8 +3,8 @@
 //! share its commit, and do not queue for the end of the audit log one by one.
 
 use parking_lot::Mutex;
-use sea_orm::{DatabaseTransaction, EntityTrait};
-use tokio::sync::{Mutex as Turn, oneshot};
+use sea_orm::{DatabaseTransaction, DbBackend, EntityTrait};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::audit::{self, Unwritten};
 use super::connect::Store;
@@ -38,11 +38,20 @@ pub struct Addition {
 }
 
 /// What waits to be written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Additions {
     waiting: Mutex<Vec<Waiting>>,
-    /// Whoever has it writes.
-    turn: Turn<()>,
+    /// Whoever has one writes.
+    turns: Semaphore,
+}
+
+impl Additions {
+    /// On PostgreSQL two transactions are under way, one of which inserts while
+    /// the other commits; SQLite has one writer.
+    pub(super) fn new(backend: DbBackend) -> Self {
+        let turns = if backend == DbBackend::Postgres { 2 } else { 1 };
+        Self { waiting: Mutex::default(), turns: Semaphore::new(turns) }
+    }
 }
 
 type Outcome = Result<(), StoreError>;
@@ -62,30 +71,28 @@ impl Store {
     /// [`StoreError::Reference`] if its user is gone.
     pub async fn add_key(&self, addition: Addition) -> Result<Committed, StoreError> {
         let hash = addition.key.key_hash;
-        let (tell, mut told) = oneshot::channel();
+        let (tell, told) = oneshot::channel();
         self.additions().waiting.lock().push(Waiting { addition, tell });
-        let turn = self.additions().turn.lock().await;
-        let outcome = loop {
-            // Whoever had the turn before may have written this one, too.
-            match told.try_recv() {
-                Ok(outcome) => break outcome,
-                Err(oneshot::error::TryRecvError::Empty) => self.write_waiting().await,
-                Err(oneshot::error::TryRecvError::Closed) => {
-                    break Err(StoreError::Unavailable("an addition was given up".to_owned()));
-                }
-            }
-        };
+        let turn = self.additions().turns.acquire().await;
+        // Whoever had a turn before may have written this one, or is about to.
+        while told.is_empty() && self.write_waiting().await {}
         drop(turn);
-        outcome.map(|()| Committed { evictions: vec![Eviction::Key(hash)], balances: Vec::new() })
+        let given_up = |_| Err(StoreError::Unavailable("an addition was given up".to_owned()));
+        told.await
+            .unwrap_or_else(given_up)
+            .map(|()| Committed { evictions: vec![Eviction::Key(hash)], balances: Vec::new() })
     }
 
-    /// Writes those that have waited longest.
-    async fn write_waiting(&self) {
+    /// Writes those that have waited longest, if any wait.
+    async fn write_waiting(&self) -> bool {
         let batch: Vec<Waiting> = {
             let mut waiting = self.additions().waiting.lock();
             let most = MOST.min(waiting.len());
             waiting.drain(..most).collect()
         };
+        if batch.is_empty() {
+            return false;
+        }
         let all: Vec<&Addition> = batch.iter().map(|one| &one.addition).collect();
         match self.write(&all).await {
             // Which one is wrong is known when each is written by itself.
@@ -97,6 +104,7 @@ impl Store {
             }
             outcome => batch.into_iter().for_each(|one| one.tell(outcome.clone())),
         }
+        true
     }
 
     async fn write(&self, additions: &[&Addition]) -> Outcome {

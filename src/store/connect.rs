@@ -79,7 +79,8 @@ impl Store {
             let pool = open(options.max_connections).await?;
             (pool.clone(), pool)
         };
-        Ok(Self { readers, writer, statements, partitions: Known::default(), additions: Arc::default() })
+        let additions = Additions::new(writer.get_database_backend());
+        Ok(Self { readers, writer, statements, partitions: Known::default(), additions: Arc::new(additions) })
     }
 
     /// Connects to a database that must be there, with its tables.
