@@ -10,7 +10,7 @@ use serde_json::Value;
 use tonic::transport::Channel;
 
 use super::table::{Format, Shown, text, words};
-use super::{Pages, flag, integer, limit, number, option, options, string, strings, told};
+use super::{flag, integer, limit, number, option, options, string, strings, told, word};
 use crate::cli::Outcome;
 use crate::cli::client::Server;
 use crate::domain::secret::{KeyHash, SECRET_PREFIX};
@@ -141,12 +141,6 @@ fn new_key(arguments: &ArgMatches) -> Result<pb::GenerateKeyRequest, Box<dyn Err
     })
 }
 
-/// A value of an enum by its short name.
-fn word<T>(name: &str, prefix: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Box<dyn Error>> {
-    let full = format!("{prefix}_{}", name.to_uppercase());
-    Ok(parse(&full).ok_or_else(|| format!("{name:?} is no {prefix}"))?)
-}
-
 async fn list(
     arguments: &ArgMatches,
     server: &Server,
@@ -161,16 +155,12 @@ async fn list(
         status: state.transpose()?.unwrap_or_default().into(),
         ..pb::ListKeysRequest::default()
     };
-    let (mut pages, mut rows) = (Pages::new(arguments), Vec::new());
-    while let Some((page_size, page_token)) = pages.next() {
+    super::list(arguments, format, async |page_size, page_token| {
         let request = pb::ListKeysRequest { page_size, page_token, ..asked.clone() };
-        let answer = client.list_keys(server.request(request)).await.map_err(told)?.into_inner();
-        pages.took(answer.keys.len(), answer.next_page_token);
-        rows.extend(answer.keys.iter().map(line));
-    }
-    format.list(rows);
-    pages.end();
-    Ok(())
+        let answer = client.list_keys(server.request(request)).await?.into_inner();
+        Ok((answer.keys.iter().map(line).collect(), answer.next_page_token))
+    })
+    .await
 }
 
 /// The hash or the secret of the key that is named, perhaps by its alias.

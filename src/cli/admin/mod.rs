@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use tonic::Status;
 use tonic_types::StatusExt;
 
-use self::table::Format;
+use self::table::{Format, Shown};
 use super::client::{self, Server};
 use super::{Outcome, complain};
 
@@ -68,8 +68,7 @@ fn limit() -> Arg {
 }
 
 fn string(arguments: &ArgMatches, name: &str) -> Option<String> {
-    // Not every verb has every argument.
-    arguments.try_get_one::<String>(name).ok().flatten().cloned()
+    arguments.get_one::<String>(name).cloned()
 }
 
 fn strings(arguments: &ArgMatches, name: &str) -> Vec<String> {
@@ -80,6 +79,12 @@ fn integer(arguments: &ArgMatches, name: &str) -> Option<i64> {
     arguments.get_one::<i64>(name).copied()
 }
 
+/// A value of an enum by its short name.
+fn word<T>(name: &str, prefix: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Box<dyn Error>> {
+    let full = format!("{prefix}_{}", name.to_uppercase());
+    Ok(parse(&full).ok_or_else(|| format!("{name:?} is no {prefix}"))?)
+}
+
 /// What the server refuses, with every field that is wrong.
 fn told(status: Status) -> Box<dyn Error> {
     let details = status.get_error_details();
@@ -88,34 +93,26 @@ fn told(status: Status) -> Box<dyn Error> {
     format!("the server refuses: {}{}", status.message(), faults.concat()).into()
 }
 
-/// Reads pages until there are enough things, or no more.
-struct Pages {
-    left: usize,
-    token: Option<String>,
-}
-
-impl Pages {
-    fn new(arguments: &ArgMatches) -> Self {
-        let limit = arguments.get_one::<u32>("limit").copied().unwrap_or(50);
-        Self { left: usize::try_from(limit).unwrap_or(usize::MAX), token: Some(String::new()) }
+/// Shows the things of a list, page by page until there are enough of them, or
+/// no more. `page` reads so many behind a token; it tells the next one.
+async fn list(
+    arguments: &ArgMatches,
+    format: Format,
+    mut page: impl AsyncFnMut(i32, String) -> Result<(Vec<Shown>, String), Status>,
+) -> Result<(), Box<dyn Error>> {
+    let limit = arguments.get_one::<u32>("limit").copied().unwrap_or(50);
+    let mut left = usize::try_from(limit)?;
+    let (mut rows, mut token) = (Vec::new(), Some(String::new()));
+    while let Some(page_token) = token.take_if(|_| left > 0) {
+        let size = i32::try_from(left.min(1_000))?;
+        let (read, next) = page(size, page_token).await.map_err(told)?;
+        left = left.saturating_sub(read.len());
+        rows.extend(read);
+        token = Some(next).filter(|next| !next.is_empty());
     }
-
-    /// The size and the token of the next page, if one is wanted.
-    fn next(&self) -> Option<(i32, String)> {
-        let token = self.token.clone().filter(|_| self.left > 0)?;
-        Some((i32::try_from(self.left.min(1_000)).unwrap_or(1_000), token))
+    format.list(rows);
+    if token.is_some() {
+        complain("there are more; see --limit");
     }
-
-    /// Takes note of a page.
-    fn took(&mut self, count: usize, next_page_token: String) {
-        self.left = self.left.saturating_sub(count);
-        self.token = Some(next_page_token).filter(|token| !token.is_empty());
-    }
-
-    /// Says that there is more.
-    fn end(&self) {
-        if self.token.is_some() {
-            complain("there are more; see --limit");
-        }
-    }
+    Ok(())
 }

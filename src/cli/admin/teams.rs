@@ -9,7 +9,7 @@ use serde_json::Value;
 use tonic::transport::Channel;
 
 use super::table::{Format, Shown, text, words};
-use super::{Pages, integer, limit, number, option, options, string, strings, told};
+use super::{integer, limit, number, option, options, string, strings, told};
 use crate::cli::Outcome;
 use crate::cli::client::Server;
 use crate::pb;
@@ -65,11 +65,11 @@ pub(super) fn command() -> Command {
 /// Does what the verb says.
 pub(super) async fn run(verb: &str, arguments: &ArgMatches, server: &Server, format: Format) -> Outcome {
     let mut client = TeamServiceClient::new(server.connect().await?);
-    let team_id = string(arguments, "team_id").unwrap_or_default();
+    let team_id = || string(arguments, "team_id").unwrap_or_default();
     match verb {
         "list" => list(arguments, server, format, client).await?,
         "delete" => {
-            let request = pb::DeleteTeamsRequest { team_ids: vec![team_id] };
+            let request = pb::DeleteTeamsRequest { team_ids: vec![team_id()] };
             let answer = client.delete_teams(server.request(request)).await.map_err(told)?.into_inner();
             let keys = Value::from(answer.deleted_key_count);
             format.one(vec![("deleted", words(&answer.deleted_team_ids)), ("deleted_keys", keys)]);
@@ -80,8 +80,8 @@ pub(super) async fn run(verb: &str, arguments: &ArgMatches, server: &Server, for
             format.one(shown(&answer.team.unwrap_or_default()));
         }
         _ => {
-            change(verb, arguments, server, &mut client, team_id.clone()).await?;
-            let request = pb::GetTeamRequest { team_id, ..pb::GetTeamRequest::default() };
+            change(verb, arguments, server, &mut client, team_id()).await?;
+            let request = pb::GetTeamRequest { team_id: team_id(), ..pb::GetTeamRequest::default() };
             let answer = client.get_team(server.request(request)).await.map_err(told)?.into_inner();
             format.one(shown(&answer.team.unwrap_or_default()));
         }
@@ -97,19 +97,19 @@ async fn change(
     client: &mut Client,
     team_id: String,
 ) -> Result<(), Box<dyn Error>> {
-    let user_id = string(arguments, "user_id").unwrap_or_default();
+    let user_id = || string(arguments, "user_id").unwrap_or_default();
     match verb {
         "add-member" => {
             let is_admin = string(arguments, "role").as_deref() == Some("admin");
             let role = if is_admin { pb::TeamRole::Admin } else { pb::TeamRole::User };
-            let members = vec![pb::TeamMember { user_id, role: role.into(), ..pb::TeamMember::default() }];
+            let members = vec![pb::TeamMember { user_id: user_id(), role: role.into(), ..pb::TeamMember::default() }];
             // All or none: what is wrong is the answer, and not a part of it.
             let request =
                 pb::AddTeamMembersRequest { team_id, members, atomic: true, ..pb::AddTeamMembersRequest::default() };
             client.add_team_members(server.request(request)).await.map_err(told)?;
         }
         "remove-member" => {
-            let request = pb::RemoveTeamMemberRequest { team_id, user_id, user_email: String::new() };
+            let request = pb::RemoveTeamMemberRequest { team_id, user_id: user_id(), user_email: String::new() };
             client.remove_team_member(server.request(request)).await.map_err(told)?;
         }
         "block" => drop(client.block_team(server.request(pb::BlockTeamRequest { team_id })).await.map_err(told)?),
@@ -145,16 +145,12 @@ async fn list(
         team_alias_contains: string(arguments, "search").unwrap_or_default(),
         ..pb::ListTeamsRequest::default()
     };
-    let (mut pages, mut rows) = (Pages::new(arguments), Vec::new());
-    while let Some((page_size, page_token)) = pages.next() {
+    super::list(arguments, format, async |page_size, page_token| {
         let request = pb::ListTeamsRequest { page_size, page_token, ..asked.clone() };
-        let answer = client.list_teams(server.request(request)).await.map_err(told)?.into_inner();
-        pages.took(answer.teams.len(), answer.next_page_token);
-        rows.extend(answer.teams.iter().map(shown));
-    }
-    format.list(rows);
-    pages.end();
-    Ok(())
+        let answer = client.list_teams(server.request(request)).await?.into_inner();
+        Ok((answer.teams.iter().map(shown).collect(), answer.next_page_token))
+    })
+    .await
 }
 
 fn shown(team: &pb::Team) -> Shown {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tonic::transport::Channel;
 
 use super::table::{Format, Shown, text, words};
-use super::{Pages, flag, limit, option, options, string, strings, told};
+use super::{flag, limit, option, options, string, strings, told, word};
 use crate::cli::Outcome;
 use crate::cli::client::Server;
 use crate::pb;
@@ -90,8 +90,7 @@ pub(super) async fn run(verb: &str, arguments: &ArgMatches, server: &Server, for
 
 fn role(arguments: &ArgMatches) -> Result<pb::Role, Box<dyn Error>> {
     let Some(name) = string(arguments, "role") else { return Ok(pb::Role::Unspecified) };
-    let full = format!("ROLE_{}", name.to_uppercase());
-    Ok(pb::Role::from_str_name(&full).ok_or_else(|| format!("{name:?} is no role"))?)
+    word(&name, "ROLE", pb::Role::from_str_name)
 }
 
 fn new_user(arguments: &ArgMatches) -> Result<pb::CreateUserRequest, Box<dyn Error>> {
@@ -126,16 +125,12 @@ async fn list(
         email_contains: string(arguments, "email").unwrap_or_default(),
         ..pb::ListUsersRequest::default()
     };
-    let (mut pages, mut rows) = (Pages::new(arguments), Vec::new());
-    while let Some((page_size, page_token)) = pages.next() {
+    super::list(arguments, format, async |page_size, page_token| {
         let request = pb::ListUsersRequest { page_size, page_token, ..asked.clone() };
-        let answer = client.list_users(server.request(request)).await.map_err(told)?.into_inner();
-        pages.took(answer.users.len(), answer.next_page_token);
-        rows.extend(answer.users.iter().map(shown));
-    }
-    format.list(rows);
-    pages.end();
-    Ok(())
+        let answer = client.list_users(server.request(request)).await?.into_inner();
+        Ok((answer.users.iter().map(shown).collect(), answer.next_page_token))
+    })
+    .await
 }
 
 fn shown(user: &pb::User) -> Shown {
