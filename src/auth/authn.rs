@@ -8,7 +8,7 @@ use http::header::AUTHORIZATION;
 use super::caller::{Caller, Credential};
 use super::policy::rule_of;
 use super::sessions::{self, Sessions};
-use super::tokens::{self, Tokens, Welcome};
+use super::tokens::{self, TokenHolder, Tokens, Welcome};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::identity::{Identity, UserFacts};
@@ -101,9 +101,7 @@ impl Authenticator {
 
     async fn token(&self, token: &str, wanted: Option<&TeamId>, now: Timestamp) -> Result<Credential, Error> {
         let holder = self.tokens.holder(token, wanted, None, (&*self.host, now)).await?;
-        if let Some(user) = holder.user() {
-            check_user(user)?;
-        }
+        check_holder(&holder)?;
         Ok(Credential::Token(Box::new(holder)))
     }
 
@@ -147,9 +145,13 @@ pub async fn recheck(caller: &Caller, rpc: &str, directory: &Directory, now: Tim
             let mut holder = holder.clone();
             if let Some(known) = holder.user() {
                 let user = directory.user(&known.user_id).await?.ok_or_else(tokens::ended)?;
-                check_user(&user)?;
                 holder.become_user(user);
             }
+            if let Some(id) = holder.team_of_its_own() {
+                let team = directory.team(id).await?.ok_or_else(tokens::ended)?;
+                holder.become_team(team);
+            }
+            check_holder(&holder)?;
             Credential::Token(holder)
         }
     };
@@ -160,6 +162,18 @@ pub async fn recheck(caller: &Caller, rpc: &str, directory: &Directory, now: Tim
 /// Who signs in is not blocked.
 fn check_user(user: &UserFacts) -> Result<(), Refusal> {
     if user.blocked { Err(Refusal::denied(Reason::UserDeactivated, "the user is blocked")) } else { Ok(()) }
+}
+
+/// Who shows a token is not blocked: its user, or the team that it is itself.
+fn check_holder(holder: &TokenHolder) -> Result<(), Refusal> {
+    if let Some(user) = holder.user() {
+        return check_user(user);
+    }
+    let team = holder.identity.as_ref().and_then(|identity| identity.team.as_ref());
+    if team.is_some_and(|team| team.blocked) {
+        return Err(Refusal::denied(Reason::TeamBlocked, "the team of the credential is blocked"));
+    }
+    Ok(())
 }
 
 fn key_unknown() -> Error {

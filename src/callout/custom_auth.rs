@@ -2,15 +2,20 @@
 //! not.
 
 use std::fmt;
+use std::time::Duration;
 
+use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::{connect, silent};
+use super::{connect, in_time, silent};
 use crate::domain::callout::Callout;
-use crate::domain::ids::{OrganizationId, TeamId, UserId};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OrganizationId, TeamId, UserId, check_id};
 use crate::domain::models::ModelList;
 use crate::domain::reason::Reason;
+use crate::domain::secret::KeyHash;
 use crate::domain::token::{Stated, TeamClaim};
 use crate::error::Error;
 use crate::pb::policy::custom_auth_client::CustomAuthClient;
@@ -20,9 +25,21 @@ use crate::pb::policy::{AuthenticateRequest, AuthenticateResponse};
 const VALID_SECONDS: i64 = 60;
 const VALID_MAX_SECONDS: i64 = 3_600;
 
+/// How long a refusal holds, and how many are remembered.
+const REFUSED_SECONDS: i64 = 5;
+const REMEMBERED: usize = 10_000;
+
+/// About how many credentials it is asked at once.
+const AT_ONCE: usize = 256;
+
 /// A service that knows credentials.
 pub struct CustomAuth {
     client: CustomAuthClient<Channel>,
+    timeout: Duration,
+    /// Who is asked about at this moment.
+    places: Semaphore,
+    /// When credentials were refused, by their hashes.
+    refused: Cache<KeyHash, Timestamp>,
 }
 
 /// Somebody whom the service knows.
@@ -40,30 +57,51 @@ impl CustomAuth {
     /// # Errors
     /// `INTERNAL` if the machine's certificates can't be read.
     pub fn new(callout: &Callout) -> Result<Self, Error> {
-        Ok(Self { client: CustomAuthClient::new(connect(callout)?) })
+        Ok(Self {
+            client: CustomAuthClient::new(connect(callout)?),
+            timeout: callout.timeout,
+            places: Semaphore::new(AT_ONCE),
+            refused: Cache::new(REMEMBERED),
+        })
     }
 
-    /// Asks who shows a credential.
+    /// Asks who shows a credential. What was refused just now is not asked about
+    /// again, and only some are at once: whoever guesses must not take the places
+    /// of others.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` if it is not good; `UNAVAILABLE` if the service does not
     /// answer, or answers with what is nobody.
-    pub async fn vouch(&self, credential: &str) -> Result<Vouched, Error> {
+    pub async fn vouch(&self, credential: &str, now: Timestamp) -> Result<Vouched, Error> {
+        let hash = KeyHash::of(credential);
+        if self.refused.get(&hash).is_some_and(|at| now < at.plus_seconds(REFUSED_SECONDS)) {
+            return Err(unknown());
+        }
+        let Ok(_place) = self.places.try_acquire() else { return Err(unavailable("is asked about too many at once")) };
         let request = AuthenticateRequest { credential: credential.to_owned() };
+        let mut client = self.client.clone();
         // Boxed, because most installations have none, and it would make every call large.
-        match Box::pin(self.client.clone().authenticate(request)).await {
-            Ok(answer) => vouched(answer.into_inner()).map_err(|cause| Error::Unavailable {
-                reason: Reason::CustomAuthUnavailable,
-                cause: format!("custom_auth answers with {cause}"),
-                retry: super::RETRY,
-            }),
-            Err(status) if status.code() == Code::Unauthenticated => Err(Error::Unauthenticated {
-                reason: Reason::CredentialUnknown,
-                message: "nobody has this credential",
-                metadata: Vec::new(),
-            }),
+        match Box::pin(in_time(self.timeout, client.authenticate(request))).await {
+            Ok(answer) => vouched(answer).map_err(|cause| unavailable(&format!("answers with {cause}"))),
+            Err(status) if status.code() == Code::Unauthenticated => {
+                self.refused.insert(hash, now);
+                Err(unknown())
+            }
             Err(status) => Err(silent(Reason::CustomAuthUnavailable, &status)),
         }
+    }
+}
+
+fn unknown() -> Error {
+    let (reason, message) = (Reason::CredentialUnknown, "nobody has this credential");
+    Error::Unauthenticated { reason, message, metadata: Vec::new() }
+}
+
+fn unavailable(what: &str) -> Error {
+    Error::Unavailable {
+        reason: Reason::CustomAuthUnavailable,
+        cause: format!("custom_auth {what}"),
+        retry: super::RETRY,
     }
 }
 
@@ -73,6 +111,7 @@ fn vouched(answer: AuthenticateResponse) -> Result<Vouched, String> {
     let wrong = |field: &'static str| move |error| format!("a wrong {field}: {error}");
     let user_id = user_id.map(|id| UserId::parse(&id)).transpose().map_err(wrong("user_id"))?;
     let one = team_id.map(|id| TeamId::parse(&id)).transpose().map_err(wrong("team_id"))?;
+    customer_id.as_deref().map(check_id).transpose().map_err(wrong("customer_id"))?;
     let organization_id = organization_id.map(|id| OrganizationId::parse(&id)).transpose();
     if user_id.is_none() && one.is_none() {
         return Err("neither a user nor a team".to_owned());
@@ -126,6 +165,11 @@ mod tests {
         ] {
             let error = vouched(answer(user, team, None)).expect_err("nobody");
             assert!(error.contains(told), "{error}");
+        }
+        let of =
+            |customer: String| AuthenticateResponse { customer_id: Some(customer), ..answer(Some("a"), None, None) };
+        for wrong in ["x".repeat(257), "a\nb".to_owned()] {
+            assert!(vouched(of(wrong)).is_err_and(|told| told.starts_with("a wrong customer_id")));
         }
     }
 }

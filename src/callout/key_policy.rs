@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use tonic::Code;
 use tonic::transport::Channel;
 
-use super::{connect, silent};
+use super::{connect, in_time, silent};
 use crate::domain::callout::KeyPolicyRules;
 use crate::domain::fault::Refusal;
 use crate::domain::policy::Action;
@@ -49,14 +50,14 @@ impl KeyPolicy {
     /// says nothing, unless that counts as a yes.
     pub async fn ask(&self, question: &Question) -> Result<(), Error> {
         // Boxed, because most installations have none, and it would make every call large.
-        let answer = Box::pin(self.client.clone().check(question.clone())).await;
-        match answer.map(tonic::Response::into_inner) {
+        let mut client = self.client.clone();
+        match Box::pin(in_time(self.rules.callout.timeout, client.check(question.clone()))).await {
             Ok(answer) if answer.allowed => Ok(()),
             Ok(answer) => {
                 let message = if answer.message.is_empty() { NO_REASON.to_owned() } else { answer.message };
                 Err(Refusal::denied(Reason::PolicyRefused, message).with("policy", NAME).into())
             }
-            Err(status) if self.rules.fails_open => {
+            Err(status) if self.rules.fails_open && is_silence(status.code()) => {
                 let cause = format!("{:?}: {}", status.code(), status.message());
                 tracing::warn!(cause, "the key policy does not answer, which counts as a yes");
                 Ok(())
@@ -64,6 +65,12 @@ impl KeyPolicy {
             Err(status) => Err(silent(Reason::KeyPolicyUnavailable, &status)),
         }
     }
+}
+
+/// Whether a failure is none of the service's own making: one that it answers
+/// with is no yes, or whoever can make it fail could do everything.
+const fn is_silence(code: Code) -> bool {
+    matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
 }
 
 impl fmt::Debug for KeyPolicy {

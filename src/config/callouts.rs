@@ -85,6 +85,9 @@ fn callout(setting: &str, url: &SafeUrl, timeout: Option<Period>) -> Result<Call
     if timeout > TIMEOUT_MAX {
         return Err(ConfigError(format!("wrong setting: {setting}.timeout must be at most 10s")));
     }
+    if !url.is_origin() {
+        return Err(ConfigError(format!("wrong setting: {setting}.url must have no path: gRPC has its own")));
+    }
     Ok(Callout { url: url.clone(), timeout })
 }
 
@@ -112,6 +115,7 @@ mod tests {
             ("{ }", "url"),
             (r#"{ url = "http://policy.example" }"#, "https://"),
             (r#"{ url = "https://policy.example", timeout = "11s" }"#, "key_policy.timeout must be at most 10s"),
+            (r#"{ url = "https://policy.example/v1" }"#, "key_policy.url must have no path"),
             (r#"{ url = "https://policy.example", on = ["create_team"] }"#, "create_team"),
             (r#"{ url = "https://policy.example", on = ["delete_key"] }"#, "delete_key"),
             (r#"{ url = "https://policy.example", without_answer = "shrug" }"#, "shrug"),

@@ -15,7 +15,8 @@ use crate::domain::policy::Predicate;
 use crate::domain::role::Role;
 use crate::domain::safe_url::SafeUrl;
 use crate::domain::token::{
-    ALGORITHMS, CLAIMS, ClaimNames, ClaimPath, Issuer, KeySource, Memberships, OWN_ISSUER, Realm, RoleMapping,
+    ALGORITHMS, CLAIMS, CUSTOM_AUTH, ClaimNames, ClaimPath, Issuer, KeySource, Memberships, OWN_ISSUER, Realm,
+    RoleMapping,
 };
 
 const LEEWAY_SECONDS: i64 = 30;
@@ -136,8 +137,8 @@ impl Settings {
 
 fn issuer(index: usize, params: &IssuerParams) -> Result<Issuer, ConfigError> {
     let wrong = |field, rule: &str| wrong(index, field, rule);
-    if params.issuer.is_empty() || params.issuer == OWN_ISSUER {
-        return Err(wrong("issuer", "must be the iss of its tokens, and not \"bursar\""));
+    if params.issuer.is_empty() || [OWN_ISSUER, CUSTOM_AUTH].contains(&params.issuer.as_str()) {
+        return Err(wrong("issuer", "must be the iss of its tokens, and not \"bursar\" or \"custom_auth\""));
     }
     if params.audiences.is_empty() || params.audiences.iter().any(String::is_empty) {
         return Err(wrong(

@@ -30,6 +30,20 @@ impl FromStr for SafeUrl {
     }
 }
 
+impl SafeUrl {
+    /// Whether it is reached over TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.0.scheme_str() == Some("https")
+    }
+
+    /// Whether it names a host, and nothing on it.
+    #[must_use]
+    pub fn is_origin(&self) -> bool {
+        self.0.path_and_query().is_none_or(|path| path.as_str() == "/")
+    }
+}
+
 impl fmt::Display for SafeUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -45,6 +45,10 @@ pub const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::EdDSA,
 ];
 
+/// Who vouches for those whom the setting `custom_auth` knows; no issuer is
+/// called so.
+pub const CUSTOM_AUTH: &str = "custom_auth";
+
 /// What an expression about a token calls its claims.
 pub const CLAIMS: &str = "claims";
 
@@ -149,7 +153,7 @@ mod tests {
     /// An issuer that says who somebody is, and no more.
     pub(super) fn issuer() -> Issuer {
         Issuer {
-            realm: Arc::new(Realm::of_strangers("https://idp.example")),
+            realm: Arc::new(Realm::of_known("https://idp.example")),
             keys: KeySource::KeySet("https://idp.example/keys".parse().expect("a URL")),
             audiences: vec!["bursar".to_owned()],
             algorithms: ALGORITHMS.to_vec(),

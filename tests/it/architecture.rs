@@ -37,7 +37,7 @@ const BORDERS: [(&str, &[&str]); 7] = [
     ("tonic", &["error", "pb", "callout", "auth", "services", "server", "cli"]),
     ("prost", &["pb", "services"]),
     ("reqwest", &["auth"]),
-    ("tokio", &["store", "gate", "auth", "services", "jobs", "server", "cli", "main"]),
+    ("tokio", &["store", "gate", "callout", "auth", "services", "jobs", "server", "cli", "main"]),
 ];
 
 /// Every file of the sources, with its module.

@@ -34,6 +34,13 @@ impl TokenHolder {
         }
     }
 
+    /// Takes the team that it is itself as it is now.
+    pub(in crate::auth) fn become_team(&mut self, team: Arc<TeamFacts>) {
+        if let Some(identity) = &mut self.identity {
+            identity.team = Some(team);
+        }
+    }
+
     /// The team that it is itself, if it is no user.
     pub fn team_of_its_own(&self) -> Option<&TeamId> {
         self.identity.as_ref().filter(|identity| identity.user.is_none())?.key.team_id.as_ref()

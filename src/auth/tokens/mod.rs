@@ -25,7 +25,7 @@ use crate::callout::{CustomAuth, Vouched};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::TeamId;
 use crate::domain::reason::Reason;
-use crate::domain::token::{self, Claims, Issuer, Realm, Stated, TokenFault};
+use crate::domain::token::{self, CUSTOM_AUTH, Claims, Issuer, Realm, Stated, TokenFault};
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::store::Eviction;
@@ -50,9 +50,6 @@ pub trait Welcome: Send + Sync {
     /// [`Error`] if it can't be made or changed.
     fn welcome(&self, newcomer: Newcomer, now: Timestamp) -> BoxFuture<'_, Result<(), Error>>;
 }
-
-/// What a service that vouches for its users is called in names.
-const CUSTOM_AUTH: &str = "custom_auth";
 
 /// Knows the issuers, and their tokens.
 pub struct Tokens {
@@ -86,7 +83,7 @@ impl Tokens {
     pub fn new(gate: Arc<Gate>, issuers: Vec<Issuer>, custom: Option<CustomAuth>) -> Result<Self, Error> {
         let keys = |issuer| Ok(Arc::new(IssuerKeys::new(issuer, Fetcher::new()?)));
         let issuers = issuers.into_iter().map(keys).collect::<Result<_, Error>>()?;
-        let custom = custom.map(|custom| (custom, Arc::new(Realm::of_strangers(CUSTOM_AUTH))));
+        let custom = custom.map(|custom| (custom, Arc::new(Realm::of_known(CUSTOM_AUTH))));
         Ok(Self { gate, issuers, custom, verified: Cache::new(REMEMBERED) })
     }
 
@@ -127,7 +124,8 @@ impl Tokens {
             host.welcome(newcomer, now).await?;
             // Another instance may have made them just now.
             let user = verified.stated.user_id.iter().cloned().map(Eviction::User);
-            let teams = verified.stated.teams.all().cloned().map(Eviction::Team);
+            let teams = verified.stated.teams.all().filter(|_| verified.realm.creates_teams);
+            let teams = teams.cloned().map(Eviction::Team);
             self.gate.directory().evict(&user.chain(teams).collect::<Vec<_>>());
         }
         self.verified.insert(hash, Arc::clone(&verified));
@@ -142,7 +140,7 @@ impl Tokens {
         {
             return Ok(false);
         }
-        for id in token.stated.teams.all().filter(|_| token.realm.creates_teams) {
+        for id in token.realm.teams_to_make(&token.stated) {
             if directory.team(id).await?.is_none() {
                 return Ok(false);
             }
@@ -179,7 +177,7 @@ impl Tokens {
 }
 
 async fn vouched(custom: &CustomAuth, realm: &Arc<Realm>, credential: &str, now: Timestamp) -> Result<Verified, Error> {
-    let Vouched { stated, seconds } = custom.vouch(credential).await?;
+    let Vouched { stated, seconds } = custom.vouch(credential, now).await?;
     let ends_at = now.plus_seconds(seconds);
     Ok(Verified { realm: Arc::clone(realm), proof: Proof::Vouched, ends_at, stated: Arc::new(stated) })
 }

@@ -1,6 +1,10 @@
 //! Realms: whose users somebody's word is taken for, and what becomes of them.
 
+use super::Stated;
 use crate::domain::ids::TeamId;
+
+/// The most teams that one token makes.
+const TEAMS_MAX: usize = 100;
 
 /// What is done for those whom somebody else vouches for.
 #[derive(Clone, Debug)]
@@ -25,7 +29,7 @@ pub struct Realm {
 impl Realm {
     /// A realm of users and teams that are there already, and stay as they are.
     #[must_use]
-    pub fn of_strangers(name: &str) -> Self {
+    pub fn of_known(name: &str) -> Self {
         Self {
             name: name.into(),
             default_team: None,
@@ -35,6 +39,12 @@ impl Realm {
             memberships: Memberships::Ignore,
             sets_roles: false,
         }
+    }
+
+    /// The teams that somebody states and that are made if they are not there.
+    pub fn teams_to_make<'a>(&self, stated: &'a Stated) -> impl Iterator<Item = &'a TeamId> + use<'a> {
+        let most = if self.creates_teams { TEAMS_MAX } else { 0 };
+        stated.teams.all().filter(|id| !id.as_str().starts_with(TeamId::RESERVED_PREFIX)).take(most)
     }
 
     /// Whether somebody who is known may be changed.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{CLAIMS, Claims, Issuer, TokenFault};
 use crate::domain::fault::Refusal;
-use crate::domain::ids::{OrganizationId, TeamId, UserId};
+use crate::domain::ids::{OrganizationId, TeamId, UserId, check_id};
 use crate::domain::models::{ModelList, NO_DEFAULT_MODELS};
 use crate::domain::policy::Predicate;
 use crate::domain::reason::Reason;
@@ -74,12 +74,18 @@ impl Stated {
         let organization = claims.text(names.organization_id.as_ref()).map(|id| OrganizationId::parse(&id));
         let organization_id =
             organization.transpose().map_err(|_| TokenFault::Invalid("the token's organization id is no id"))?;
+        let customer_id = claims.text(names.customer_id.as_ref());
+        customer_id
+            .as_deref()
+            .map(check_id)
+            .transpose()
+            .map_err(|_| TokenFault::Invalid("the token's customer id is no id"))?;
         let stated = Self {
             user_id,
             email,
             teams: TeamClaim { one, any },
             organization_id,
-            customer_id: claims.text(names.customer_id.as_ref()),
+            customer_id,
             role,
             is_admin: role == Some(Role::ProxyAdmin) || issuer.admin_scope.as_ref().is_some_and(has_scope),
             models: models_of(&scopes, issuer),

@@ -51,7 +51,7 @@ mod tests {
     use crate::domain::token::TeamClaim;
 
     fn realm() -> Realm {
-        Realm::of_strangers("https://idp.example")
+        Realm::of_known("https://idp.example")
     }
 
     fn named(id: &str, managed: bool) -> Team {
@@ -86,7 +86,7 @@ mod tests {
             let names = |list: &[TeamId]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
             assert_eq!((names(&changes.joins), names(&changes.leaves)), (names_of(&joins), names_of(&leaves)));
         }
-        let other = Realm { memberships: Memberships::Sync, ..Realm::of_strangers("https://other.example") };
+        let other = Realm { memberships: Memberships::Sync, ..Realm::of_known("https://other.example") };
         assert!(Changes::of(&stated(None), &other, Role::InternalUser, &before, &[]).leaves.is_empty());
     }
 

@@ -102,11 +102,13 @@ where
 pub(crate) fn caller(ctx: &Ctx) -> Caller {
     let caller = &ctx.caller;
     let user = caller.user();
+    let of_token = || caller.token()?.identity.as_ref()?.key.team_id.as_ref();
+    let team = caller.key().map_or_else(of_token, |key| key.team_id.as_ref());
     Caller {
         name: caller.name(),
         user_id: user.map(|user| user.user_id.to_string()),
         role: user.map(|user| role::role_to_wire(user.role).into()),
-        team_id: caller.key().and_then(|key| key.team_id.as_ref()).map(ToString::to_string),
+        team_id: team.map(ToString::to_string),
         key_id: caller.key_id().map(|id| id.to_string()),
         is_proxy_admin: caller.is_proxy_admin(),
     }

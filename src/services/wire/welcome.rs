@@ -10,6 +10,7 @@ use crate::auth::{Newcomer, Welcome};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Refusal;
 use crate::domain::ids::{OrganizationId, TeamId, UserId};
+use crate::domain::organization::check_team;
 use crate::domain::reason::Reason;
 use crate::domain::role::{Role, TeamRole};
 use crate::domain::team::{Member, Team};
@@ -45,13 +46,18 @@ impl Welcome for Host {
     }
 }
 
-/// Makes the teams that are not there yet; somebody else may be faster.
+/// Makes the teams that are not there yet, if their holder may come in; somebody
+/// else may be faster.
 async fn make_teams(ctx: &Ctx, newcomer: &Newcomer) -> Result<(), Error> {
-    if !newcomer.realm.creates_teams {
-        return Ok(());
+    let view = ctx.app.store.view();
+    if let Some(id) = newcomer.stated.user_id.as_ref().filter(|_| newcomer.realm.creates_teams) {
+        let user = view.find_user(id).await?;
+        if user.map_or(!newcomer.realm.creates_users, |user| user.blocked) {
+            return Ok(());
+        }
     }
-    for id in newcomer.stated.teams.all() {
-        if ctx.app.store.view().find_team(id).await?.is_some() {
+    for id in newcomer.realm.teams_to_make(&newcomer.stated) {
+        if view.find_team(id).await?.is_some() {
             continue;
         }
         let mut team = Team::new(id.clone(), ctx.now);
@@ -59,7 +65,9 @@ async fn make_teams(ctx: &Ctx, newcomer: &Newcomer) -> Result<(), Error> {
         team.idp_managed_by = Some(newcomer.realm.name.to_string());
         let mut tx = ctx.begin_as(actor(newcomer)).await?;
         if let Some(id) = &team.organization_id {
-            tx.lock_organizations(std::slice::from_ref(id)).await?;
+            let not_found = || Refusal::not_found(Reason::OrganizationNotFound, "organization", [id]);
+            let organization = tx.lock_organizations(std::slice::from_ref(id)).await?.into_iter().next();
+            check_team(&organization.ok_or_else(not_found)?, &team)?;
         }
         match tx.insert_team(&team).await {
             Err(StoreError::Taken(Constraint::TeamId)) => continue,

@@ -3,7 +3,8 @@
 use bursar::pb;
 use pb::DenyReason::{CallNotAllowed, KeyUnknown, UserDeactivated as UserIsBlocked};
 use pb::ErrorReason::{
-    CredentialMalformed, CredentialUnknown, CustomAuthUnavailable, RoleNotAllowed, UserDeactivated, UserUnknown,
+    CredentialMalformed, CredentialUnknown, CustomAuthUnavailable, RoleNotAllowed, TeamBlocked, UserDeactivated,
+    UserUnknown,
 };
 use pb::policy::AuthenticateResponse;
 use tonic::Code;
@@ -42,6 +43,13 @@ on_both! {
         knock(&world.with_key("badge 1")).await.refused(Code::Unauthenticated, CredentialUnknown);
         change(&world.admin, blocked("alice", true)).await.answer();
         knock(&alice).await.refused(Code::PermissionDenied, UserDeactivated);
+        // One that is a team is refused with it.
+        world.team(pb::Team { team_id: "red".into(), ..Default::default() }).await;
+        callouts.know("of red", Some(AuthenticateResponse { team_id: Some("red".into()), ..Default::default() }));
+        let red = world.with_key("of red");
+        knock(&red).await.answer();
+        world.admin.teams().block_team(pb::BlockTeamRequest { team_id: "red".into() }).await.answer();
+        knock(&red).await.refused(Code::PermissionDenied, TeamBlocked);
         // Keys and JWTs are none of its business.
         callouts.shown();
         knock(&world.with_key("sk-0123456789abcdef")).await.unwrap_err();
@@ -67,7 +75,14 @@ on_both! {
             knock(&client).await.answer();
             assert_eq!(callouts.shown(), [credential]);
             world.hands().advance(1);
-            knock(&client).await.refused(Code::Unauthenticated, CredentialUnknown);
+            // A refusal holds for a while, too.
+            for _ in 0..3 {
+                knock(&client).await.refused(Code::Unauthenticated, CredentialUnknown);
+            }
+            assert_eq!(callouts.shown(), [credential]);
+            callouts.know(credential, Some(person("alice")));
+            world.hands().advance(5);
+            knock(&client).await.answer();
             assert_eq!(callouts.shown(), [credential]);
         }
         callouts.know("d", Some(lasting(0)));

@@ -101,8 +101,10 @@ on_both! {
         assert_eq!(world.admin.keys().generate_key(request).await.answer().key.unwrap().key_id, made.key_id);
         assert_eq!(callouts.questions(), []);
 
-        let changed = update(&world.admin, &made.key_hash, alias("b")).await.answer().key.unwrap();
+        // Named by its secret, too, which nobody is told.
+        let changed = update(&world.admin, "sk-a-secret-that-nobody-is-told", alias("b")).await.answer().key.unwrap();
         let question = only(callouts.questions());
+        assert!(!format!("{question:?}").contains("sk-a-secret"), "{question:#?}");
         assert_eq!((question.action(), question.existing.unwrap().key_alias), (KeyAction::Update, made.key_alias));
         assert_eq!(question.resulting.unwrap().key_alias, changed.key_alias);
         regenerate(&world.admin, &made.key_hash).await.answer();
@@ -140,8 +142,11 @@ on_both! {
     async fn its_silence_may_count_as_a_yes(backend: Backend) {
         let callouts = Callouts::start().await;
         let world = world(backend, &callouts, ", without_answer = \"allow\"").await;
-        callouts.be(Mood::Failing);
+        callouts.be(Mood::Silent);
         generate(&world.admin, alias("a")).await.answer();
+        // A service that answers with an error does answer.
+        callouts.be(Mood::Failing);
+        generate(&world.admin, alias("b")).await.refused(Code::Unavailable, KeyPolicyUnavailable);
         callouts.be(Mood::Well);
         callouts.refuse(Some("no"));
         refused(generate(&world.admin, alias("b")).await, "no");

@@ -1,7 +1,9 @@
 //! Memberships and roles that follow the tokens.
 
 use bursar::pb;
+use pb::ErrorReason::{UserDeactivated, UserUnknown};
 use serde_json::{Value, json};
+use tonic::Code;
 
 use super::{holder, knock, knock_with, user, world_of};
 use crate::support::issuer::{AT_NOON, IdentityProvider};
@@ -103,6 +105,22 @@ on_both! {
         world.admin.teams().delete_teams(delete).await.answer();
         knock_with(&world, &issuer, &json!({ "team": "solo" })).await.answer();
         assert_eq!(made("solo").await.team_id, "solo");
+    }
+
+    async fn no_team_is_made_for_whoever_may_not_come_in(backend: Backend) {
+        let issuer = IdentityProvider::start();
+        let more = "create_teams = true, claims = { user_id = \"sub\", team_ids = \"groups\" }";
+        let world = world_of(backend, &issuer, more).await;
+        world.user(user("alice")).await;
+        let blocked = pb::User { user_id: "alice".into(), blocked: Some(true), ..Default::default() };
+        crate::users::sessions::change(&world.admin, blocked).await.answer();
+        for (sub, reason) in [("nobody", UserUnknown), ("alice", UserDeactivated)] {
+            knock_with(&world, &issuer, &json!({ "sub": sub, "groups": ["x"] })).await.refused(Code::PermissionDenied, reason);
+        }
+        world.user(user("bob")).await;
+        knock_with(&world, &issuer, &json!({ "sub": "bob", "groups": ["bursar-x", "y"] })).await.answer();
+        let teams = world.admin.teams().list_teams(pb::ListTeamsRequest::default()).await.answer().teams;
+        assert_eq!(teams.into_iter().map(|team| team.team_id).collect::<Vec<_>>(), ["y"]);
     }
 
     async fn a_user_only_joins_where_no_more_is_wanted(backend: Backend) {

@@ -47,9 +47,16 @@ impl KeyChange {
         faults: &mut Faults,
     ) -> Self {
         let sent = request.key.as_ref();
+        let mut asked = Box::new(request.clone());
+        if let Some(named) = asked.key.as_mut().map(|key| &mut key.key_hash)
+            && let Ok(hash) = KeyHash::of_key_field(named)
+        {
+            // It may be named by its secret, which nobody else is told.
+            *named = hash.to_string();
+        }
         Self {
             prefix,
-            asked: Box::new(request.clone()),
+            asked,
             action,
             etag: sent.map(|key| key.etag.clone()).unwrap_or_default(),
             patch: KeyPatch::take(request, prefix, faults),
