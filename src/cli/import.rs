@@ -19,9 +19,9 @@ pub(super) fn command() -> Command {
         .about("Take over the organizations, users, teams, members, budgets and keys of a LiteLLM proxy")
         .long_about(
             "Takes over the organizations, users, teams, members, budgets and keys of a LiteLLM proxy's database, each \
-             with what it has spent in its open window. Secrets go on working. What is there already stays as it is, so \
+             with what it has spent in its open window, and models with their own prices. Secrets go on working. What is there already stays as it is, so \
              that the command can be run again; what can't be taken over is told, and changes nothing. Passwords, \
-             models, customers and spend logs are not taken over.",
+             customers, credentials of providers and spend logs are not taken over.",
         )
         .arg(
             Arg::new("from")

@@ -44,7 +44,7 @@ const KINDS: [(&str, [u64; 4]); 8] = [
     ("organization-member", [2, 1, 0, 1]),
     ("team-member", [4, 3, 0, 1]),
     ("key", [11, 7, 0, 4]),
-    ("model", [4, 2, 0, 2]),
+    ("model", [5, 2, 0, 3]),
 ];
 
 on_both! {
@@ -128,6 +128,7 @@ on_both! {
         let printed = import(&world, &source, &[]);
         for told in [
             "1 × model: not taken over: model_name must not have",
+            "1 × model: not taken over: it is of team red alone",
             "1 × model: not taken over: prices[\"input_cost_per_token\"] is larger than",
             "1 × user: not taken over: user_role is customer, which no user has (erin)",
             "2 × user: passwords are not taken over: invite people, or let an identity provider sign them in (root, alice)",

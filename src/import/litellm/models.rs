@@ -16,6 +16,9 @@ use crate::domain::pricing::catalogue;
 pub(super) fn model(row: &Row, now: Timestamp) -> Result<Model, Fault> {
     let name = row.name("model_name")?;
     let (params, info) = (Row(row.fields("litellm_params")), Row(row.fields("model_info")));
+    if let Some(team) = info.text("team_id") {
+        return Err(format!("it is of team {team} alone, and here a model is for all who may call its name"));
+    }
     let mut faults: Vec<Violation> = Vec::new();
     model::check_name("model_name", &name, &mut faults);
     // Its parameters override what is known of it.

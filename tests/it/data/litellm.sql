@@ -85,4 +85,5 @@ INSERT INTO "LiteLLM_ProxyModelTable" (model_id, model_name, litellm_params, mod
      '{"id": "dep-1", "db_model": true, "base_model": "gpt-4o", "mode": "chat", "access_groups": ["beta"], "max_output_tokens": 4096, "input_cost_per_token": 0.5}'),
     ('dep-2', 'house-4o', '{"model": "q83hf0aWqVb3"}', '{"base_model": "gpt-4o-mini"}'),
     ('dep-3', 'anthropic/*', '{"model": "q83hf0aWqVb3"}', NULL),
+    ('dep-5', 'model_name_red_1', '{"model": "q83hf0aWqVb3"}', '{"team_id": "red", "team_public_model_name": "own"}'),
     ('dep-4', 'dear', '{"model": "q83hf0aWqVb3", "input_cost_per_token": 3}', '{}');
