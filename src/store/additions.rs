@@ -3,8 +3,8 @@
 //! share its commit, and do not queue for the end of the audit log one by one.
 
 use parking_lot::Mutex;
-use sea_orm::{DatabaseTransaction, DbBackend, EntityTrait};
-use tokio::sync::{Semaphore, oneshot};
+use sea_orm::{DatabaseTransaction, EntityTrait};
+use tokio::sync::{Mutex as Turn, oneshot};
 
 use super::audit::{self, Unwritten};
 use super::connect::Store;
@@ -38,20 +38,11 @@ pub struct Addition {
 }
 
 /// What waits to be written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Additions {
     waiting: Mutex<Vec<Waiting>>,
-    /// Whoever has one writes.
-    turns: Semaphore,
-}
-
-impl Additions {
-    /// On PostgreSQL two transactions are under way, one of which inserts while
-    /// the other commits; SQLite has one writer.
-    pub(super) fn new(backend: DbBackend) -> Self {
-        let turns = if backend == DbBackend::Postgres { 2 } else { 1 };
-        Self { waiting: Mutex::default(), turns: Semaphore::new(turns) }
-    }
+    /// Whoever has it writes.
+    turn: Turn<()>,
 }
 
 type Outcome = Result<(), StoreError>;
@@ -73,8 +64,8 @@ impl Store {
         let hash = addition.key.key_hash;
         let (tell, told) = oneshot::channel();
         self.additions().waiting.lock().push(Waiting { addition, tell });
-        let turn = self.additions().turns.acquire().await;
-        // Whoever had a turn before may have written this one, or is about to.
+        let turn = self.additions().turn.lock().await;
+        // Whoever had the turn before may have written this one, too.
         while told.is_empty() && self.write_waiting().await {}
         drop(turn);
         let given_up = |_| Err(StoreError::Unavailable("an addition was given up".to_owned()));

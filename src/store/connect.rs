@@ -79,8 +79,7 @@ impl Store {
             let pool = open(options.max_connections).await?;
             (pool.clone(), pool)
         };
-        let additions = Additions::new(writer.get_database_backend());
-        Ok(Self { readers, writer, statements, partitions: Known::default(), additions: Arc::new(additions) })
+        Ok(Self { readers, writer, statements, partitions: Known::default(), additions: Arc::default() })
     }
 
     /// Connects to a database that must be there, with its tables.
