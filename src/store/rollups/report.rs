@@ -219,6 +219,7 @@ impl<'a> Report<'a> {
         query.from_values(tuples(self.cover.rest.iter()), Alias::new(STRETCHES));
         query.from(Alias::new("usage_events"));
         query.and_where(named("cost_source").ne(adjustment)).cond_where(within("started_at", interval));
+        query.cond_where(self.in_rest());
         match self.source {
             Source::Call | Source::Denial => {}
             Source::Failure => {
@@ -232,22 +233,24 @@ impl<'a> Report<'a> {
 
     /// Each event once for each of its tags, or once without any.
     fn join_tags(&self, events: &mut SelectStatement) {
-        let rest = self.cover.rest.iter();
-        let times = || {
-            rest.clone().fold(Condition::any(), |any, of| {
-                let from = named("started_at").gte(of.from.micros());
-                any.add(from.and(named("started_at").lt(of.until.micros())))
-            })
-        };
         let mut tags = Query::select();
         tags.expr_as(named("request_id"), Alias::new("tagged_id")).column(Alias::new("tag"));
-        tags.from(Alias::new("usage_event_tags")).cond_where(times());
+        tags.from(Alias::new("usage_event_tags")).cond_where(self.in_rest());
         let mut untagged = Query::select();
         untagged.column(Alias::new("request_id")).expr(Expr::val("")).from(Alias::new("usage_events"));
-        untagged.cond_where(times()).and_where(named("tags").eq("[]"));
+        untagged.cond_where(self.in_rest()).and_where(named("tags").eq("[]"));
         tags.union(UnionType::All, untagged);
         let same = named("tagged_id").equals(Alias::new("request_id"));
         events.join_subquery(JoinType::InnerJoin, tags, Alias::new("tags"), same);
+    }
+
+    /// Whether an event lies in any of the stretches that events are read of: by
+    /// the instants themselves, which alone lead to partitions and indexes.
+    fn in_rest(&self) -> Condition {
+        self.cover.rest.iter().fold(Condition::any(), |any, of| {
+            let from = named("started_at").gte(of.from.micros());
+            any.add(from.and(named("started_at").lt(of.until.micros())))
+        })
     }
 
     /// The part that a row belongs to.
