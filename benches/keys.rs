@@ -43,7 +43,8 @@ const TOKENS: usize = 100_000;
 /// Copies of a key that is there.
 const SEED: &str = "INSERT INTO keys SELECT (jsonb_populate_record(one, jsonb_build_object( \
      'key_id', md5('id' || n)::uuid::text, 'key_hash', md5('a' || n) || md5('b' || n), 'key_alias', NULL, \
-     'created_at', one.created_at + n))).* FROM (SELECT * FROM keys LIMIT 1) one, generate_series(1, {keys}) n";
+     'created_at', one.created_at + n))).* FROM keys one, generate_series(1, {keys}) n \
+     WHERE one.key_id = (SELECT min(key_id) FROM keys)";
 
 /// Requests of one kind, the next one each time.
 #[derive(Clone)]
