@@ -322,28 +322,7 @@ pub(super) mod tests {
     use crate::domain::audit::ObjectType;
 
     pub(in crate::domain) fn team() -> Team {
-        Team {
-            team_id: TeamId::stored("t"),
-            team_alias: None,
-            organization_id: None,
-            models: ModelList::default(),
-            model_aliases: ModelAliases::default(),
-            budget: Budget::default(),
-            rates: Rates::default(),
-            throughput: Throughput::default(),
-            model_rates: ModelRates::default(),
-            member_defaults: MemberDefaults::default(),
-            team_member_key_duration: None,
-            member_permissions: None,
-            tags: Vec::new(),
-            metadata: Fields::new(),
-            blocked: false,
-            blocked_by_admin: false,
-            idp_managed_by: None,
-            created_at: Timestamp::EPOCH,
-            updated_at: Timestamp::EPOCH,
-            version: 1,
-        }
+        Team::new(TeamId::stored("t"), Timestamp::EPOCH)
     }
 
     fn models(names: &[&str]) -> ModelList {

@@ -18,6 +18,20 @@ pub(super) struct Row(pub(super) Map<String, Value>);
 /// What is wrong with a column.
 pub(super) type Fault = String;
 
+/// A number, which may have been written as text, exactly.
+///
+/// # Errors
+/// What stands there, if it is none.
+pub(super) fn decimal(value: &Value) -> Result<Decimal, String> {
+    let text = written(value);
+    Decimal::from_str_exact(&text).or_else(|_| Decimal::from_scientific(&text)).map_err(|_| text)
+}
+
+/// A value as it is written: a text without its quotes.
+fn written(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 impl Row {
     /// What stands in a column; nothing, if there is no such column.
     fn get(&self, column: &str) -> Option<&Value> {
@@ -41,11 +55,9 @@ impl Row {
     /// An amount, rounded to whole nano-dollars.
     pub(super) fn money(&self, column: &str) -> Result<Option<Usd>, Fault> {
         let Some(value) = self.get(column) else { return Ok(None) };
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let exact = Decimal::from_str_exact(&text).or_else(|_| Decimal::from_scientific(&text));
-        let amount = exact.ok().filter(|amount| !amount.is_sign_negative() || amount.is_zero());
+        let amount = decimal(value).ok().filter(|amount| !amount.is_sign_negative() || amount.is_zero());
         let amount = amount.and_then(|amount| Usd::round_half_even(amount.abs()));
-        amount.map(Some).ok_or_else(|| format!("{column} is {text}, which is no amount of money"))
+        amount.map(Some).ok_or_else(|| format!("{column} is {}, which is no amount of money", written(value)))
     }
 
     /// A limit.

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rust_decimal::Decimal;
-use serde_json::Value;
-
-use super::super::row::{Fault, Row};
+use super::super::row::{Fault, Row, decimal};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Violation;
 use crate::domain::model::{self, Model};
@@ -48,11 +45,8 @@ pub(super) fn model(row: &Row, now: Timestamp) -> Result<Model, Fault> {
 
 /// The prices among some fields, as decimals.
 fn prices(fields: &Row) -> Vec<(String, String)> {
-    let decimal = |value: &Value| {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let exact = Decimal::from_str_exact(&text).or_else(|_| Decimal::from_scientific(&text));
-        exact.map_or(text, |exact| exact.normalize().to_string())
-    };
     let billed = fields.0.iter().filter(|(name, value)| catalogue::is_billed(name) && !value.is_null());
-    billed.map(|(name, value)| (name.clone(), decimal(value))).collect()
+    // What is none is told where prices are taken.
+    let usd = |value| decimal(value).map_or_else(|text| text, |usd| usd.normalize().to_string());
+    billed.map(|(name, value)| (name.clone(), usd(value))).collect()
 }

@@ -55,6 +55,8 @@ impl<'a> Mask<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn mask(paths: &[&str]) -> FieldMask {
@@ -89,5 +91,23 @@ mod tests {
         let mask = Mask::new(Some(&named), &["a", "metadata", "metadata.*"], &mut faults);
         assert_eq!(mask.below("metadata.").collect::<Vec<_>>(), ["k", ""]);
         assert_eq!(faults.0.len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_named_is_known_or_refused(
+            paths in prop::collection::vec("(a|b|metadata|metadata\\.|metadata\\.[a-z.*]{1,4}|\\PC{0,6})", 0..6),
+        ) {
+            let named = FieldMask { paths: paths.clone() };
+            let mut faults = Faults::default();
+            let mask = Mask::new(Some(&named), &["a", "b", "metadata", "metadata.*"], &mut faults);
+            let is_entry = |path: &str| path.starts_with("metadata.") && path.len() > "metadata.".len();
+            let unknown = paths.iter().filter(|path| !["a", "b", "metadata"].contains(&path.as_str()) && !is_entry(path));
+            prop_assert_eq!(faults.0.len(), unknown.count());
+            for field in ["a", "b"] {
+                let writes = paths.is_empty() || paths.iter().any(|path| path == field);
+                prop_assert_eq!(mask.field(field, Some(1)), if writes { Patch::Set(1) } else { Patch::Keep });
+            }
+        }
     }
 }
