@@ -131,8 +131,10 @@ async fn generate(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::Generate
     }
     lend_no_rights(ctx, &mut new, names_type)?;
     narrow(ctx, &mut new)?;
-    if new.team_id.is_none() && new.budget_id.is_none() && spend.is_none() {
+    if new.team_id.is_none() {
         check_personal(ctx, &new)?;
+    }
+    if new.team_id.is_none() && new.budget_id.is_none() && spend.is_none() {
         let made = make(ctx, ctx.app.store.view(), new, secret, &asked, Place::default()).await?;
         return add(ctx, made, slot).await;
     }
@@ -142,7 +144,6 @@ async fn generate(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::Generate
         tx.lock_teams(std::slice::from_ref(id)).await?;
         Some(check_team(ctx, tx.view(), &new, id, is_service_account).await?)
     } else {
-        check_personal(ctx, &new)?;
         None
     };
     let tier = rules::tier(&mut tx, new.budget_id.as_ref()).await?;

@@ -10,7 +10,7 @@ use crate::support::{Answer, Backend, World, on_both};
 
 const DAY: i64 = 86_400;
 
-fn purger(world: &World, expired_days: Option<i64>, deleted_days: Option<i64>) -> Option<Purger> {
+fn purger_of(world: &World, expired_days: Option<i64>, deleted_days: Option<i64>) -> Option<Purger> {
     let app = world.app();
     let seconds = |days: Option<i64>| days.map(|days| days * DAY);
     let retention = KeyRetention { expired_seconds: seconds(expired_days), deleted_seconds: seconds(deleted_days) };
@@ -39,7 +39,7 @@ on_both! {
         let (_, long) = lasting(&world, "2d", "long").await;
         let (_, ever) = world.key(pb::Key::default()).await;
         record(&world.admin, vec![event("used", &secret, 1_000)]).await;
-        let purger = purger(&world, Some(30), None).unwrap();
+        let purger = purger_of(&world, Some(30), None).unwrap();
         world.hands().set("2025-01-31T23:59:59Z");
         assert_eq!(purger.purge_due().await.unwrap(), (0, 0));
         assert_eq!(state(&world, &short).await, pb::KeyState::Expired);
@@ -69,7 +69,6 @@ on_both! {
         world.hands().set("2025-01-02T00:00:00Z");
         let (_, young) = lasting(&world, "1d", "young").await;
         world.admin.keys().delete_keys(delete(&young)).await.answer();
-        let purger_of = purger;
         let purger = purger_of(&world, None, Some(30)).unwrap();
         world.hands().set("2025-01-30T23:59:59Z");
         assert_eq!(purger.purge_due().await.unwrap(), (0, 0));
