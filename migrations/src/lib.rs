@@ -32,6 +32,7 @@ mod m20261129_000019_rotate_keys;
 mod m20261129_000020_limit_keys;
 mod m20261129_000021_create_budgets;
 mod m20261129_000022_sync_teams;
+mod m20261130_000023_rank_days;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000020_limit_keys::Migration),
             Box::new(m20261129_000021_create_budgets::Migration),
             Box::new(m20261129_000022_sync_teams::Migration),
+            Box::new(m20261130_000023_rank_days::Migration),
         ]
     }
 }

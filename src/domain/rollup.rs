@@ -13,7 +13,7 @@ mod grain;
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-pub use self::cover::{Cover, Stretch, cover};
+pub use self::cover::{Cover, Interval, Stretch, cover, intervals};
 pub use self::grain::Grain;
 use super::clock::Timestamp;
 
@@ -178,6 +178,14 @@ impl Cut {
         Self::VARIANTS.iter().find(fits).copied()
     }
 }
+
+/// What each day of UTC that is over is ranked by in advance: what may have very
+/// many parts a day. Something new here is ranked from the next day that changes.
+pub const RANKED: [(Source, Dimension); 4] =
+    [(Source::Call, Key), (Source::Call, User), (Source::Call, Customer), (Source::Tag, Tag)];
+
+/// How many parts of a day such a ranking has.
+pub const RANKED_MOST: u64 = 100;
 
 /// The half hour that an instant falls into, by its first instant.
 #[must_use]

@@ -6,6 +6,7 @@ mod close;
 mod denials;
 mod merge;
 mod purge;
+mod rank;
 mod rebuild;
 mod retain;
 mod rotate;
@@ -38,6 +39,7 @@ impl Jobs {
         tasks.spawn(follow_changes(gate, position));
         tasks.spawn(merge::merge(store.clone()));
         tasks.spawn(rebuild::rebuild(store.clone(), clock.clone()));
+        tasks.spawn(rank::rank(store.clone(), clock.clone()));
         if let Some(kept_seconds) = kept_seconds {
             tasks.spawn(close::close(store.clone(), clock.clone(), kept_seconds));
         }

@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::json::word;
 use super::rebuild::{lock_rebuilds_out, mergeable};
 use super::rollup_rows::{self, Place, Sums, add};
+use super::rollups::rank_anew;
 use crate::domain::clock::Timestamp;
 use crate::domain::rollup::{Cut, Dimension, Grain, Source};
 
@@ -42,6 +43,7 @@ impl Store {
         lock_rebuilds_out(&transaction).await?;
         let deltas = take(&transaction, most).await?;
         write(&transaction, &merged(&deltas)?).await?;
+        rank_anew(&transaction, deltas.iter().map(|delta| Timestamp::from_micros(delta.bucket_at))).await?;
         transaction.commit().await?;
         Ok(deltas.len())
     }

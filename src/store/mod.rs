@@ -85,7 +85,7 @@ pub use organizations::{OrganizationFilter, StoredOrganization};
 pub use outbox::{OutboxEntry, OutboxKind};
 pub use page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey};
 pub use rebuild::Rebuild;
-pub use rollups::{Among, RankedRow, Top, UsageFilter, UsageRow};
+pub use rollups::{Among, Ranking, Top, UsageFilter, UsageRow};
 pub use seal::{Seal, SealKey};
 pub use secrets::SecretName;
 pub use session_keys::SessionKey;

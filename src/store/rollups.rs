@@ -2,11 +2,14 @@
 //! merged yet and, where no rollup is fine enough, the events themselves. One
 //! statement reads all three, so that each call is in exactly one of them.
 
+mod rankings;
 mod report;
 
 use sea_orm::sea_query::{Alias, Condition, Expr, ExprTrait, Order, Query, SelectStatement, SimpleExpr, UnionType};
 use sea_orm::{ConnectionTrait, FromQueryResult, StatementBuilder};
 
+pub use self::rankings::Ranking;
+pub(super) use self::rankings::rank_anew;
 use self::report::Report;
 pub(super) use self::report::sum;
 use super::error::StoreError;
@@ -15,7 +18,7 @@ use super::rollup_rows::column_of;
 use super::usage::EventScope;
 use super::view::View;
 use crate::domain::clock::Timestamp;
-use crate::domain::rollup::{Cut, Dimension, Grain, Source};
+use crate::domain::rollup::{Cut, Dimension, Grain, Interval, Source, intervals};
 
 /// Values of a dimension that usage is looked for by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,16 +117,6 @@ pub struct Top {
     pub after: Option<(i64, String)>,
 }
 
-/// One of the largest parts of an interval.
-#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
-pub struct RankedRow {
-    /// The part.
-    #[sea_orm(nested)]
-    pub usage: UsageRow,
-    /// How many parts the interval has.
-    pub parts: i64,
-}
-
 impl View<'_> {
     /// Usage in each interval between borders and, if asked for, by a
     /// dimension: a row for each that has any.
@@ -136,24 +129,8 @@ impl View<'_> {
         borders: &[Timestamp],
         by: Option<Dimension>,
     ) -> Result<Vec<UsageRow>, StoreError> {
-        let report = self.report(filter, borders, by).await?;
+        let report = self.report(filter, &intervals(borders), by).await?;
         self.rows(&report.rows()).await
-    }
-
-    /// The largest parts of each interval between borders, at most so many, the
-    /// largest spend first, then by id.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database fails.
-    pub async fn ranked_usage(
-        &self,
-        filter: &UsageFilter,
-        borders: &[Timestamp],
-        by: Dimension,
-        most: u64,
-    ) -> Result<Vec<RankedRow>, StoreError> {
-        let report = self.report(filter, borders, Some(by)).await?;
-        self.rows(&report.ranked(most)).await
     }
 
     /// Usage between two instants by a dimension, the largest spend first, then
@@ -164,11 +141,11 @@ impl View<'_> {
     pub async fn top_usage(
         &self,
         filter: &UsageFilter,
-        (from, until): (Timestamp, Timestamp),
+        between: Interval,
         by: Dimension,
         top: &Top,
     ) -> Result<Vec<UsageRow>, StoreError> {
-        let report = self.report(filter, &[from, until], Some(by)).await?;
+        let report = self.report(filter, &[between], Some(by)).await?;
         let mut query = report.rows();
         let spent = || report.sum(named("spent_nanos"));
         if let Some((nanos, id)) = &top.after {
@@ -183,10 +160,10 @@ impl View<'_> {
     async fn report<'a>(
         &self,
         filter: &'a UsageFilter,
-        borders: &[Timestamp],
+        intervals: &[Interval],
         by: Option<Dimension>,
     ) -> Result<Report<'a>, StoreError> {
-        let report = Report::new(filter, borders, by, self.backend());
+        let report = Report::new(filter, intervals, by, self.backend());
         if let Some(first) = report.first_event()
             && let Some(kept_from) = self.events_gone_until().await?
             && first < kept_from

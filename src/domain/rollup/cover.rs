@@ -31,27 +31,31 @@ pub struct Cover {
     pub rest: Vec<Stretch>,
 }
 
-/// Covers the intervals between borders, each by itself, with buckets of these
-/// grains, the finest first: as little of the events as possible, then as few
-/// buckets.
+/// The first instant of an interval, and the one after its last.
+pub type Interval = (Timestamp, Timestamp);
+
+/// The intervals between borders.
 #[must_use]
-pub fn cover(borders: &[Timestamp], grains: &[Grain]) -> Cover {
+pub fn intervals(borders: &[Timestamp]) -> Vec<Interval> {
+    borders.windows(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?))).collect()
+}
+
+/// Covers intervals, each by itself, with buckets of these grains, the finest
+/// first: as little of the events as possible, then as few buckets.
+#[must_use]
+pub fn cover(intervals: &[Interval], grains: &[Grain]) -> Cover {
     let mut found = Cover::default();
-    for interval in borders.windows(2) {
-        if let [from, until] = interval {
-            for Piece { grain, from: first, until, sign } in plan((*from, *until), grains).pieces {
-                let stretch = Stretch { at: *from, from: first, until, sign };
-                match grain {
-                    Some(grain) => found.buckets.push((grain, stretch)),
-                    None => found.rest.push(stretch),
-                }
+    for interval in intervals {
+        for Piece { grain, from, until, sign } in plan(*interval, grains).pieces {
+            let stretch = Stretch { at: interval.0, from, until, sign };
+            match grain {
+                Some(grain) => found.buckets.push((grain, stretch)),
+                None => found.rest.push(stretch),
             }
         }
     }
     found
 }
-
-type Interval = (Timestamp, Timestamp);
 
 /// A part of an interval: buckets of a grain, or events.
 #[derive(Clone, Copy, Debug)]
@@ -143,7 +147,7 @@ mod tests {
     /// A cover in words.
     fn words(borders: &[&str], grains: &[Grain]) -> Vec<String> {
         let borders: Vec<Timestamp> = borders.iter().map(|text| at(text)).collect();
-        let found = cover(&borders, grains);
+        let found = cover(&intervals(&borders), grains);
         let word = |name: &str, it: &Stretch| {
             format!("{}{name} {} {}", if it.sign > 0 { "+" } else { "-" }, it.from, it.until)
                 .replace(":00Z", "")
@@ -219,7 +223,7 @@ mod tests {
             let instant = |quarter: i64| Timestamp::from_micros(quarter * 900_000_000);
             let borders: Vec<Timestamp> = quarters.iter().map(|quarter| instant(*quarter)).collect();
             let grains: Vec<Grain> = ALL.iter().copied().skip(skipped).take(kept).collect();
-            let found = cover(&borders, &grains);
+            let found = cover(&intervals(&borders), &grains);
             for (grain, stretch) in &found.buckets {
                 prop_assert_eq!(grain.floor(stretch.from), stretch.from);
                 prop_assert_eq!(grain.floor(stretch.until), stretch.until);

@@ -135,8 +135,7 @@ pub(crate) async fn answer(
         (entity, PARTS_MAX, |day| &mut day.entities),
     ] {
         let Some(dimension) = dimension_of(name) else { continue };
-        let split =
-            parts::split(&view, shown.borders(), &filter, (name, dimension), most, &metrics[from..until]).await?;
+        let split = parts::split(&view, shown.borders(), &filter, (name, dimension), most).await?;
         for (day, breakdown) in days.iter_mut().zip(split) {
             *place(day) = Some(breakdown);
         }

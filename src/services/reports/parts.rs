@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::usage::Metrics;
-use crate::store::{Names, RankedRow, UsageFilter, View};
+use crate::store::{Names, Ranking, UsageFilter, View};
 
 /// How many parts of a day are shown by one dimension, at most.
 pub(crate) const PARTS_MAX: usize = 100;
@@ -93,7 +93,7 @@ pub(crate) fn total(days: &[Metrics]) -> Metrics {
 }
 
 /// Each interval split by a dimension, the largest parts first and by
-/// themselves, `most` of them. `whole` is what was used in each.
+/// themselves, `most` of them.
 ///
 /// # Errors
 /// [`Error`] if the database fails.
@@ -103,24 +103,15 @@ pub(crate) async fn split(
     filter: &UsageFilter,
     (name, dimension): (pb::SpendDimension, Dimension),
     most: usize,
-    whole: &[Metrics],
 ) -> Result<Vec<pb::SpendBreakdown>, Error> {
     // By tags a call counts under each; whatever else it is asked for by, once.
-    let by_tag = dimension == Dimension::Tag && filter.source != Source::Tag;
-    let filter = UsageFilter { source: if by_tag { Source::Tag } else { filter.source }, ..filter.clone() };
+    let source = if dimension == Dimension::Tag { Source::Tag } else { filter.source };
+    let filter = UsageFilter { source, ..filter.clone() };
     let mut intervals: Vec<Parts> = vec![Parts::default(); borders.len().saturating_sub(1)];
     let most = u64::try_from(most).unwrap_or(u64::MAX);
-    for RankedRow { usage, parts } in view.ranked_usage(&filter, borders, dimension, most).await? {
-        if let Some(interval) = interval_of(borders, usage.at).and_then(|index| intervals.get_mut(index)) {
-            interval.distinct = parts;
-            interval.shown.push((usage.slice.clone(), Metrics::from(&usage)));
-        }
-    }
-    if intervals.iter().any(Parts::hides_some) {
-        let of_tags = if by_tag { by_interval(view, borders, &filter).await? } else { Vec::new() };
-        let whole = if by_tag { &of_tags } else { whole };
-        for (interval, whole) in intervals.iter_mut().zip(whole).filter(|(interval, _)| interval.hides_some()) {
-            interval.others = Some(interval.shown.iter().fold(*whole, |rest, (_, part)| rest.without(part)));
+    for ranking in view.ranked_usage(&filter, borders, dimension, most).await? {
+        if let Some(interval) = interval_of(borders, ranking.at).and_then(|index| intervals.get_mut(index)) {
+            *interval = ranking.into();
         }
     }
     let mut ids: Vec<String> = intervals.iter().flat_map(|of| of.shown.iter().map(|(id, _)| id.clone())).collect();
@@ -141,11 +132,18 @@ struct Parts {
     distinct: i64,
 }
 
-impl Parts {
-    fn hides_some(&self) -> bool {
-        usize::try_from(self.distinct).is_ok_and(|distinct| distinct > self.shown.len())
+impl From<Ranking> for Parts {
+    fn from(ranking: Ranking) -> Self {
+        let Ranking { parts: distinct, largest, whole, .. } = ranking;
+        let shown: Vec<(String, Metrics)> =
+            largest.into_iter().map(|row| (row.slice.clone(), Metrics::from(&row))).collect();
+        let without_shown = |whole| shown.iter().fold(Metrics::from(&whole), |rest, (_, part)| rest.without(part));
+        let others = whole.map(without_shown);
+        Self { shown, others, distinct }
     }
+}
 
+impl Parts {
     fn into_wire(self, name: pb::SpendDimension, names: &Names) -> pb::SpendBreakdown {
         let slice = |(id, metrics): (String, Metrics)| {
             let name = names.get(&id).cloned().unwrap_or_default();

@@ -36,7 +36,7 @@ pub(super) async fn get_daily_spend(
     let totals = parts::total(&metrics);
     let mut days = days_to_wire(&range, &metrics);
     for by in breakdowns {
-        let split = parts::split(&snapshot.view(), range.borders(), &filter, by, top, &metrics).await?;
+        let split = parts::split(&snapshot.view(), range.borders(), &filter, by, top).await?;
         for (day, breakdown) in days.iter_mut().zip(split) {
             day.breakdowns.push(breakdown);
         }

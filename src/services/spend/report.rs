@@ -38,7 +38,7 @@ pub(super) async fn get_spend_report(
     let filter = filters.of(&ctx, visible_to).await?;
     let snapshot = ctx.app.store.snapshot().await?;
     let metrics = parts::by_interval(&snapshot.view(), &periods.borders, &filter).await?;
-    let split = parts::split(&snapshot.view(), &periods.borders, &filter, by, top, &metrics).await?;
+    let split = parts::split(&snapshot.view(), &periods.borders, &filter, by, top).await?;
     let totals = Some(parts::total(&metrics).to_wire());
     let shown = periods.days.into_iter().zip(metrics).zip(split);
     let period = |(((first, last), metrics), breakdown): (((NaiveDate, NaiveDate), _), _)| {

@@ -12,6 +12,7 @@ pub mod budgets;
 pub mod closed_spans;
 pub mod deleted_keys;
 pub mod deleted_teams;
+pub mod due_rankings;
 pub mod idempotency_records;
 pub mod invitations;
 pub mod keys;

@@ -241,7 +241,8 @@ impl Store {
     }
 }
 
-async fn lock_merges_out(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
+/// Keeps everybody from changing rollups until the end of a transaction.
+pub(super) async fn lock_merges_out(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
     lock(transaction, "pg_advisory_xact_lock").await
 }
 

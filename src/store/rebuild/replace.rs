@@ -9,6 +9,7 @@ use super::super::connect::Store;
 use super::super::dialect::{Bulk, Column};
 use super::super::error::StoreError;
 use super::super::rollup_rows::{self, Place, SUMS, Sums, add, column_of};
+use super::super::rollups::rank_anew;
 use super::day::{CellNames, sums_in};
 use super::{Compared, Rebuild};
 use crate::domain::clock::Timestamp;
@@ -97,6 +98,7 @@ pub(super) async fn replace(
         let sums = sums_in(row)?;
         right += usize::from(rows.get(&key).is_some_and(|(_, wanted)| *wanted == sums));
     }
+    rank_anew(transaction, rows.keys().map(|(_, bucket, _)| *bucket).chain([from])).await?;
     let (before, after) = (former.len(), rows.len());
     insert(transaction, cut, rows).await?;
     // A wrong row was there and is there; one too many or too few is on one side.

@@ -11,7 +11,7 @@ use sea_orm::sea_query::{
 use super::super::rollup_rows::{SUMS, column_of};
 use super::{UsageFilter, named};
 use crate::domain::clock::Timestamp;
-use crate::domain::rollup::{Cover, Cut, Dimension, Grain, Source, Stretch, cover};
+use crate::domain::rollup::{Cover, Cut, Dimension, Grain, Interval, Source, Stretch, cover};
 use crate::domain::usage::{CostSource, UsageStatus};
 
 /// What a report adds up, and how it is split.
@@ -37,7 +37,7 @@ const INTERVALS: &str = "intervals";
 impl<'a> Report<'a> {
     pub(super) fn new(
         filter: &'a UsageFilter,
-        borders: &[Timestamp],
+        intervals: &[Interval],
         by: Option<Dimension>,
         backend: DbBackend,
     ) -> Self {
@@ -45,9 +45,10 @@ impl<'a> Report<'a> {
         let grains = cut.map(Cut::grains).unwrap_or_default();
         // What no event knows is told apart by half hours.
         let cover = if source.is_of_events() {
-            cover(borders, grains)
+            cover(intervals, grains)
         } else {
-            cover(&borders.iter().map(|border| Grain::HalfHour.ceil(*border)).collect::<Vec<_>>(), grains)
+            let ceil = |(from, until): &Interval| (Grain::HalfHour.ceil(*from), Grain::HalfHour.ceil(*until));
+            cover(&intervals.iter().map(ceil).collect::<Vec<_>>(), grains)
         };
         Self { filter, source, cut, cover, by, backend }
     }
@@ -376,6 +377,6 @@ fn row_columns() -> impl Iterator<Item = Alias> {
 }
 
 /// Those of a part of an interval.
-fn part_columns() -> impl Iterator<Item = Alias> {
+pub(super) fn part_columns() -> impl Iterator<Item = Alias> {
     std::iter::once("slice").chain(SUMS).map(Alias::new)
 }

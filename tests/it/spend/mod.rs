@@ -9,6 +9,7 @@ mod ingest;
 mod list;
 mod pricing;
 mod ranking;
+mod rankings;
 mod rebuild;
 mod record;
 mod reports;
