@@ -15,7 +15,7 @@ pub(super) use self::report::sum;
 use super::error::StoreError;
 use super::like;
 use super::rollup_rows::column_of;
-use super::usage::EventScope;
+use super::usage::{EventFilter, EventScope};
 use super::view::View;
 use crate::domain::clock::Timestamp;
 use crate::domain::rollup::{Cut, Dimension, Grain, Interval, Source, intervals};
@@ -55,6 +55,9 @@ pub struct UsageFilter {
     pub source: Source,
     /// All of these hold.
     pub among: Vec<Among>,
+    /// What single calls are looked for by, if they are: then only the events
+    /// know.
+    pub calls: Option<Box<EventFilter>>,
     /// What the caller may see.
     pub visible_to: EventScope,
 }
@@ -62,7 +65,7 @@ pub struct UsageFilter {
 impl UsageFilter {
     /// All of a part of the events, as far as a caller may see it.
     pub const fn of(source: Source, visible_to: EventScope) -> Self {
-        Self { source, among: Vec::new(), visible_to }
+        Self { source, among: Vec::new(), calls: None, visible_to }
     }
 
     /// Only usage of something, if it is named.
@@ -77,6 +80,9 @@ impl UsageFilter {
     /// What it is read from: a part of the events, and the coarsest cut that
     /// has what it looks at.
     fn read_from(&self, by: Option<Dimension>) -> (Source, Option<Cut>) {
+        if self.calls.is_some() {
+            return (self.source, None);
+        }
         let mut dimensions = self.visible_to.dimensions().to_vec();
         dimensions.extend(self.among.iter().map(|among| among.dimension));
         dimensions.extend(by);
@@ -154,6 +160,19 @@ impl View<'_> {
         }
         query.order_by_expr(spent(), Order::Desc).order_by(Alias::new("slice"), Order::Asc).limit(top.size);
         self.rows(&query).await
+    }
+
+    /// How many values of a dimension there is usage of between two instants.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn count_parts(&self, filter: &UsageFilter, between: Interval, by: Dimension) -> Result<i64, StoreError> {
+        let report = self.report(filter, &[between], Some(by)).await?;
+        let mut query = Query::select();
+        query.expr_as(Expr::val(1).count(), Alias::new("parts")).from_subquery(report.rows(), Alias::new("rows"));
+        let statement = StatementBuilder::build(&query, &self.backend());
+        let row = self.executor().query_one_raw(statement).await?;
+        Ok(row.map(|row| row.try_get("", "parts")).transpose()?.unwrap_or_default())
     }
 
     /// A report, unless it needs events which are no longer kept.

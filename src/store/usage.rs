@@ -208,7 +208,8 @@ impl View<'_> {
     }
 }
 
-fn condition(filter: &EventFilter) -> Condition {
+/// A filter as a condition on events.
+pub(super) fn condition(filter: &EventFilter) -> Condition {
     use usage_events::Column;
     let filled = |column: Column, text: &str| -> Option<SimpleExpr> { (!text.is_empty()).then(|| column.eq(text)) };
     let status = filter.status.map(<&'static str>::from);

@@ -30,6 +30,7 @@ struct Ranked {
     rows: Vec<(String, Name, pb::SpendMetrics)>,
     next_page_token: String,
     totals: pb::SpendMetrics,
+    total_size: Option<i64>,
 }
 
 /// What the requests of all these lists have.
@@ -38,8 +39,7 @@ struct Common<'a> {
     end_date: &'a str,
     time_zone: &'a str,
     filters: Asked<'a>,
-    page_size: i32,
-    page_token: &'a str,
+    page: page::Asked<'a>,
 }
 
 /// Takes what all these requests have; and the page's list is the request
@@ -47,21 +47,23 @@ struct Common<'a> {
 macro_rules! question {
     ($ctx:expr, $request:expr, $faults:expr) => {{
         let mut list = $request.clone();
-        (list.page_size, list.page_token) = (0, String::new());
+        (list.page_size, list.page_token, list.include_total) = (0, String::new(), false);
         let common = Common {
             start_date: &$request.start_date,
             end_date: &$request.end_date,
             time_zone: &$request.time_zone,
             filters: filters!($request),
-            page_size: $request.page_size,
-            page_token: &$request.page_token,
+            page: page::Asked {
+                page_size: $request.page_size,
+                page_token: &$request.page_token,
+                include_total: $request.include_total,
+            },
         };
         take($ctx, &common, List::new($ctx, &list), $faults)
     }};
 }
 
 fn take(ctx: &Ctx, asked: &Common<'_>, list: List, faults: &mut Faults) -> Question {
-    let page = page::Asked { page_size: asked.page_size, page_token: asked.page_token, include_total: false };
     let is_dated = !asked.start_date.is_empty() || !asked.end_date.is_empty();
     if !is_dated && !asked.time_zone.is_empty() {
         faults.add("time_zone", "needs start_date and end_date: all time has no days");
@@ -71,7 +73,7 @@ fn take(ctx: &Ctx, asked: &Common<'_>, list: List, faults: &mut Faults) -> Quest
     } else {
         None
     };
-    let page = page::take(page, &list, faults);
+    let page = page::take(asked.page, &list, faults);
     Question { range, filters: filters::take(&asked.filters, faults), page, list }
 }
 
@@ -120,6 +122,7 @@ async fn rank_in(
     found.truncate(size);
     let next =
         found.last().filter(|_| more).map(|row| Cursor { key: CursorKey::Int(row.spent_nanos), id: row.slice.clone() });
+    let total_size = if page.count { Some(view.count_parts(&filter, between, by).await?) } else { None };
     let ids: Vec<String> = found.iter().map(|row| row.slice.clone()).collect();
     let mut names = view.names(by, &ids).await?;
     let rows = found.into_iter().map(|row| {
@@ -127,7 +130,7 @@ async fn rank_in(
         let name = names.remove(&row.slice).unwrap_or_default();
         (row.slice, name, metrics.to_wire())
     });
-    Ok(Ranked { rows: rows.collect(), next_page_token: page::token(list, next), totals: totals.to_wire() })
+    Ok(Ranked { rows: rows.collect(), next_page_token: page::token(list, next), totals: totals.to_wire(), total_size })
 }
 
 /// All that a list is about, each call once.
@@ -171,7 +174,8 @@ pub(super) async fn list_key_spend(
     let question = question!(&ctx, request, &mut faults);
     faults.finish()?;
     let visible_to = access::scope(&ctx, TeamDailyActivity);
-    let Ranked { rows, next_page_token, totals } = rank(&ctx, question, Dimension::Key, visible_to, None).await?;
+    let Ranked { rows, next_page_token, totals, total_size } =
+        rank(&ctx, question, Dimension::Key, visible_to, None).await?;
     let row = |(key_id, name, metrics): (String, Name, pb::SpendMetrics)| pb::KeySpend {
         key_id,
         key_hash: name.key_hash,
@@ -179,7 +183,7 @@ pub(super) async fn list_key_spend(
         metrics: Some(metrics),
     };
     let rows = rows.into_iter().map(row).collect();
-    Ok(pb::ListKeySpendResponse { rows, next_page_token, totals: Some(totals) })
+    Ok(pb::ListKeySpendResponse { rows, next_page_token, totals: Some(totals), total_size })
 }
 
 /// Lists what users spent.
@@ -191,14 +195,15 @@ pub(super) async fn list_user_spend(
     let question = question!(&ctx, request, &mut faults);
     faults.finish()?;
     let visible_to = access::scope(&ctx, TeamDailyActivity);
-    let Ranked { rows, next_page_token, totals } = rank(&ctx, question, Dimension::User, visible_to, None).await?;
+    let Ranked { rows, next_page_token, totals, total_size } =
+        rank(&ctx, question, Dimension::User, visible_to, None).await?;
     let row = |(user_id, name, metrics): (String, Name, pb::SpendMetrics)| pb::UserSpend {
         user_id,
         user_alias: name.alias,
         metrics: Some(metrics),
     };
     let rows = rows.into_iter().map(row).collect();
-    Ok(pb::ListUserSpendResponse { rows, next_page_token, totals: Some(totals) })
+    Ok(pb::ListUserSpendResponse { rows, next_page_token, totals: Some(totals), total_size })
 }
 
 /// Lists what teams spent.
@@ -223,14 +228,14 @@ pub(super) async fn list_team_spend(
         Some(range) => days_by_team(&view, &range, &filter).await?,
     };
     let ranked = rank_in(&view, filter, between, Dimension::Team, None, (page, &list)).await?;
-    let Ranked { rows, next_page_token, totals } = ranked;
+    let Ranked { rows, next_page_token, totals, total_size } = ranked;
     let row = |(team_id, name, metrics): (String, Name, pb::SpendMetrics)| pb::TeamSpend {
         team_id,
         team_alias: name.alias,
         metrics: Some(metrics),
     };
     let rows = rows.into_iter().map(row).collect();
-    Ok(pb::ListTeamSpendResponse { rows, next_page_token, totals: Some(totals), days })
+    Ok(pb::ListTeamSpendResponse { rows, next_page_token, totals: Some(totals), total_size, days })
 }
 
 async fn days_by_team(view: &View<'_>, range: &DayRange, filter: &UsageFilter) -> Result<Vec<pb::DailySpend>, Error> {
@@ -253,9 +258,10 @@ pub(super) async fn list_model_spend(
     let question = question!(&ctx, request, &mut faults);
     faults.finish()?;
     let visible_to = access::scope(&ctx, TeamDailyActivity);
-    let Ranked { rows, next_page_token, totals } = rank(&ctx, question, Dimension::Model, visible_to, None).await?;
+    let Ranked { rows, next_page_token, totals, total_size } =
+        rank(&ctx, question, Dimension::Model, visible_to, None).await?;
     let rows = rows.into_iter().map(|(model, _, metrics)| pb::ModelSpend { model, metrics: Some(metrics) }).collect();
-    Ok(pb::ListModelSpendResponse { rows, next_page_token, totals: Some(totals) })
+    Ok(pb::ListModelSpendResponse { rows, next_page_token, totals: Some(totals), total_size })
 }
 
 /// Lists what was spent with providers.
@@ -267,10 +273,11 @@ pub(super) async fn list_provider_spend(
     let question = question!(&ctx, request, &mut faults);
     faults.finish()?;
     let visible_to = access::scope(&ctx, TeamDailyActivity);
-    let Ranked { rows, next_page_token, totals } = rank(&ctx, question, Dimension::Provider, visible_to, None).await?;
+    let Ranked { rows, next_page_token, totals, total_size } =
+        rank(&ctx, question, Dimension::Provider, visible_to, None).await?;
     let row = |(provider, _, metrics)| pb::ProviderSpend { provider, metrics: Some(metrics) };
     let rows = rows.into_iter().map(row).collect();
-    Ok(pb::ListProviderSpendResponse { rows, next_page_token, totals: Some(totals) })
+    Ok(pb::ListProviderSpendResponse { rows, next_page_token, totals: Some(totals), total_size })
 }
 
 /// Lists what was spent on behalf of end users.
@@ -283,10 +290,11 @@ pub(super) async fn list_customer_spend(
     faults.finish()?;
     let named = (!request.include_empty).then(|| Among::some(Dimension::Customer));
     let visible_to = access::scope_by_customer(&ctx)?;
-    let Ranked { rows, next_page_token, totals } = rank(&ctx, question, Dimension::Customer, visible_to, named).await?;
+    let Ranked { rows, next_page_token, totals, total_size } =
+        rank(&ctx, question, Dimension::Customer, visible_to, named).await?;
     let row = |(customer_id, _, metrics)| pb::CustomerSpend { customer_id, metrics: Some(metrics) };
     let rows = rows.into_iter().map(row).collect();
-    Ok(pb::ListCustomerSpendResponse { rows, next_page_token, totals: Some(totals) })
+    Ok(pb::ListCustomerSpendResponse { rows, next_page_token, totals: Some(totals), total_size })
 }
 
 /// The most tags that a list can be narrowed to.
@@ -309,8 +317,8 @@ pub(super) async fn list_tag_spend(
     let of_some = !request.include_untagged;
     let tagged = Among { ids: request.tags, of_some, ..Among::some(Dimension::Tag) };
     let visible_to = access::scope(&ctx, TeamDailyActivity);
-    let Ranked { rows, next_page_token, totals } =
+    let Ranked { rows, next_page_token, totals, total_size } =
         rank(&ctx, question, Dimension::Tag, visible_to, Some(tagged)).await?;
     let rows = rows.into_iter().map(|(tag, _, metrics)| pb::TagSpend { tag, metrics: Some(metrics) }).collect();
-    Ok(pb::ListTagSpendResponse { rows, next_page_token, totals: Some(totals) })
+    Ok(pb::ListTagSpendResponse { rows, next_page_token, totals: Some(totals), total_size })
 }

@@ -4,6 +4,7 @@ use chrono::{Datelike, NaiveDate};
 
 use super::access;
 use super::filters::{self, Filters, filters};
+use super::list;
 use crate::domain::role::MemberPermission::TeamDailyActivity;
 use crate::domain::rollup::Dimension;
 use crate::error::Error;
@@ -12,6 +13,7 @@ use crate::services::Ctx;
 use crate::services::reports::days::{DayRange, Periods};
 use crate::services::reports::parts::{self, dimension_of};
 use crate::services::wire::faults::Faults;
+use crate::store::EventFilter;
 
 /// How many parts of a period are shown, if the request says nothing, and at
 /// most.
@@ -24,6 +26,7 @@ const PARTS_OF_ALL_MAX: usize = 10_000;
 struct Command {
     periods: Periods,
     filters: Filters,
+    calls: Option<EventFilter>,
     by: (pb::SpendDimension, Dimension),
     top: usize,
 }
@@ -33,9 +36,10 @@ pub(super) async fn get_spend_report(
     ctx: Ctx,
     request: pb::GetSpendReportRequest,
 ) -> Result<pb::GetSpendReportResponse, Error> {
-    let Command { periods, filters, by, top } = parse(&ctx, &request)?;
+    let Command { periods, filters, calls, by, top } = parse(&ctx, &request)?;
     let visible_to = access::scope_by(&ctx, std::iter::once(by.1), TeamDailyActivity)?;
-    let filter = filters.of(&ctx, visible_to).await?;
+    let mut filter = filters.of(&ctx, visible_to).await?;
+    filter.calls = calls.map(Box::new);
     let snapshot = ctx.app.store.snapshot().await?;
     let metrics = parts::by_interval(&snapshot.view(), &periods.borders, &filter).await?;
     let split = parts::split(&snapshot.view(), &periods.borders, &filter, by, top).await?;
@@ -58,6 +62,7 @@ fn parse(ctx: &Ctx, request: &pb::GetSpendReportRequest) -> Result<Command, Erro
     let (start, end, zone) = (&request.start_date, &request.end_date, &request.time_zone);
     let range = DayRange::required(start, end, zone, ctx.now, &mut faults);
     let filters = filters::take(&filters!(request), &mut faults);
+    let calls = calls(request, &mut faults);
     let by = match pb::SpendDimension::try_from(request.group_by) {
         Ok(pb::SpendDimension::Unspecified) => Some((pb::SpendDimension::Team, Dimension::Team)),
         Ok(name) => dimension_of(name).map(|dimension| (name, dimension)),
@@ -85,7 +90,23 @@ fn parse(ctx: &Ctx, request: &pb::GetSpendReportRequest) -> Result<Command, Erro
     // What nobody asked for is no fault of the request.
     let top = top.min(PARTS_OF_ALL_MAX / periods.days.len().max(1));
     let by = by.ok_or_else(|| Error::internal("a dimension vanished"))?;
-    Ok(Command { periods, filters, by, top })
+    Ok(Command { periods, filters, calls, by, top })
+}
+
+/// The filters about single calls, which are those of `ListUsage`; `None` if
+/// there are none.
+fn calls(request: &pb::GetSpendReportRequest, faults: &mut Faults) -> Option<EventFilter> {
+    let asked = pb::ListUsageRequest {
+        session_id: request.session_id.clone(),
+        status: request.status,
+        min_spend: request.min_spend.clone(),
+        max_spend: request.max_spend.clone(),
+        call_type: request.call_type.clone(),
+        cache_hit: request.cache_hit,
+        cost_source: request.cost_source,
+        ..pb::ListUsageRequest::default()
+    };
+    (asked != pb::ListUsageRequest::default()).then(|| list::take_filter("", asked, faults).0)
 }
 
 /// The periods of a range.

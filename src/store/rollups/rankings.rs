@@ -92,7 +92,7 @@ impl View<'_> {
         most: u64,
     ) -> Result<BTreeMap<i64, Ranking>, StoreError> {
         let mut found: BTreeMap<i64, Ranking> = BTreeMap::new();
-        let all = filter.among.is_empty() && matches!(filter.visible_to, EventScope::All);
+        let all = filter.among.is_empty() && filter.calls.is_none() && matches!(filter.visible_to, EventScope::All);
         let is_day = |of: &&Interval| Grain::Day.floor(of.0) == of.0 && Grain::Day.end(of.0) == of.1;
         let days: BTreeSet<i64> = asked.iter().filter(is_day).map(|(from, _)| from.micros()).collect();
         if !all || !RANKED.contains(&(filter.source, by)) || most > RANKED_MOST || days.is_empty() {

@@ -9,6 +9,7 @@ use sea_orm::sea_query::{
 };
 
 use super::super::rollup_rows::{SUMS, column_of};
+use super::super::usage;
 use super::{UsageFilter, named};
 use crate::domain::clock::Timestamp;
 use crate::domain::rollup::{Cover, Cut, Dimension, Grain, Interval, Source, Stretch, cover};
@@ -229,6 +230,7 @@ impl<'a> Report<'a> {
             Source::Tag => self.join_tags(&mut query),
         }
         query.cond_where(self.wanted());
+        query.cond_where(Condition::all().add_option(self.filter.calls.as_deref().map(usage::condition)));
         Some(query)
     }
 

@@ -32,19 +32,21 @@ fn ranked<'a>(calls: impl Iterator<Item = &'a Call>, by: SpendDimension) -> Vec<
 /// The whole of a list, one row a page.
 macro_rules! walk {
     ($world:expr, $rpc:ident, $request:expr, $id:ident) => {{
-        let mut rows = Vec::new();
+        let (mut rows, mut total_size) = (Vec::new(), None);
         let (request, mut page_token) = ($request, String::new());
         let totals = loop {
             let mut page = request.clone();
-            (page.page_size, page.page_token) = (1, page_token);
+            (page.page_size, page.page_token, page.include_total) = (1, page_token, rows.is_empty());
             let answer = $world.admin.spend().$rpc(page).await.answer();
             assert!(answer.rows.len() <= 1);
+            total_size = total_size.or(answer.total_size);
             rows.extend(answer.rows.into_iter().map(|row| (row.$id, sums(row.metrics.as_ref()))));
             page_token = answer.next_page_token;
             if page_token.is_empty() {
                 break answer.totals;
             }
         };
+        assert_eq!(total_size, i64::try_from(rows.len()).ok());
         (rows, sums(totals.as_ref()))
     }};
 }

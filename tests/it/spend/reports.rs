@@ -250,6 +250,37 @@ on_both! {
         }
     }
 
+    async fn a_report_of_single_calls_adds_up_these(backend: Backend) {
+        let world = World::builder(backend).at("2025-06-25T12:00:00Z").set("max_event_age", "100d").start().await;
+        let calls = seven_weeks(&world).await;
+        let report = async |request: pb::GetSpendReportRequest| sums(world.admin.spend().get_spend_report(request).await.answer().totals.as_ref());
+        let sum = |wanted: &dyn Fn(&&Call) -> bool| {
+            let found = calls.iter().filter(wanted).map(|call| (call.nanos, 1, i64::from(call.failed)));
+            found.fold((0, 0, 0), |sum, call| (sum.0 + call.0, sum.1 + call.1, sum.2 + call.2))
+        };
+        let all = || days("2025-05-01", "2025-06-20");
+        let failed = pb::GetSpendReportRequest { status: pb::UsageStatus::Failure.into(), ..all() };
+        assert_eq!(report(failed.clone()).await, sum(&|call| call.failed));
+        let of_team = pb::GetSpendReportRequest { team_id: "red".into(), time_zone: "Europe/Berlin".into(), ..failed };
+        assert_eq!(report(of_team).await, sum(&|call| call.failed && call.places[&SpendDimension::Team] == ["red"]));
+        let dear = pb::GetSpendReportRequest { min_spend: Some("0.5".into()), max_spend: Some("0.75".into()), ..all() };
+        assert_eq!(report(dear.clone()).await, sum(&|call| (500_000_000..=750_000_000).contains(&call.nanos)));
+        // By tags each counts once for each of its own.
+        let by_tag = world.admin.spend().get_spend_report(pb::GetSpendReportRequest { group_by: SpendDimension::Tag.into(), bucket: ReportBucket::None.into(), ..dear }).await.answer();
+        let tagged = |tag: &'static str| move |call: &&Call| (500_000_000..=750_000_000).contains(&call.nanos) && call.places[&SpendDimension::Tag].iter().any(|found| found == tag);
+        for slice in &by_tag.periods[0].breakdown.as_ref().unwrap().slices {
+            let tag = ["", "x", "y", "z"].into_iter().find(|tag| *tag == slice.id).unwrap();
+            assert_eq!(sums(slice.metrics.as_ref()), sum(&tagged(tag)), "{tag}");
+        }
+        let reported = pb::GetSpendReportRequest { cost_source: pb::CostSource::Reported.into(), cache_hit: Some(false), ..all() };
+        assert_eq!(report(reported).await, sum(&|_| true));
+        let elsewhere = pb::GetSpendReportRequest { session_id: "none".into(), ..all() };
+        assert_eq!(report(elsewhere).await, (0, 0, 0));
+        let wrong = pb::GetSpendReportRequest { min_spend: Some("much".into()), status: 9, ..all() };
+        let fields: Vec<String> = world.admin.spend().get_spend_report(wrong).await.bad().into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["status", "min_spend"]);
+    }
+
     async fn end_users_are_shown_to_who_administers(backend: Backend) {
         let world = World::builder(backend).at("2025-06-25T12:00:00Z").start().await;
         let (lead, alice) = crate::teams::red(&world, pb::Team::default()).await;
