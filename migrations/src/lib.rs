@@ -33,6 +33,7 @@ mod m20261129_000020_limit_keys;
 mod m20261129_000021_create_budgets;
 mod m20261129_000022_sync_teams;
 mod m20261130_000023_rank_days;
+mod m20261130_000024_create_customers;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -64,6 +65,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000021_create_budgets::Migration),
             Box::new(m20261129_000022_sync_teams::Migration),
             Box::new(m20261130_000023_rank_days::Migration),
+            Box::new(m20261130_000024_create_customers::Migration),
         ]
     }
 }

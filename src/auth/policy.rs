@@ -109,7 +109,7 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub static POLICY: [Rule; 97] = [
+pub static POLICY: [Rule; 104] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -179,6 +179,14 @@ pub static POLICY: [Rule; 97] = [
     row("bursar.v1.BudgetService/SetScopeBudget",                 Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.BudgetService/ListScopeBudgets",               Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.BudgetService/DeleteScopeBudget",              Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+
+    row("bursar.v1.CustomerService/CreateCustomer",               Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.CustomerService/GetCustomer",                  Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.CustomerService/UpdateCustomer",               Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.CustomerService/DeleteCustomers",              Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.CustomerService/ListCustomers",                Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.CustomerService/BlockCustomers",               Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.CustomerService/UnblockCustomers",             Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
 
     row("bursar.v1.ModelService/CreateModel",                     Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.ModelService/GetModel",                        Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      OWN,     OWN,     SELF,    SELF,    ALL]),

@@ -202,6 +202,10 @@ pub struct Settings {
     pub max_internal_user_budget: Option<Usd>,
     #[serde(default, deserialize_with = "optional")]
     pub internal_user_budget_duration: Option<Length>,
+    #[serde(default, deserialize_with = "optional")]
+    pub max_end_user_budget: Option<Usd>,
+    #[serde(default)]
+    pub max_end_user_budget_id: Option<String>,
     #[serde(default)]
     pub default_internal_user_params: UserParams,
     #[serde(default)]

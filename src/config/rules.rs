@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{ConfigError, GenerationParams, SelfServeBudgets, Settings};
+use crate::domain::customer::CustomerDefaults;
 use crate::domain::decision::PriceRules;
 use crate::domain::fault::Violation;
-use crate::domain::ids::{OrganizationId, TeamId};
+use crate::domain::ids::{BudgetId, OrganizationId, TeamId};
 use crate::domain::key_rules::{GenerationRules, KeyBounds, KeyDefaults, REQUIRABLE_FIELDS};
 use crate::domain::limit::Rates;
 use crate::domain::models::{ListOwner, ModelList};
@@ -164,6 +165,10 @@ impl Settings {
             },
             max_event_age_seconds: self.max_event_age.seconds(),
             user_budget_on_team_keys: self.user_budget_on_team_keys,
+            customers: CustomerDefaults {
+                budget_id: self.max_end_user_budget_id.as_deref().map(budget_id).transpose()?,
+                max: self.max_end_user_budget,
+            },
             directory_capacity: self.directory_capacity,
         })
     }
@@ -185,6 +190,10 @@ fn team_ids(setting: &str, ids: &[String]) -> Result<Vec<TeamId>, ConfigError> {
         TeamId::parse(id).map_err(|error| ConfigError(format!("wrong setting: {setting}: {id:?} {error}")))
     };
     ids.iter().map(parse).collect()
+}
+
+fn budget_id(id: &str) -> Result<BudgetId, ConfigError> {
+    BudgetId::parse(id).map_err(|error| ConfigError(format!("wrong setting: max_end_user_budget_id: {id:?} {error}")))
 }
 
 fn organization_id(setting: &str, id: Option<&String>) -> Result<Option<OrganizationId>, ConfigError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::ids::{KeyId, OrganizationId, TeamId, UserId};
+use super::ids::{CustomerId, KeyId, OrganizationId, TeamId, UserId};
 use super::limit::{Budget, Rates};
 use super::window::Length;
 
@@ -33,6 +33,8 @@ pub enum Scope {
     Organization,
     /// A user's keys in one organization.
     OrganizationMember,
+    /// All calls on behalf of an end user.
+    Customer,
     /// All calls under one label.
     Tag,
     /// All calls that one provider answered.
@@ -72,6 +74,7 @@ impl Scope {
             Self::TeamMember => "team member",
             Self::Organization => "organization",
             Self::OrganizationMember => "organization member",
+            Self::Customer => "customer",
             Self::Tag => "tag",
             Self::Provider => "provider",
             Self::Model => "model",
@@ -140,6 +143,12 @@ impl AccountId {
     #[must_use]
     pub fn organization_member(organization: &OrganizationId, user: &UserId) -> Self {
         Self { scope: Scope::OrganizationMember, name: member_name(organization.as_str(), user) }
+    }
+
+    /// The account of an end user.
+    #[must_use]
+    pub fn customer(id: &CustomerId) -> Self {
+        Self { scope: Scope::Customer, name: id.as_str().into() }
     }
 
     /// Takes an account as it was stored.

@@ -59,6 +59,7 @@ pub enum ObjectType {
     Model,
     ScopeBudget,
     Budget,
+    Customer,
     Rollups,
 }
 

@@ -2,7 +2,7 @@
 
 use super::account::{AccountId, Scope};
 use super::clock::Timestamp;
-use super::ids::{KeyId, OrganizationId, TeamId, UserId, new_uuid};
+use super::ids::{CustomerId, KeyId, OrganizationId, TeamId, UserId, new_uuid};
 use super::money::Usd;
 use super::usage::{CostSource, Costing, Event, Posting, Usage};
 
@@ -21,6 +21,8 @@ pub enum Owner<'a> {
     Organization(&'a OrganizationId),
     /// A user in an organization.
     OrganizationMember(&'a OrganizationId, &'a UserId),
+    /// An end user.
+    Customer(&'a CustomerId),
     /// A key in one window, or with one model.
     KeyPart(KeyId, &'a AccountId),
     /// What calls of all keys share.
@@ -39,6 +41,7 @@ impl Owner<'_> {
             Self::Member(team, user) => vec![AccountId::team_member(team, user)],
             Self::Organization(id) => vec![AccountId::organization(id)],
             Self::OrganizationMember(organization, user) => vec![AccountId::organization_member(organization, user)],
+            Self::Customer(id) => vec![AccountId::customer(id)],
             Self::KeyPart(_, account) | Self::Scope(account) => vec![(*account).clone()],
         }
     }
@@ -87,7 +90,12 @@ impl Owner<'_> {
             recorded_at: now,
             reporter,
             postings: vec![Posting { account: account.clone(), window_start }],
-            usage: Usage { request_id, call_type: "adjustment".to_owned(), ..Usage::default() },
+            usage: Usage {
+                request_id,
+                call_type: "adjustment".to_owned(),
+                customer_id: if let Self::Customer(id) = self { id.to_string() } else { String::new() },
+                ..Usage::default()
+            },
         }
     }
 }

@@ -20,6 +20,7 @@ pub enum DenyReason {
     UserDeactivated,
     UserNotInTeam,
     TeamBlocked,
+    CustomerBlocked,
     CallNotAllowed,
     ModelUnknown,
     PriceUnknown,
@@ -52,7 +53,7 @@ impl Denial {
     }
 }
 
-/// Checks the key, its owner and its team; says nothing about models and
+/// Checks the key, its owner, its team and the end user; says nothing about models and
 /// budgets.
 ///
 /// # Errors
@@ -83,6 +84,10 @@ pub fn check_identity(identity: &Identity, now: Timestamp) -> Result<(), Denial>
     if identity.affiliation.as_ref().is_some_and(|affiliation| affiliation.organization.blocked) {
         let message = "the organization of the key is blocked";
         return Err(Denial { scope: Some(Scope::Organization), ..Denial::new(DenyReason::TeamBlocked, message) });
+    }
+    if identity.customer.as_ref().is_some_and(|customer| customer.blocked) {
+        let message = "the customer is blocked";
+        return Err(Denial { scope: Some(Scope::Customer), ..Denial::new(DenyReason::CustomerBlocked, message) });
     }
     if !key.key_type.makes_calls() || !routes_allow(&key.allowed_routes, AUTHORIZE_RPC) {
         return Err(Denial::new(DenyReason::CallNotAllowed, "the key may not make model calls"));
@@ -137,7 +142,8 @@ pub fn model_lists(identity: &Identity) -> impl Iterator<Item = (Scope, &ModelLi
     let user = identity.user.as_ref().filter(|_| personal).map(|user| (Scope::User, &user.models));
     let organization = identity.affiliation.as_ref();
     let organization = organization.map(|affiliation| (Scope::Organization, &affiliation.organization.models));
-    [Some((Scope::Key, &identity.key.models)), team, user, organization].into_iter().flatten()
+    let customer = identity.customer.as_ref().map(|customer| (Scope::Customer, &customer.models));
+    [Some((Scope::Key, &identity.key.models)), team, user, organization, customer].into_iter().flatten()
 }
 
 /// Checks the resolved model against the price table and every list.
@@ -256,6 +262,7 @@ mod tests {
             key: Arc::new(key),
             membership,
             affiliation: None,
+            customer: None,
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 pub use self::key_facts::{Holder, KeyFacts, Payer, Principal};
 use super::account::{AccountId, Line};
+use super::customer::CustomerFacts;
 use super::ids::{OrganizationId, TeamId, UserId};
 use super::key_limits::ModelFacts;
 use super::limit::{Budget, Rates};
@@ -240,6 +241,8 @@ pub struct Identity {
     pub membership: Option<Membership>,
     /// The organization.
     pub affiliation: Option<Affiliation>,
+    /// The end user on whose behalf it calls.
+    pub customer: Option<Arc<CustomerFacts>>,
 }
 
 /// The models that accounts are looked for by.
@@ -294,7 +297,8 @@ impl Identity {
     /// A user's budget binds keys without a team, compared with what those
     /// spent; with `user_budget_on_team_keys` it binds every key, compared
     /// with what all of them spent. A user's rates bind every key. Of the models
-    /// that the key has limits of, the one that is called counts.
+    /// that the key has limits of, the one that is called counts. The end user's
+    /// limits bind whoever calls on its behalf.
     #[must_use]
     pub fn lines(&self, models: Models<'_>, user_budget_on_team_keys: bool) -> Vec<Line<'_>> {
         let mut lines = Vec::with_capacity(7);
@@ -331,6 +335,7 @@ impl Identity {
         if let Some(member) = &self.membership {
             add(&member.facts.account, &member.budget, &member.rates, true, true);
         }
+        lines.extend(self.customer.as_ref().map(|customer| customer.line()));
         lines
     }
 }

@@ -117,6 +117,11 @@ text_id! {
     BudgetId
 }
 
+text_id! {
+    /// Names an end user on whose behalf calls are made.
+    CustomerId
+}
+
 /// Names a key for ever, through every change of its secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

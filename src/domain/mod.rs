@@ -9,6 +9,7 @@ pub mod audit;
 pub mod callout;
 pub mod clock;
 pub mod correction;
+pub mod customer;
 pub mod decision;
 pub mod fault;
 pub mod identity;

@@ -17,6 +17,8 @@ use super::money::Usd;
 const OF_KEY: u8 = 2;
 /// The same, where somebody without a key does.
 const OF_PRINCIPAL: u8 = 3;
+/// Added to the format's first byte of a ticket that names an end user.
+const WITH_CUSTOMER: u8 = 2;
 /// The bytes of the signature that are kept.
 const SIGNATURE_BYTES: usize = 16;
 /// The most characters of a ticket.
@@ -24,6 +26,8 @@ pub const TICKET_MAX_CHARS: usize = 2_610;
 /// The bytes of such a ticket. It is the id of a usage event, and an index of
 /// PostgreSQL takes no longer ones.
 const BYTES_MAX: usize = TICKET_MAX_CHARS / 4 * 3;
+/// As many accounts always find room: more than one payer has.
+const TAGS_MIN: usize = 8;
 /// The bytes of a ticket without those of names.
 const BYTES_MIN: usize = 1 + 16 + 8 + 4 * 8 + 1 + SIGNATURE_BYTES;
 
@@ -62,17 +66,25 @@ pub struct Ticket {
     pub model: String,
     /// The model that was asked for.
     pub model_group: String,
+    /// The end user on whose behalf, or nothing. Left out where the other names
+    /// leave no room for it: then whoever settles tells it.
+    pub customer_id: String,
 }
 
 impl Ticket {
     /// The ticket as text, signed.
     #[must_use]
     pub fn seal(&self, key: &TicketKey) -> String {
-        let names = self.names();
-        let (version, key_id) = match &self.payer {
+        let mut names = self.names();
+        let (mut version, key_id) = match &self.payer {
             Payer::Key(id) => (OF_KEY, &id.0.as_bytes()[..]),
             Payer::Principal(_) => (OF_PRINCIPAL, &[][..]),
         };
+        let left = (BYTES_MAX - BYTES_MIN).saturating_sub(key_id.len() + names.len());
+        if !self.customer_id.is_empty() && left >= 2 + self.customer_id.len() + 8 * TAGS_MIN {
+            version += WITH_CUSTOMER;
+            add_text(&mut names, &self.customer_id);
+        }
         // A call touches a handful of accounts, and those of its labels. What is
         // held in more than there is room for is freed when it expires.
         let room = (BYTES_MAX - BYTES_MIN).saturating_sub(key_id.len() + names.len()) / 8;
@@ -97,10 +109,7 @@ impl Ticket {
 
     fn names(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64);
-        let mut add = |text: &str| {
-            bytes.extend(u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
-            bytes.extend(text.as_bytes());
-        };
+        let mut add = |text: &str| add_text(&mut bytes, text);
         add(&self.model);
         add(if self.model_group == self.model { "" } else { &self.model_group });
         if let Payer::Principal(Principal { user_id, team_id, organization_id }) = &self.payer {
@@ -126,7 +135,8 @@ impl Ticket {
         let mut reader = Reader(content);
         let [version] = reader.take()?;
         let reservation = Uuid::from_bytes(reader.take()?);
-        let key_id = match version {
+        let names_customer = version > OF_PRINCIPAL;
+        let key_id = match if names_customer { version - WITH_CUSTOMER } else { version } {
             OF_KEY => Some(KeyId(Uuid::from_bytes(reader.take()?))),
             OF_PRINCIPAL => None,
             _ => return None,
@@ -145,6 +155,7 @@ impl Ticket {
             Some(id) => Payer::Key(id),
             None => Payer::Principal(reader.principal()?),
         };
+        let customer_id = if names_customer { reader.text()? } else { String::new() };
         Some(Self {
             reservation,
             caller,
@@ -156,8 +167,14 @@ impl Ticket {
             held_by,
             model,
             model_group,
+            customer_id,
         })
     }
+}
+
+fn add_text(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend(u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+    bytes.extend(text.as_bytes());
 }
 
 /// What is left of a ticket's bytes.
@@ -218,7 +235,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_ticket() -> impl Strategy<Value = Ticket> {
-        let names = ("[a-z/-]{0,512}", "[a-z/-]{500,512}");
+        let names = ("[a-z/-]{0,512}", "[a-z/-]{500,512}", "[a-z]{0,64}|[a-z]{200,256}");
         let id = || proptest::option::of("[a-z]{1,256}");
         let principal = (id(), id(), id()).prop_map(|(user, team, organization)| {
             Payer::Principal(Principal {
@@ -230,7 +247,7 @@ mod tests {
         let payer = prop_oneof![any::<u128>().prop_map(|id| Payer::Key(KeyId(Uuid::from_u128(id)))), principal];
         let held_by = proptest::collection::vec(any::<u64>(), 0..=200);
         (any::<u128>(), any::<u64>(), any::<i64>(), payer, held_by, names).prop_map(
-            |(id, caller, number, payer, held_by, (model, model_group))| Ticket {
+            |(id, caller, number, payer, held_by, (model, model_group, customer_id))| Ticket {
                 reservation: Uuid::from_u128(id),
                 caller,
                 payer,
@@ -241,6 +258,7 @@ mod tests {
                 held_by,
                 model,
                 model_group,
+                customer_id,
             },
         )
     }
@@ -256,7 +274,12 @@ mod tests {
             // As many as there is room for; always those of the payer itself.
             let held = opened.as_mut().map(|opened| std::mem::replace(&mut opened.held_by, ticket.held_by.clone()));
             prop_assert!(held.as_ref().is_some_and(|held| ticket.held_by.starts_with(held)));
-            prop_assert!(held.is_some_and(|held| held.len() >= ticket.held_by.len().min(8)));
+            prop_assert!(held.is_some_and(|held| held.len() >= ticket.held_by.len().min(TAGS_MIN)));
+            if let Some(opened) = opened.as_mut().filter(|opened| opened.customer_id.is_empty()) {
+                let is_key = matches!(ticket.payer, Payer::Key(_));
+                prop_assert!(ticket.customer_id.is_empty() || !is_key, "only the longest of names leave no room");
+                opened.customer_id.clone_from(&ticket.customer_id);
+            }
             prop_assert_eq!(opened, Some(ticket));
         }
 

@@ -9,9 +9,10 @@ use super::standing::{BudgetStanding, RateStanding};
 use super::{BookingError, Gate};
 use crate::domain::account::{Line, Scope};
 use crate::domain::clock::Timestamp;
+use crate::domain::customer::CustomerFacts;
 use crate::domain::decision::{self, AskedModel, Denial, PriceState};
 use crate::domain::identity::{Identity, Models};
-use crate::domain::ids::new_uuid;
+use crate::domain::ids::{CustomerId, new_uuid};
 use crate::domain::money::Usd;
 use crate::domain::pricing::{Offers, Price, cost};
 use crate::domain::scope_budget::{CallScopes, ScopeBudgets};
@@ -52,6 +53,8 @@ pub struct Call<'a> {
     pub calling: &'a Calling,
     /// The model that is asked for.
     pub model: &'a str,
+    /// The end user on whose behalf, or nothing.
+    pub customer_id: &'a str,
     /// Its labels, without those of the key.
     pub tags: &'a [String],
     /// What it may cost.
@@ -130,7 +133,8 @@ impl Gate {
                 None => Box::pin(self.directory().find(hash, now)).await?,
             },
         };
-        let Some(identity) = found else { return Ok(Decision::denied(Denial::unknown_key(), call.model, None)) };
+        let Some(mut identity) = found else { return Ok(Decision::denied(Denial::unknown_key(), call.model, None)) };
+        identity.customer = self.customer(call.customer_id).await?;
         let resolved = decision::resolve_model(&identity, call.model).to_owned();
         if let Err(denial) = decision::check_identity(&identity, now) {
             return Ok(Decision::denied(denial, &resolved, Some(identity)));
@@ -147,6 +151,18 @@ impl Gate {
         let providers = if scopes.is_empty() { Vec::new() } else { prices.providers(&resolved, &offers) };
         let asked = Asked { price: state, cost, scopes: &scopes, providers };
         self.check_limits(call, identity, &resolved, asked, now).await
+    }
+
+    /// The end user that a call names, heard of or not.
+    pub(super) async fn customer(&self, id: &str) -> Result<Option<Arc<CustomerFacts>>, StoreError> {
+        if id.is_empty() {
+            return Ok(None);
+        }
+        if let Some(known) = self.directory().known_customer(id) {
+            return Ok(Some(known));
+        }
+        let id = CustomerId::stored(id);
+        Box::pin(self.directory().customer(&id)).await.map(Some)
     }
 
     /// What a call may cost, wherever it is made.
@@ -272,6 +288,7 @@ impl Gate {
             held_by: reservation.held_by().map(account_tag).collect(),
             model: asked.model.to_string(),
             model_group: asked.model_group.to_string(),
+            customer_id: asked.customer_id.to_string(),
         };
         ticket.seal(&self.tickets)
     }
@@ -321,5 +338,6 @@ fn new_reservation(
         key: Arc::clone(&identity.key),
         model: resolved.into(),
         model_group: call.model.into(),
+        customer_id: call.customer_id.into(),
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Booking {
     pub(super) settles: Option<Uuid>,
     /// The reservation of another run that it settles.
     pub(super) closes: Option<ClosedReservation>,
+    /// Whether nobody has heard of its customer.
+    pub(super) introduces: bool,
 }
 
 /// A booking that could not be written. The event may have been, if the
@@ -267,6 +269,7 @@ impl Batch {
             }
             let id = || Some(booking.event.usage.request_id.clone());
             batch.closed.extend(booking.closes.iter().map(|closed| (id(), closed.clone())));
+            batch.new_customers.extend(booking.introduces.then_some(booking.event.usage.customer_id.as_str()));
             batch.events.push(&booking.event);
         }
         batch

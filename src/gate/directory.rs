@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::sync::Cache;
 
 use crate::domain::clock::Timestamp;
+use crate::domain::customer::{CustomerDefaults, CustomerFacts};
 use crate::domain::identity::{
     Affiliation, Identity, KeyFacts, MemberFacts, Membership, OrganizationFacts, OrganizationMemberFacts, Principal,
     Ranks, TeamFacts, UserFacts, organization_of,
 };
-use crate::domain::ids::{OrganizationId, TeamId, UserId};
+use crate::domain::ids::{CustomerId, OrganizationId, TeamId, UserId};
 use crate::domain::models::ModelList;
 use crate::domain::secret::KeyHash;
 use crate::store::{Eviction, Store, StoreError};
@@ -37,6 +38,8 @@ pub struct Directory {
     members: Memory<(TeamId, UserId), MemberFacts>,
     organizations: Memory<OrganizationId, OrganizationFacts>,
     organization_members: Memory<(OrganizationId, UserId), OrganizationMemberFacts>,
+    customers: Cache<CustomerId, Arc<CustomerFacts>>,
+    customer_defaults: CustomerDefaults,
     unknown: Cache<KeyHash, Timestamp>,
     /// Counts the changes of tiers.
     tiers: AtomicU64,
@@ -69,8 +72,9 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
 }
 
 impl Directory {
-    /// A directory that keeps up to `capacity` keys.
-    pub fn new(store: Store, capacity: usize) -> Self {
+    /// A directory that keeps up to `capacity` keys. Customers without limits of
+    /// their own have these.
+    pub fn new(store: Store, capacity: usize, customer_defaults: CustomerDefaults) -> Self {
         Self {
             store,
             keys: Memory::new(capacity),
@@ -79,6 +83,8 @@ impl Directory {
             members: Memory::new(capacity),
             organizations: Memory::new(capacity),
             organization_members: Memory::new(capacity),
+            customers: Cache::new(capacity),
+            customer_defaults,
             unknown: Cache::new(UNKNOWN_CAPACITY),
             tiers: AtomicU64::new(0),
         }
@@ -228,6 +234,38 @@ impl Directory {
         self.users.get_or_read(id, self.read_user(id)).await
     }
 
+    /// A customer, if it is in memory.
+    pub fn known_customer(&self, id: &str) -> Option<Arc<CustomerFacts>> {
+        self.customers.get(id).filter(|facts| facts.tiers_seen == self.tiers.load(Ordering::SeqCst))
+    }
+
+    /// A customer, whether anybody has heard of it or not.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not in memory and the database fails.
+    pub async fn customer(&self, id: &CustomerId) -> Result<Arc<CustomerFacts>, StoreError> {
+        loop {
+            if let Some(known) = self.known_customer(id.as_str()) {
+                return Ok(known);
+            }
+            // What was read before a tier changed.
+            if self.customers.get(id).is_some() {
+                self.customers.remove(id);
+            }
+            match self.customers.get_value_or_guard_async(id).await {
+                Ok(_) => {}
+                Err(guard) => {
+                    let tiers_seen = self.tiers.load(Ordering::SeqCst);
+                    let facts = self.store.view().customer_facts(id, &self.customer_defaults, tiers_seen).await?;
+                    let facts = Arc::new(facts);
+                    // Refused if the customer was evicted meanwhile.
+                    let _ = guard.insert(Arc::clone(&facts));
+                    return Ok(facts);
+                }
+            }
+        }
+    }
+
     /// Forgets what a change made stale.
     pub fn evict(&self, evictions: &[Eviction]) {
         for eviction in evictions {
@@ -243,6 +281,7 @@ impl Directory {
                 Eviction::OrganizationMember(organization, user) => {
                     self.organization_members.0.remove(&(organization.clone(), user.clone()));
                 }
+                Eviction::Customer(id) => drop(self.customers.remove(id)),
                 // Keys in tiers are read again at their next use. Each knows which
                 // changes it has seen: also one that was being read meanwhile.
                 Eviction::Tier => drop(self.tiers.fetch_add(1, Ordering::SeqCst)),
@@ -321,5 +360,5 @@ fn identity(
     let membership = team.as_ref().zip(member).map(|(team, facts)| Membership::new(facts, team));
     let affiliation = organization.map(|organization| Affiliation::new(organization, place));
     let raised_budget = key.limits.as_ref().and_then(|limits| limits.raise(&key.budget, now));
-    Identity { key, raised_budget, user, team, membership, affiliation }
+    Identity { key, raised_budget, user, team, membership, affiliation, customer: None }
 }

@@ -16,7 +16,7 @@ use super::Gate;
 use crate::domain::account::AccountId;
 use crate::domain::audit::{Action, Fields, ObjectType};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
+use crate::domain::ids::{CustomerId, KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::secret::KeyHash;
 use crate::store::{Eviction, FeedEntry, Store, StoreError};
 
@@ -46,6 +46,8 @@ pub enum Subject {
     Organization(OrganizationId),
     /// A user in an organization.
     OrganizationMember(OrganizationId, UserId),
+    /// An end user.
+    Customer(CustomerId),
     /// The prices of models, or of one; or its access groups.
     Prices(Option<String>),
     /// The budget of an account that calls of all keys share, which no sidecar
@@ -154,6 +156,7 @@ async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, Stor
         ObjectType::Prices => Subject::Prices(None),
         ObjectType::Model => Subject::Prices(field(entry, "model_name").map(str::to_owned)),
         ObjectType::ScopeBudget => AccountId::of_audit_id(id).map_or(Subject::Other, Subject::ScopeBudget),
+        ObjectType::Customer => Subject::Customer(CustomerId::stored(id)),
         ObjectType::Budget => Subject::Tier,
         ObjectType::Invitation | ObjectType::SessionKey | ObjectType::Rollups => Subject::Other,
     };
@@ -213,6 +216,7 @@ fn evictions_of(change: &Announcement) -> Vec<Eviction> {
         Subject::OrganizationMember(organization, user) => {
             vec![Eviction::OrganizationMember(organization.clone(), user.clone()), Eviction::User(user.clone())]
         }
+        Subject::Customer(id) => vec![Eviction::Customer(id.clone())],
         Subject::Prices(_) => vec![Eviction::Prices],
         Subject::ScopeBudget(account) => vec![Eviction::ScopeBudget(account.clone())],
         Subject::Tier => vec![Eviction::Tier],

@@ -32,6 +32,7 @@ pub use self::record::{RecordError, Recorded, Report, Reporter, Settled};
 pub use self::standing::{BudgetStanding, RateKind, RateStanding};
 use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::customer::CustomerDefaults;
 use crate::domain::decision::PriceRules;
 use crate::domain::identity::{Identity, Models, TeamFacts};
 use crate::domain::money::Usd;
@@ -58,6 +59,8 @@ pub struct GateRules {
     pub max_event_age_seconds: i64,
     /// Whether a user's budget binds its keys in teams.
     pub user_budget_on_team_keys: bool,
+    /// The limits of customers without their own.
+    pub customers: CustomerDefaults,
     /// How many keys are kept in memory.
     pub directory_capacity: usize,
 }
@@ -104,7 +107,7 @@ impl Gate {
         let ledger = Arc::new(Ledger::new(rules.ledger));
         let (batcher, task) = Batcher::start(store.clone(), Arc::clone(&ledger), holder, rules.ledger.calendar, clock);
         let gate = Self {
-            directory: Directory::new(store.clone(), rules.directory_capacity),
+            directory: Directory::new(store.clone(), rules.directory_capacity, rules.customers.clone()),
             prices: ArcSwap::from_pointee(store.view().price_book().await?),
             scope_budgets: ArcSwap::from_pointee(store.view().scope_budgets().await?),
             reloading: tokio::sync::Mutex::default(),

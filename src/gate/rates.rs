@@ -14,13 +14,14 @@ const MINUTE_MICROS: i64 = 60_000_000;
 const EXPECTED_OUTPUT: i64 = 1_024;
 
 /// The order in which scopes are checked.
-pub(super) const SCOPE_ORDER: [Scope; 8] = [
+pub(super) const SCOPE_ORDER: [Scope; 9] = [
     Scope::Key,
     Scope::KeyModel,
     Scope::User,
     Scope::UserPersonal,
     Scope::Team,
     Scope::TeamMember,
+    Scope::Customer,
     Scope::Organization,
     Scope::OrganizationMember,
 ];

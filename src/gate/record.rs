@@ -10,7 +10,7 @@ use crate::domain::account::{AccountId, Line, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Violation;
 use crate::domain::identity::{Identity, KeyFacts, Models, Payer};
-use crate::domain::ids::{KeyId, OrganizationId};
+use crate::domain::ids::{CustomerId, KeyId, OrganizationId, check_id};
 use crate::domain::key::Key;
 use crate::domain::limit::Budget;
 use crate::domain::models::ModelList;
@@ -20,7 +20,7 @@ use crate::domain::secret::KeyHash;
 use crate::domain::ticket::{Ticket, account_tag};
 use crate::domain::usage::{self, AgeRule, Costing, CostingError, Event, UNKNOWN_PROVIDER, Usage};
 use crate::domain::window::Window;
-use crate::store::{ClosedReservation, Outcome, StoreError};
+use crate::store::{ClosedReservation, Eviction, Outcome, StoreError};
 
 /// Who reports usage.
 #[derive(Clone, Debug)]
@@ -129,11 +129,14 @@ impl Gate {
         let prepared = self.prepare(report, Some(ticket), reporter, now).await?;
         let request_id = prepared.booking.event.usage.request_id.clone();
         let model = prepared.booking.event.usage.model.clone();
+        let customer_id = prepared.booking.event.usage.customer_id.clone();
         let Prepared { booking, key, late } = prepared;
         let fingerprint = booking.event.fingerprint.clone();
+        let introduced = introduced(std::slice::from_ref(&booking));
         let outcome = self.batcher.book(booking).await;
+        self.directory().evict(&introduced);
         let recorded = recorded(outcome, late, fingerprint)?;
-        let budgets = self.budgets_of(&key, &model, now).await?;
+        let budgets = self.budgets_of(&key, &model, &customer_id, now).await?;
         Ok(Settled { recorded, request_id, budgets })
     }
 
@@ -156,7 +159,9 @@ impl Gate {
                 Err(error) => prepared.push(Err(error)),
             }
         }
+        let introduced = introduced(&bookings);
         let mut outcomes = self.batcher.book_all(bookings).await.into_iter();
+        self.directory().evict(&introduced);
         prepared
             .into_iter()
             .map(|prepared| {
@@ -191,7 +196,7 @@ impl Gate {
             return Ok(false);
         }
         let (_, mut route) = self.route_of(&ticket.payer, &ticket.model, now).await?;
-        route.accounts.extend(self.shared_held(ticket));
+        route.accounts.extend(self.held_beside(ticket).await?);
         let windows = self.windows_of(ticket, &route.accounts);
         self.batcher.close(closed(ticket, &windows)).await.map_err(RecordError::Booking)
     }
@@ -235,6 +240,9 @@ impl Gate {
             if usage.request_id.is_empty() {
                 usage.request_id.clone_from(&reservation_id);
             }
+            if !ticket.customer_id.is_empty() {
+                usage.customer_id.clone_from(&ticket.customer_id);
+            }
         }
         if usage.model_group.is_empty() {
             usage.model_group.clone_from(&usage.model);
@@ -250,7 +258,9 @@ impl Gate {
             (None, None) => return Err(RecordError::ReservationUnknown),
         };
         let Route { mut accounts, mut windows, settles, closes, late } = route;
-        let shared = self.shared_accounts(&usage, &costing.provider, &key);
+        let customer = self.customer(&usage.customer_id).await?;
+        let mut shared = self.shared_accounts(&usage, &costing.provider, &key);
+        shared.extend(customer.as_ref().map(|customer| (customer.account.clone(), customer.budget)));
         // What was set aside for the call it pays, but for the providers that it
         // did not go to.
         accounts
@@ -260,7 +270,9 @@ impl Gate {
         }
         accounts.extend(shared);
         let event = event(usage, &key, organization_of(&accounts), costing, started_at, reporter);
-        let booking = Booking { event, accounts, windows, settles, closes };
+        // One whose name could not be asked for is not made.
+        let introduces = customer.is_some_and(|of| !of.is_known && check_id(of.customer_id.as_str()).is_ok());
+        let booking = Booking { event, accounts, windows, settles, closes, introduces };
         Ok(Prepared { booking, key, late })
     }
 
@@ -276,10 +288,13 @@ impl Gate {
         budgets.of_call(scopes).into_iter().cloned().collect()
     }
 
-    /// Those in which a reservation of another run may be held.
-    fn shared_held(&self, ticket: &Ticket) -> Vec<(AccountId, Budget)> {
+    /// The accounts beside the payer's in which a reservation of another run may
+    /// be held.
+    async fn held_beside(&self, ticket: &Ticket) -> Result<Vec<(AccountId, Budget)>, RecordError> {
+        let customer = self.customer(&ticket.customer_id).await?;
         let budgets = self.scope_budgets.load();
-        budgets.iter().filter(|(account, _)| ticket.held_by.contains(&account_tag(account))).cloned().collect()
+        let shared = budgets.iter().filter(|(account, _)| ticket.held_by.contains(&account_tag(account))).cloned();
+        Ok(shared.chain(customer.map(|customer| (customer.account.clone(), customer.budget))).collect())
     }
 
     fn cost(&self, usage: &Usage, reporter: &Reporter, at: Timestamp) -> Result<Costing, RecordError> {
@@ -312,7 +327,7 @@ impl Gate {
         let (key, mut route) = Box::pin(self.route_of(&ticket.payer, &ticket.model, now)).await?;
         route.late = !self.lives_elsewhere(ticket, now);
         // What was set aside for the call it pays, also when it is late.
-        route.accounts.extend(self.shared_held(ticket));
+        route.accounts.extend(self.held_beside(ticket).await?);
         if !route.late {
             route.windows = self.windows_of(ticket, &route.accounts);
             route.closes = Some(closed(ticket, &route.windows));
@@ -400,6 +415,7 @@ impl Gate {
         &self,
         key: &KeyFacts,
         model: &str,
+        customer_id: &str,
         now: Timestamp,
     ) -> Result<Vec<BudgetStanding>, RecordError> {
         let identity = match (key.hash(), key.payer()) {
@@ -409,11 +425,18 @@ impl Gate {
             }
             (None, Payer::Key(_)) => None,
         };
-        let Some(identity) = identity else { return Ok(Vec::new()) };
+        let Some(mut identity) = identity else { return Ok(Vec::new()) };
+        identity.customer = self.customer(customer_id).await?;
         let mut lines = self.binding_lines(&identity, Models::Called(model));
         lines.retain(Line::limits_money);
         Ok(self.standings(&lines, now).await?.0)
     }
+}
+
+/// The customers that these make known.
+fn introduced(bookings: &[Booking]) -> Vec<Eviction> {
+    let new = bookings.iter().filter(|booking| booking.introduces);
+    new.map(|booking| Eviction::Customer(CustomerId::stored(booking.event.usage.customer_id.as_str()))).collect()
 }
 
 /// What another run need not hold any longer.

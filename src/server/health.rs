@@ -13,9 +13,10 @@ const NOTICE: Duration = Duration::from_millis(100);
 
 /// The services that are reported, besides the whole server; a test compares
 /// them with the contract.
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     pb::audit_service_server::SERVICE_NAME,
     pb::budget_service_server::SERVICE_NAME,
+    pb::customer_service_server::SERVICE_NAME,
     pb::gateway_service_server::SERVICE_NAME,
     pb::key_service_server::SERVICE_NAME,
     pb::model_service_server::SERVICE_NAME,

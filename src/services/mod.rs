@@ -5,6 +5,7 @@
 
 mod audit;
 mod budgets;
+mod customers;
 mod gateway;
 mod keys;
 mod models;
@@ -198,10 +199,10 @@ const USAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
 pub fn routes(app: &Arc<App>) -> RoutesBuilder {
     use pb::{
         audit_service_server::AuditServiceServer, budget_service_server::BudgetServiceServer,
-        gateway_service_server::GatewayServiceServer, key_service_server::KeyServiceServer,
-        model_service_server::ModelServiceServer, organization_service_server::OrganizationServiceServer,
-        spend_service_server::SpendServiceServer, team_service_server::TeamServiceServer,
-        user_service_server::UserServiceServer,
+        customer_service_server::CustomerServiceServer, gateway_service_server::GatewayServiceServer,
+        key_service_server::KeyServiceServer, model_service_server::ModelServiceServer,
+        organization_service_server::OrganizationServiceServer, spend_service_server::SpendServiceServer,
+        team_service_server::TeamServiceServer, user_service_server::UserServiceServer,
     };
     let mut routes = RoutesBuilder::default();
     routes
@@ -217,6 +218,10 @@ pub fn routes(app: &Arc<App>) -> RoutesBuilder {
         )
         .add_service(
             BudgetServiceServer::new(budgets::Budgets(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES),
+        )
+        .add_service(
+            CustomerServiceServer::new(customers::Customers(Arc::clone(app)))
+                .max_decoding_message_size(MESSAGE_MAX_BYTES),
         )
         .add_service(
             ModelServiceServer::new(models::Models(Arc::clone(app))).max_decoding_message_size(USAGE_MAX_BYTES),

@@ -21,10 +21,11 @@ pub enum Constraint {
     PriceFrom,
     Model,
     BudgetId,
+    CustomerId,
 }
 
 /// Each constraint as PostgreSQL names it, and as SQLite names its columns.
-const CONSTRAINTS: [(&str, &str, Constraint); 14] = [
+const CONSTRAINTS: [(&str, &str, Constraint); 15] = [
     ("users_pkey", "users.user_id", Constraint::UserId),
     ("users_email_folded_key", "users.email_folded", Constraint::UserEmail),
     ("teams_pkey", "teams.team_id", Constraint::TeamId),
@@ -41,6 +42,7 @@ const CONSTRAINTS: [(&str, &str, Constraint); 14] = [
         Constraint::RequestId,
     ),
     ("prices_model_valid_from_at_key", "prices.model, prices.valid_from_at", Constraint::PriceFrom),
+    ("customers_pkey", "customers.customer_id", Constraint::CustomerId),
     ("budgets_pkey", "budgets.budget_id", Constraint::BudgetId),
     ("models_pkey", "models.model_name, models.deployment", Constraint::Model),
 ];

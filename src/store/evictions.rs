@@ -1,7 +1,7 @@
 //! Evictions: what a change makes stale in memory.
 
 use crate::domain::account::AccountId;
-use crate::domain::ids::{OrganizationId, TeamId, UserId};
+use crate::domain::ids::{CustomerId, OrganizationId, TeamId, UserId};
 use crate::domain::secret::KeyHash;
 
 /// Something that is kept in memory and must be read again.
@@ -19,7 +19,9 @@ pub enum Eviction {
     Organization(OrganizationId),
     /// A user in an organization.
     OrganizationMember(OrganizationId, UserId),
-    /// Some tier, and with it what is known of the keys in any.
+    /// An end user.
+    Customer(CustomerId),
+    /// Some tier, and with it what is known of the keys and customers in any.
     Tier,
     /// The price book.
     Prices,

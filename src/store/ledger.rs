@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::balances::{Balance, BalanceKey, OPEN_END};
 use super::connect::Store;
+use super::customers;
 use super::dialect::{Bulk, Column};
 use super::entity::usage_ids;
 use super::error::StoreError;
@@ -39,6 +40,8 @@ pub struct LedgerBatch<'a> {
     /// Reservations of other runs that are closed; with an event's id, only if
     /// that event is new.
     pub closed: Vec<(Option<String>, ClosedReservation)>,
+    /// The customers of new events that nobody had heard of.
+    pub new_customers: HashSet<&'a str>,
     /// The reservations that are open when this run stops, and when they
     /// expire.
     pub left_open: Vec<(Uuid, Timestamp)>,
@@ -124,6 +127,8 @@ impl Store {
         let appended = take_ids(&transaction, &batch.events, rows.ids).await?;
         let is_new = |id: &String| matches!(appended.get(id), Some(Outcome::Recorded { .. }));
         let new: Vec<&Event> = batch.events.iter().copied().filter(|event| is_new(&event.usage.request_id)).collect();
+        let customers = new.iter().map(|event| event.usage.customer_id.as_str());
+        customers::hear_of(&transaction, customers.filter(|id| batch.new_customers.contains(id)), now).await?;
         let balances = move_balances(&transaction, batch, &new, now).await?;
         let to_close = batch.closed.iter().filter(|(event, _)| event.as_ref().is_none_or(is_new));
         let to_close: Vec<&ClosedReservation> = to_close.map(|(_, closed)| closed).collect();
@@ -223,6 +228,7 @@ impl Tx {
             Scope::TeamMember => ObjectType::TeamMember,
             Scope::Organization => ObjectType::Organization,
             Scope::OrganizationMember => ObjectType::OrganizationMember,
+            Scope::Customer => ObjectType::Customer,
             Scope::Tag | Scope::Provider | Scope::Model | Scope::Global => ObjectType::ScopeBudget,
             // It follows the user's.
             Scope::UserPersonal => return,

@@ -15,6 +15,7 @@ mod balances;
 mod cascades;
 mod connect;
 mod counts;
+mod customers;
 mod denials;
 mod dialect;
 mod entity;
@@ -68,6 +69,7 @@ pub use audit_chain::{AuditFault, AuditVerification};
 pub use balances::{Balance, BalanceKey, Spend};
 pub use cascades::Removed;
 pub use connect::{ConnectOptions, Store};
+pub use customers::{CustomerFilter, StoredCustomer};
 pub use denials::DeniedCalls;
 pub use error::{Constraint, StoreError};
 pub use event_rows::EventRows;
@@ -90,6 +92,7 @@ pub use seal::{Seal, SealKey};
 pub use secrets::SecretName;
 pub use session_keys::SessionKey;
 pub use teams::{StoredTeam, TeamFilter, TeamScope};
+pub use tiers::TierUsers;
 pub use tx::{Committed, Tx};
 pub use usage::{EventFilter, EventScope, EventTime, StoredEvent};
 pub use users::{StoredUser, UserFilter, UserScope};
@@ -98,6 +101,7 @@ pub use view::{Snapshot, View};
 
 /// The columns that lists can be ordered by.
 pub mod sortable {
+    pub use super::customers::SORTABLE as CUSTOMERS;
     pub use super::key_list::SORTABLE as KEYS;
     pub use super::organizations::SORTABLE as ORGANIZATIONS;
     pub use super::teams::SORTABLE as TEAMS;

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::entity::{budgets, keys};
+use super::counts::count_by;
+use super::entity::{budgets, customers, keys};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text};
@@ -25,6 +24,14 @@ use crate::domain::tier::{Tier, in_force};
 
 /// Tiers are listed by when they were made, the last first.
 const NEWEST_FIRST: Order = Order { key: SortKey::number("created_at"), descending: true };
+
+/// How many are in a tier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names speak for themselves")]
+pub struct TierUsers {
+    pub keys: i64,
+    pub customers: i64,
+}
 
 impl View<'_> {
     /// The tier with an id.
@@ -84,29 +91,19 @@ impl View<'_> {
         page.try_map(to_tier)
     }
 
-    /// How many live keys each of these tiers has; none is left out.
+    /// How many live keys and customers each of these tiers has; none is left
+    /// out.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub async fn keys_in_tiers(&self, ids: &[BudgetId]) -> Result<BTreeMap<BudgetId, i64>, StoreError> {
-        #[derive(FromQueryResult)]
-        struct Count {
-            budget_id: String,
-            count: i64,
-        }
-        if ids.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let counts = keys::Entity::find()
-            .select_only()
-            .column(keys::Column::BudgetId)
-            .column_as(keys::Column::KeyId.count(), "count")
-            .filter(keys::Column::BudgetId.is_in(ids.iter().map(BudgetId::as_str)))
-            .group_by(keys::Column::BudgetId)
-            .into_model::<Count>()
-            .all(&self.executor())
-            .await?;
-        Ok(counts.into_iter().map(|row| (BudgetId::stored(row.budget_id), row.count)).collect())
+    pub async fn users_of_tiers(&self, ids: &[BudgetId]) -> Result<BTreeMap<BudgetId, TierUsers>, StoreError> {
+        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let executor = self.executor();
+        let keys = count_by(keys::Entity::find(), keys::Column::BudgetId, &names, &executor);
+        let customers = count_by(customers::Entity::find(), customers::Column::BudgetId, &names, &executor);
+        let (keys, customers) = (keys.await?, customers.await?);
+        let users = |id: &BudgetId| TierUsers { keys: keys.of(id.as_str()), customers: customers.of(id.as_str()) };
+        Ok(ids.iter().map(|id| (id.clone(), users(id))).filter(|(_, users)| *users != TierUsers::default()).collect())
     }
 }
 
@@ -140,11 +137,14 @@ impl Tx {
     pub async fn insert_tier(&mut self, tier: &Tier) -> Result<(), StoreError> {
         budgets::Entity::insert(to_row(tier)?).exec_without_returning(&self.inner).await?;
         self.record(Change::created(ObjectType::Budget, &tier.budget_id, tier));
+        // Customers may have waited for it.
+        self.evict(Eviction::Tier);
         Ok(())
     }
 
     /// Changes a tier; `after` gets its new version. With another length of
-    /// windows a new one begins now for each key that has none of its own.
+    /// windows a new one begins now for each of its keys and customers that has none of
+    /// its own.
     ///
     /// # Errors
     /// [`StoreError::Stale`] if somebody else changed it.
@@ -160,49 +160,67 @@ impl Tx {
             .await?;
         one_row(updated.rows_affected)?;
         if before.budget.duration != after.budget.duration {
-            keys::Entity::update_many()
-                .col_expr(keys::Column::BudgetAnchorAt, Expr::val(self.now().micros()))
-                // Whoever changes a key meanwhile has read the former window.
-                .col_expr(keys::Column::Version, Expr::col(keys::Column::Version).add(1))
-                .filter(in_tier(&before.budget_id))
-                .filter(keys::Column::BudgetDuration.is_null())
-                .exec(&self.inner)
-                .await?;
+            self.begin_windows(&before.budget_id).await?;
         }
         self.record(change);
         self.evict(Eviction::Tier);
         Ok(())
     }
 
-    /// Takes all keys out of a tier, without another trace of each: the deletion
-    /// of the tier is one. Says how many.
+    /// Begins a new window now for each of a tier's keys and customers whose
+    /// windows are as long as the tier's.
+    async fn begin_windows(&mut self, tier: &BudgetId) -> Result<(), StoreError> {
+        let now = Expr::val(self.now().micros());
+        // Whoever changes one of them meanwhile has read the former window.
+        keys::Entity::update_many()
+            .col_expr(keys::Column::BudgetAnchorAt, now.clone())
+            .col_expr(keys::Column::Version, Expr::col(keys::Column::Version).add(1))
+            .filter(keys::Column::BudgetId.eq(tier.as_str()))
+            .filter(keys::Column::BudgetDuration.is_null())
+            .exec(&self.inner)
+            .await?;
+        customers::Entity::update_many()
+            .col_expr(customers::Column::BudgetAnchorAt, now)
+            .col_expr(customers::Column::Version, Expr::col(customers::Column::Version).add(1))
+            .filter(customers::Column::BudgetId.eq(tier.as_str()))
+            .filter(customers::Column::BudgetDuration.is_null())
+            .exec(&self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// Takes all keys and customers out of a tier, without another trace of each:
+    /// the deletion of the tier is one. Says how many.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub async fn leave_tier(&mut self, tier: &Tier) -> Result<u64, StoreError> {
-        let anchor = Expr::val(self.now().micros());
+    pub async fn leave_tier(&mut self, tier: &Tier) -> Result<TierUsers, StoreError> {
+        let id = tier.budget_id.as_str();
         if tier.budget.duration.is_some() {
-            keys::Entity::update_many()
-                .col_expr(keys::Column::BudgetAnchorAt, anchor)
-                .filter(in_tier(&tier.budget_id))
-                .filter(keys::Column::BudgetDuration.is_null())
-                .exec(&self.inner)
-                .await?;
+            self.begin_windows(&tier.budget_id).await?;
         }
-        let left = keys::Entity::update_many()
-            .col_expr(keys::Column::BudgetId, Expr::val(Option::<String>::None))
+        let none = || Expr::val(Option::<String>::None);
+        let keys = keys::Entity::update_many()
+            .col_expr(keys::Column::BudgetId, none())
             .col_expr(keys::Column::Version, Expr::col(keys::Column::Version).add(1))
-            .filter(in_tier(&tier.budget_id))
+            .filter(keys::Column::BudgetId.eq(id))
             .exec(&self.inner)
             .await?;
-        Ok(left.rows_affected)
+        let customers = customers::Entity::update_many()
+            .col_expr(customers::Column::BudgetId, none())
+            .col_expr(customers::Column::Version, Expr::col(customers::Column::Version).add(1))
+            .filter(customers::Column::BudgetId.eq(id))
+            .exec(&self.inner)
+            .await?;
+        let count = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
+        Ok(TierUsers { keys: count(keys.rows_affected), customers: count(customers.rows_affected) })
     }
 
-    /// Removes a tier that no key is in.
+    /// Removes a tier that nobody is in.
     ///
     /// # Errors
     /// [`StoreError::Stale`] if it is gone, or was changed;
-    /// [`StoreError::Reference`] if a key is in it.
+    /// [`StoreError::Reference`] if somebody is.
     pub async fn delete_tier(&mut self, tier: &Tier) -> Result<(), StoreError> {
         let deleted = budgets::Entity::delete_many()
             .filter(budgets::Column::BudgetId.eq(tier.budget_id.as_str()))
@@ -214,10 +232,6 @@ impl Tx {
         self.evict(Eviction::Tier);
         Ok(())
     }
-}
-
-fn in_tier(id: &BudgetId) -> Condition {
-    Condition::all().add(keys::Column::BudgetId.eq(id.as_str()))
 }
 
 fn to_tier(row: budgets::Model) -> Result<Tier, StoreError> {

@@ -24,6 +24,7 @@ mod callouts;
 mod cli;
 mod contract;
 mod crash;
+mod customers;
 mod errors;
 mod gateway;
 mod import;

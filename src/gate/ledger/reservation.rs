@@ -28,6 +28,8 @@ pub struct NewReservation {
     pub model: Box<str>,
     /// The model that was asked for.
     pub model_group: Box<str>,
+    /// The end user on whose behalf, or nothing.
+    pub customer_id: Box<str>,
     /// Its providers whose budgets had no room.
     pub exhausted_providers: Box<[Box<str>]>,
 }

@@ -52,6 +52,7 @@ impl OneKey {
             key: Arc::clone(&self.key),
             model: "m".into(),
             model_group: "m".into(),
+            customer_id: Box::default(),
         };
         let ask = Ask {
             lines: &[line],

@@ -4,7 +4,7 @@ use crate::auth::Reach;
 use crate::domain::account::{AccountId, Line};
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::identity::{Identity, Models};
-use crate::domain::ids::{OrganizationId, TeamId, UserId};
+use crate::domain::ids::{CustomerId, OrganizationId, TeamId, UserId};
 use crate::domain::reason::Reason;
 use crate::domain::secret::KeyHash;
 use crate::error::Error;
@@ -50,7 +50,20 @@ pub(super) async fn get_budget_status(
             faults.finish()?;
             of_organization(&ctx, &id.ok_or_else(|| Error::internal("an organization id vanished"))?).await
         }
+        Some(Subject::CustomerId(id)) => {
+            let id = text::required_id("customer_id", &id, CustomerId::parse, &mut faults);
+            faults.finish()?;
+            of_customer(&ctx, &id.ok_or_else(|| Error::internal("a customer id vanished"))?).await
+        }
     }
+}
+
+async fn of_customer(ctx: &Ctx, id: &CustomerId) -> Result<pb::GetBudgetStatusResponse, Error> {
+    if !ctx.scope.has(Reach::All) {
+        return Err(Refusal::not_found(Reason::CustomerNotFound, "customer", [id]).into());
+    }
+    let customer = ctx.app.gate.directory().customer(id).await?;
+    standings(ctx, &[customer.line()]).await
 }
 
 async fn of_key(ctx: &Ctx, hash: &KeyHash) -> Result<pb::GetBudgetStatusResponse, Error> {

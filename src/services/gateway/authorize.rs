@@ -31,10 +31,13 @@ pub(super) async fn authorize(ctx: Ctx, request: pb::AuthorizeRequest) -> Result
             return Ok(denied(denial));
         }
     };
+    let customer_id =
+        customer_id.filter(|_| request.customer_id.is_empty()).unwrap_or_else(|| request.customer_id.clone());
     let call = Call {
         caller: ctx.caller.ticket_tag(),
         calling: &calling,
         model: &request.model,
+        customer_id: &customer_id,
         tags: &request.tags,
         estimate,
         reserve: request.reserve.then_some(request.request_id.as_str()),
@@ -43,7 +46,6 @@ pub(super) async fn authorize(ctx: Ctx, request: pb::AuthorizeRequest) -> Result
     let decision = ctx.app.gate.authorize(&call, ctx.now).await.map_err(explain)?;
     ctx.app.gate.count_denial(&call, &decision, ctx.now);
     let sees_all = ctx.scope.is_all();
-    let customer_id = customer_id.filter(|_| request.customer_id.is_empty()).unwrap_or(request.customer_id);
     Ok(render(if sees_all { decision } else { without_others(decision) }, customer_id, ctx.now))
 }
 

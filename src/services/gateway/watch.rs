@@ -157,6 +157,7 @@ fn to_wire(change: &Announcement) -> Option<pb::Change> {
         Subject::Prices(model) => {
             pb::Change { model_name: model.clone().unwrap_or_default(), ..of_kind(pb::ChangeKind::Prices) }
         }
+        Subject::Customer(id) => pb::Change { customer_id: id.to_string(), ..of_kind(pb::ChangeKind::Customer) },
         Subject::ScopeBudget(_) | Subject::Tier | Subject::Other => return None,
     })
 }

@@ -2,13 +2,14 @@
 
 use crate::domain::account::AccountId;
 use crate::domain::fault::Refusal;
-use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
+use crate::domain::ids::{CustomerId, KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::key_limits::LimitFacts;
 use crate::domain::limit::Budget;
 use crate::domain::organization::member_budget;
 use crate::domain::reason::Reason;
 use crate::error::Error;
 use crate::pb;
+use crate::services::Ctx;
 use crate::services::wire::budget;
 use crate::services::wire::correction::Owner;
 use crate::services::wire::faults::Faults;
@@ -25,6 +26,7 @@ pub(super) enum Holder {
     Member(TeamId, UserId),
     Organization(OrganizationId),
     OrganizationMember(OrganizationId, UserId),
+    Customer(CustomerId),
     Scope(AccountId),
 }
 
@@ -39,6 +41,7 @@ impl Holder {
             Self::Member(team, user) => Owner::Member(team, user),
             Self::Organization(id) => Owner::Organization(id),
             Self::OrganizationMember(organization, user) => Owner::OrganizationMember(organization, user),
+            Self::Customer(id) => Owner::Customer(id),
             Self::Scope(account) => Owner::Scope(account),
         }
     }
@@ -57,14 +60,19 @@ pub(super) fn take_scope(field: &str, number: i32, faults: &mut Faults) -> Optio
 ///
 /// # Errors
 /// `NOT_FOUND` if nothing of this kind has this id.
-pub(super) async fn named(view: View<'_>, scope: pb::BudgetScope, id: &str) -> Result<(Holder, Budget), Error> {
-    let found = find(view, scope, id).await?;
+pub(super) async fn named(
+    ctx: &Ctx,
+    view: View<'_>,
+    scope: pb::BudgetScope,
+    id: &str,
+) -> Result<(Holder, Budget), Error> {
+    let found = find(ctx, view, scope, id).await?;
     let kind = scope.as_str_name().trim_start_matches("BUDGET_SCOPE_");
     let message = format!("no account {id:?} of kind {kind}; see BudgetScope for how each kind is named");
     Ok(found.ok_or_else(|| Refusal::not_found(Reason::AccountNotFound, "account", [id]).saying(message))?)
 }
 
-async fn find(view: View<'_>, scope: pb::BudgetScope, id: &str) -> Result<Option<(Holder, Budget)>, Error> {
+async fn find(ctx: &Ctx, view: View<'_>, scope: pb::BudgetScope, id: &str) -> Result<Option<(Holder, Budget)>, Error> {
     match scope {
         pb::BudgetScope::Unspecified => Ok(None),
         pb::BudgetScope::Key => {
@@ -85,6 +93,12 @@ async fn find(view: View<'_>, scope: pb::BudgetScope, id: &str) -> Result<Option
             let Ok(id) = OrganizationId::parse(id) else { return Ok(None) };
             let found = view.find_organization(&id).await?;
             Ok(found.map(|organization| (Holder::Organization(organization.organization_id), organization.budget)))
+        }
+        pb::BudgetScope::Customer => {
+            let Ok(id) = CustomerId::parse(id) else { return Ok(None) };
+            let Some(customer) = view.find_customer(&id).await? else { return Ok(None) };
+            let (budget, _) = view.limits_of_customer(&customer, &ctx.app.gate.rules().customers).await?;
+            Ok(Some((Holder::Customer(id), budget)))
         }
         pb::BudgetScope::TeamMember => team_member(view, id).await,
         pb::BudgetScope::OrganizationMember => organization_member(view, id).await,

@@ -58,7 +58,7 @@ fn parse(request: &pb::AdjustSpendRequest) -> Result<Command, Error> {
 async fn adjust(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::AdjustSpendResponse, Error> {
     let Command { scope, id, amount, reason } = command;
     let mut tx = ctx.begin().await?;
-    let (holder, budget): (Holder, _) = accounts::named(tx.view(), scope, &id).await?;
+    let (holder, budget): (Holder, _) = accounts::named(ctx, tx.view(), scope, &id).await?;
     let spend = adjust_spend(ctx, &mut tx, &holder.owner(), &budget, amount, &reason).await?;
     let answer = pb::AdjustSpendResponse { spend: spend.to_string() };
     slot.keep(ctx, &mut tx, &answer).await?;

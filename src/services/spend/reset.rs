@@ -78,7 +78,7 @@ async fn reset(ctx: &Ctx, scope: pb::BudgetScope, ids: &[String], must_exist: bo
     let mut tx = ctx.begin().await?;
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
-        match accounts::named(tx.view(), scope, id).await {
+        match accounts::named(ctx, tx.view(), scope, id).await {
             Ok(account) => found.push(account),
             // What a deleted object spent, it spent.
             Err(Error::Refused(_)) if !must_exist => {}

@@ -19,6 +19,7 @@ pub(crate) const fn scope_to_wire(scope: Scope) -> pb::BudgetScope {
         Scope::TeamMember => pb::BudgetScope::TeamMember,
         Scope::Organization => pb::BudgetScope::Organization,
         Scope::OrganizationMember => pb::BudgetScope::OrganizationMember,
+        Scope::Customer => pb::BudgetScope::Customer,
         Scope::Tag => pb::BudgetScope::Tag,
         Scope::Provider => pb::BudgetScope::Provider,
         Scope::Model => pb::BudgetScope::Model,

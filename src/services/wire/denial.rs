@@ -12,6 +12,7 @@ pub(crate) const fn reason_to_wire(reason: DenyReason) -> pb::DenyReason {
         DenyReason::UserDeactivated => pb::DenyReason::UserDeactivated,
         DenyReason::UserNotInTeam => pb::DenyReason::UserNotInTeam,
         DenyReason::TeamBlocked => pb::DenyReason::TeamBlocked,
+        DenyReason::CustomerBlocked => pb::DenyReason::CustomerBlocked,
         DenyReason::CallNotAllowed => pb::DenyReason::CallNotAllowed,
         DenyReason::ModelUnknown => pb::DenyReason::ModelUnknown,
         DenyReason::PriceUnknown => pb::DenyReason::PriceUnknown,

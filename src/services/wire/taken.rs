@@ -15,6 +15,7 @@ pub(crate) fn explain(error: StoreError, name: impl Fn(Constraint) -> Option<Str
         Constraint::TeamId => (Reason::TeamIdExists, "team_id", "team"),
         Constraint::OrganizationId => (Reason::OrganizationIdExists, "organization_id", "organization"),
         Constraint::BudgetId => (Reason::BudgetIdExists, "budget_id", "budget"),
+        Constraint::CustomerId => (Reason::CustomerIdExists, "customer_id", "customer"),
         Constraint::Model => (Reason::ModelExists, "model_name", "model"),
         Constraint::KeyAlias => (Reason::KeyAliasExists, "key_alias", "key"),
         Constraint::KeyHash | Constraint::DeletedKeyHash => {

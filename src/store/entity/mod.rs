@@ -10,6 +10,7 @@ pub mod audit_entries;
 pub mod balances;
 pub mod budgets;
 pub mod closed_spans;
+pub mod customers;
 pub mod deleted_keys;
 pub mod deleted_teams;
 pub mod due_rankings;

@@ -75,6 +75,7 @@ pub fn request(rpc: &str, place: &Place) -> Vec<u8> {
         "Key" => of_keys(rpc, place),
         "Gateway" => of_gateway(rpc, place),
         "Budget" => of_budgets(rpc, place),
+        "Customer" => of_customers(rpc),
         "Spend" => of_spend(rpc, place),
         "Model" => of_models(rpc, place),
         "Audit" => of_audit(rpc, place),
@@ -317,6 +318,23 @@ fn of_budgets(rpc: &str, place: Place) -> Option<Vec<u8>> {
 
 /// Some days.
 const TODAY: (&str, &str) = ("2025-06-01", "2025-06-02");
+
+fn of_customers(rpc: &str) -> Option<Vec<u8>> {
+    let customer_id = || uuid::Uuid::now_v7().to_string();
+    let customer = || Some(pb::Customer { customer_id: customer_id(), ..Default::default() });
+    let customer_ids = vec!["none".to_owned()];
+    let bytes = match rpc {
+        "CreateCustomer" => pb::CreateCustomerRequest { customer: customer(), ..Default::default() }.encode_to_vec(),
+        "GetCustomer" => pb::GetCustomerRequest { customer_id: "none".into() }.encode_to_vec(),
+        "UpdateCustomer" => pb::UpdateCustomerRequest { customer: customer(), ..Default::default() }.encode_to_vec(),
+        "DeleteCustomers" => pb::DeleteCustomersRequest { customer_ids }.encode_to_vec(),
+        "ListCustomers" => pb::ListCustomersRequest::default().encode_to_vec(),
+        "BlockCustomers" => pb::BlockCustomersRequest { customer_ids: vec![customer_id()] }.encode_to_vec(),
+        "UnblockCustomers" => pb::UnblockCustomersRequest { customer_ids }.encode_to_vec(),
+        _ => return None,
+    };
+    Some(bytes)
+}
 
 fn of_spend(rpc: &str, place: Place) -> Option<Vec<u8>> {
     let Place { key, .. } = place.clone();

@@ -3,6 +3,7 @@
 use bursar::pb;
 use pb::audit_service_client::AuditServiceClient;
 use pb::budget_service_client::BudgetServiceClient;
+use pb::customer_service_client::CustomerServiceClient;
 use pb::gateway_service_client::GatewayServiceClient;
 use pb::key_service_client::KeyServiceClient;
 use pb::model_service_client::ModelServiceClient;
@@ -81,6 +82,10 @@ impl Client {
 
     pub fn gateway(&self) -> GatewayServiceClient<Transport> {
         GatewayServiceClient::new(self.transport())
+    }
+
+    pub fn customers(&self) -> CustomerServiceClient<Transport> {
+        CustomerServiceClient::new(self.transport())
     }
 
     pub fn budgets(&self) -> BudgetServiceClient<Transport> {

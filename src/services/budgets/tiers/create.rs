@@ -9,7 +9,7 @@ use crate::services::Ctx;
 use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{taken, text};
-use crate::store::Constraint;
+use crate::store::{Constraint, TierUsers};
 
 /// Makes a tier.
 pub(in crate::services::budgets) async fn create_budget(
@@ -31,7 +31,7 @@ async fn create(ctx: &Ctx, tier: Tier, slot: Slot) -> Result<pb::CreateBudgetRes
     tx.insert_tier(&tier).await.map_err(|error| {
         taken::explain(error, |constraint| (constraint == Constraint::BudgetId).then(|| tier.budget_id.to_string()))
     })?;
-    let answer = pb::CreateBudgetResponse { budget: Some(fields::to_wire(&tier, 0, ctx)) };
+    let answer = pb::CreateBudgetResponse { budget: Some(fields::to_wire(&tier, TierUsers::default(), ctx)) };
     slot.keep(ctx, &mut tx, &answer).await?;
     ctx.commit(tx).await?;
     Ok(answer)

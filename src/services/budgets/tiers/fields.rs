@@ -8,6 +8,7 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{etag, instant, key_limits};
+use crate::store::TierUsers;
 
 /// Takes a tier that is to be made, or to follow another one.
 pub(super) fn take(sent: &pb::Budget, id: BudgetId, ctx: &Ctx, faults: &mut Faults) -> Tier {
@@ -30,20 +31,21 @@ pub(super) fn take(sent: &pb::Budget, id: BudgetId, ctx: &Ctx, faults: &mut Faul
 }
 
 /// A tier on the wire.
-pub(super) fn to_wire(tier: &Tier, key_count: i64, ctx: &Ctx) -> pb::Budget {
+pub(super) fn to_wire(tier: &Tier, users: TierUsers, ctx: &Ctx) -> pb::Budget {
     let calendar = &ctx.app.rules.calendar;
     pb::Budget {
         budget_id: tier.budget_id.to_string(),
         max_budget: tier.budget.max.map(|max| max.to_string()),
         soft_budget: tier.budget.soft.map(|soft| soft.to_string()),
         budget_duration: tier.budget.duration.map(|length| length.to_string()),
-        // Each key has windows of its own.
+        // Each key and customer has windows of its own.
         budget_resets_at: None,
         tpm_limit: tier.rates.tpm,
         rpm_limit: tier.rates.rpm,
         max_parallel_requests: tier.rates.parallel,
         model_max_budget: key_limits::models_to_wire(&tier.models, calendar, ctx.now),
-        key_count,
+        key_count: users.keys,
+        customer_count: users.customers,
         created_at: Some(instant::to_wire(tier.created_at)),
         updated_at: Some(instant::to_wire(tier.updated_at)),
         etag: etag::of(tier.version),

@@ -20,13 +20,13 @@ fn not_found(id: &BudgetId) -> Refusal {
     Refusal::not_found(Reason::BudgetNotFound, "budget", [id])
 }
 
-/// Tiers on the wire, with the number of keys in each.
+/// Tiers on the wire, with how many are in each.
 ///
 /// # Errors
 /// [`Error`] if the database fails.
 async fn to_wire(ctx: &Ctx, tiers: Vec<Tier>) -> Result<Vec<pb::Budget>, Error> {
     let ids: Vec<BudgetId> = tiers.iter().map(|tier| tier.budget_id.clone()).collect();
-    let counts = ctx.app.store.view().keys_in_tiers(&ids).await?;
+    let counts = ctx.app.store.view().users_of_tiers(&ids).await?;
     let count = |tier: &Tier| counts.get(&tier.budget_id).copied().unwrap_or_default();
     Ok(tiers.iter().map(|tier| fields::to_wire(tier, count(tier), ctx)).collect())
 }
