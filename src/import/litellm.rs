@@ -13,6 +13,7 @@ use super::tally::{Fate, Kind, Tally};
 use crate::domain::audit::Author;
 use crate::domain::clock::Timestamp;
 use crate::domain::correction::Owner;
+use crate::domain::customer::{Customer, CustomerDefaults};
 use crate::domain::ids::{BudgetId, OrganizationId, TeamId, UserId};
 use crate::domain::key::Key;
 use crate::domain::limit::Budget;
@@ -27,8 +28,8 @@ use crate::store::{Constraint, ForeignDatabase, Store, StoreError, Tx};
 /// What audit entries name in place of an RPC.
 const COMMAND: &str = "import litellm";
 
-/// Takes over the organizations, budgets, users, teams, members and keys of a
-/// database of LiteLLM, each with what it has spent, and its models. What is
+/// Takes over the organizations, budgets, users, teams, members, keys and
+/// customers of a database of LiteLLM, each with what it has spent, and its models. What is
 /// there already stays as it is. With `dry_run` nothing is written.
 ///
 /// # Errors
@@ -43,12 +44,15 @@ pub async fn litellm(
     let mut import = Import { store, source, calendar, dry_run, now, tally: Tally::default(), there: BTreeSet::new() };
     let budgets = import.by_id("LiteLLM_BudgetTable", "budget_id").await?;
     let keys = import.rows("LiteLLM_VerificationToken").await?;
+    let customers = import.rows("LiteLLM_EndUserTable").await?;
+    let tiers = tiers_among(&keys, &customers);
     import.organizations(&budgets).await?;
-    import.tiers(&budgets, &keys).await?;
+    import.tiers(&budgets, &tiers).await?;
     import.users().await?;
     import.organization_members(&budgets).await?;
     import.teams(&budgets).await?;
     import.keys(keys).await?;
+    import.customers(&budgets, &tiers, customers).await?;
     import.models().await?;
     Ok(import.tally)
 }
@@ -104,7 +108,7 @@ impl Import<'_> {
                 Kind::Budget => view.find_tier(&BudgetId::stored(id)).await?.is_some(),
                 Kind::User => view.find_user(&UserId::stored(id)).await?.is_some(),
                 Kind::Team => view.find_team(&TeamId::stored(id)).await?.is_some(),
-                Kind::OrganizationMember | Kind::TeamMember | Kind::Key | Kind::Model => false,
+                Kind::OrganizationMember | Kind::TeamMember | Kind::Key | Kind::Customer | Kind::Model => false,
             };
         let name: &'static str = kind.into();
         Ok(if is_there { Ok(()) } else { Err(format!("{name} {id:?} is not there")) })
@@ -141,10 +145,8 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Budgets that keys are in; those of others are theirs alone.
-    async fn tiers(&mut self, budgets: &Budgets, keys: &[Row]) -> Result<(), StoreError> {
-        let used: BTreeSet<String> = keys.iter().filter_map(|key| key.text("budget_id")).collect();
-        for (name, row) in budgets.iter().filter(|(name, _)| used.contains(*name)) {
+    async fn tiers(&mut self, budgets: &Budgets, tiers: &BTreeSet<String>) -> Result<(), StoreError> {
+        for (name, row) in budgets.iter().filter(|(name, _)| tiers.contains(*name)) {
             let done = match objects::tier(row, self.now) {
                 Err(fault) => Err(fault),
                 Ok(made) if self.store.view().find_tier(&made.budget_id).await?.is_some() => Ok(Fate::Known),
@@ -377,6 +379,47 @@ impl Import<'_> {
         }
     }
 
+    async fn customers(
+        &mut self,
+        budgets: &Budgets,
+        tiers: &BTreeSet<String>,
+        rows: Vec<Row>,
+    ) -> Result<(), StoreError> {
+        for row in rows {
+            let name = row.text("user_id").unwrap_or_default();
+            let done = match with_spend(objects::customer(&row, budgets, tiers, self.now), &row) {
+                Err(fault) => Err(fault),
+                Ok((made, spent)) => self.customer(made, spent).await?,
+            };
+            self.count(Kind::Customer, &name, done);
+        }
+        Ok(())
+    }
+
+    async fn customer(&self, made: Customer, spent: Usd) -> Result<Done, StoreError> {
+        let view = self.store.view();
+        let known = view.find_customer(&made.customer_id).await?;
+        if known.is_some_and(|known| known.version != Customer::UNTOUCHED) {
+            return Ok(Ok(Fate::Known));
+        }
+        let tier = made.budget_id.as_ref().map(BudgetId::as_str);
+        if let Err(fault) = self.needs(Kind::Budget, tier).await? {
+            return Ok(Err(fault));
+        }
+        if self.dry_run {
+            return Ok(Ok(Fate::New));
+        }
+        let tier = match &made.budget_id {
+            Some(id) => view.find_tier(id).await?,
+            None => None,
+        };
+        let (budget, _) = CustomerDefaults::default().limits_of(&made, tier.as_ref());
+        let mut tx = self.begin().await?;
+        tx.insert_customer(&made).await?;
+        self.save(tx, &[(Owner::Customer(&made.customer_id), budget, spent)]).await?;
+        Ok(Ok(Fate::New))
+    }
+
     async fn models(&mut self) -> Result<(), StoreError> {
         for row in self.rows("LiteLLM_ProxyModelTable").await? {
             let name = row.text("model_name").unwrap_or_default();
@@ -411,6 +454,15 @@ impl Import<'_> {
         }
         Ok(())
     }
+}
+
+/// The budgets that are tiers here: those that keys are in, or several customers.
+/// One that is a single customer's are limits of its own.
+fn tiers_among(keys: &[Row], customers: &[Row]) -> BTreeSet<String> {
+    let budget = |row: &Row| row.text("budget_id");
+    let mut seen = BTreeSet::new();
+    let shared = customers.iter().filter_map(budget).filter(|id| !seen.insert(id.clone()));
+    keys.iter().filter_map(budget).chain(shared.collect::<Vec<_>>()).collect()
 }
 
 /// What was read, with what its row says that was spent in the window that is

@@ -13,7 +13,7 @@ const NAMED: usize = 5;
 pub enum Kind {
     /// An organization.
     Organization,
-    /// A tier that keys are in.
+    /// A tier that keys or customers are in.
     Budget,
     /// A user.
     User,
@@ -25,6 +25,8 @@ pub enum Kind {
     TeamMember,
     /// A key.
     Key,
+    /// A customer.
+    Customer,
     /// A model at a deployment.
     Model,
 }

@@ -36,14 +36,15 @@ fn counts(printed: &str, kind: &str) -> Vec<u64> {
     line.split_whitespace().skip(1).map(|number| number.parse().unwrap()).collect()
 }
 
-const KINDS: [(&str, [u64; 4]); 8] = [
+const KINDS: [(&str, [u64; 4]); 9] = [
     ("organization", [2, 2, 0, 0]),
-    ("budget", [1, 1, 0, 0]),
+    ("budget", [2, 2, 0, 0]),
     ("user", [5, 4, 0, 1]),
     ("team", [3, 2, 0, 1]),
     ("organization-member", [2, 1, 0, 1]),
     ("team-member", [4, 3, 0, 1]),
     ("key", [11, 7, 0, 4]),
+    ("customer", [5, 4, 0, 1]),
     ("model", [5, 2, 0, 3]),
 ];
 
@@ -103,6 +104,32 @@ on_both! {
         assert_eq!((team.team_alias.as_deref(), team.spend.as_deref()), (Some("Crimson"), Some("20.125")));
     }
 
+    async fn customers_keep_their_limits_and_what_they_spent(world: World) {
+        let source = source().await;
+        // Who was known here by its usage alone is taken over.
+        let (secret, _) = world.key(pb::Key::default()).await;
+        let used = pb::UsageEvent { customer_id: "shopper".into(), cost: Some("9".into()), ..crate::spend::event("early", &secret, 1) };
+        crate::spend::record(&world.admin, vec![used]).await;
+        import(&world, &source, &[]);
+        let known = async |id: &str| crate::customers::known(&world, id).await;
+        let shopper = known("shopper").await;
+        assert_eq!(
+            (shopper.alias.as_str(), shopper.max_budget.as_deref(), shopper.budget_duration.as_deref(), shopper.rpm_limit, shopper.spend.as_deref()),
+            ("Shopper", Some("2"), Some("30d"), Some(30), Some("0.75"))
+        );
+        assert_eq!(shopper.metadata.unwrap().fields.keys().collect::<Vec<_>>(), ["default_model"]);
+        let member = known("member-1").await;
+        assert_eq!((member.max_budget, member.budget_id.as_deref(), member.spend.as_deref()), (None, Some("plan-budget"), Some("2.5")));
+        let sidecar = world.sidecar().await;
+        let call = async |customer_id: &str, cost: &str| {
+            let request = pb::AuthorizeRequest { key: secret.clone(), customer_id: customer_id.into(), ..ask(customer_id, cost) };
+            authorize(&sidecar, request).await
+        };
+        assert_eq!(denial(&call("member-1", "1").await).0, BudgetExceeded);
+        assert_eq!(call("member-2", "1").await.decision(), pb::Decision::Allow);
+        assert_eq!(denial(&call("banned", "0").await).0, pb::DenyReason::CustomerBlocked);
+    }
+
     async fn models_come_with_their_own_prices(world: World) {
         let source = source().await;
         import(&world, &source, &[]);
@@ -128,6 +155,7 @@ on_both! {
         let printed = import(&world, &source, &[]);
         for told in [
             "1 × model: not taken over: model_name must not have",
+            "1 × customer: not taken over: user_id must be 1-256 bytes",
             "1 × model: not taken over: it is of team red alone",
             "1 × model: not taken over: prices[\"input_cost_per_token\"] is larger than",
             "1 × user: not taken over: user_role is customer, which no user has (erin)",

@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::super::row::{Fault, Row};
 use crate::domain::audit::Fields;
 use crate::domain::clock::Timestamp;
+use crate::domain::customer::Customer;
 use crate::domain::fault::Violation;
-use crate::domain::ids::{BudgetId, OrganizationId, TeamId, UserId};
+use crate::domain::ids::{BudgetId, CustomerId, OrganizationId, TeamId, UserId};
 use crate::domain::key_limits::ModelLimit;
 use crate::domain::limit::{Budget, ModelRates, Rates};
 use crate::domain::models::{ListOwner, ModelAliases};
@@ -45,7 +46,7 @@ pub(super) fn organization(row: &Row, budgets: &Budgets, now: Timestamp) -> Resu
     })
 }
 
-/// A budget that keys are in.
+/// A budget that keys or customers are in.
 pub(super) fn tier(row: &Row, now: Timestamp) -> Result<Tier, Fault> {
     let id = row.name("budget_id")?;
     Ok(Tier {
@@ -218,6 +219,39 @@ pub(super) fn organization_member(row: &Row, budgets: &Budgets, now: Timestamp) 
         role,
         max_budget_in_organization: budget_of(row, "budget_id", budgets).money("max_budget")?,
         added_at: now,
+    })
+}
+
+/// A customer; its limits are its own, unless its budget is a tier.
+pub(super) fn customer(
+    row: &Row,
+    budgets: &Budgets,
+    tiers: &BTreeSet<String>,
+    now: Timestamp,
+) -> Result<Customer, Fault> {
+    let id = CustomerId::parse(&row.name("user_id")?).map_err(|error| format!("user_id {error}"))?;
+    let tier = row.text("budget_id").filter(|id| tiers.contains(id));
+    let own = if tier.is_some() { Row::default() } else { budget_of(row, "budget_id", budgets) };
+    let mut metadata = Fields::new();
+    // What the gateway makes of them is its own business.
+    for hint in ["default_model", "allowed_model_region"] {
+        if let Some(text) = row.text(hint) {
+            metadata.insert(hint.to_owned(), text.into());
+        }
+    }
+    let mut budget = own.budget(now)?;
+    if tier.is_some() {
+        budget.anchor = now;
+    }
+    Ok(Customer {
+        alias: row.text("alias").unwrap_or_default(),
+        blocked: row.flag("blocked"),
+        budget,
+        rates: own.rates()?,
+        budget_id: tier.as_deref().map(BudgetId::stored),
+        metadata,
+        version: Customer::UNTOUCHED + 1,
+        ..Customer::unheard_of(id, now)
     })
 }
 

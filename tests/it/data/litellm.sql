@@ -8,7 +8,8 @@ CREATE TABLE "LiteLLM_BudgetTable" (
     updated_at timestamp(3) NOT NULL DEFAULT now(), updated_by text NOT NULL DEFAULT 'admin');
 INSERT INTO "LiteLLM_BudgetTable" (budget_id, max_budget, rpm_limit, budget_duration) VALUES
     ('small-budget', 5, 100, '30d'), ('acme-budget', 1000, NULL, '1mo'), ('member-budget', 5, 10, NULL),
-    ('empty-budget', NULL, NULL, NULL), ('own-budget', 7.5, NULL, '7d');
+    ('empty-budget', NULL, NULL, NULL), ('own-budget', 7.5, NULL, '7d'),
+    ('shopper-budget', 2, 30, '30d'), ('plan-budget', 3, NULL, NULL);
 
 CREATE TABLE "LiteLLM_OrganizationTable" (
     organization_id text PRIMARY KEY, organization_alias text NOT NULL, budget_id text NOT NULL, metadata jsonb NOT NULL
@@ -77,6 +78,14 @@ INSERT INTO "LiteLLM_VerificationToken" (token, key_name, key_alias, models, ali
     ('sk-in-plain-text', 'sk-...text', 'plain', '{}', '{}', NULL, NULL, '{}', NULL, NULL, 0, NULL, '{}', '{}');
 
 -- What the provider calls a model is encrypted; prices are not.
+CREATE TABLE "LiteLLM_EndUserTable" (
+    user_id text PRIMARY KEY, alias text, spend double precision NOT NULL DEFAULT 0, allowed_model_region text,
+    default_model text, budget_id text, blocked boolean NOT NULL DEFAULT false);
+INSERT INTO "LiteLLM_EndUserTable" (user_id, alias, spend, default_model, budget_id, blocked) VALUES
+    ('shopper', 'Shopper', 0.75, 'gpt-4o', 'shopper-budget', false), ('member-1', NULL, 2.5, NULL, 'plan-budget', false),
+    ('member-2', NULL, 0, NULL, 'plan-budget', false), ('banned', NULL, 0, NULL, NULL, true),
+    (' odd ', NULL, 0, NULL, NULL, false);
+
 CREATE TABLE "LiteLLM_ProxyModelTable" (
     model_id text PRIMARY KEY, model_name text NOT NULL, litellm_params jsonb NOT NULL, model_info jsonb,
     created_at timestamp(3) NOT NULL DEFAULT now(), created_by text NOT NULL DEFAULT '', updated_at timestamp(3) NOT NULL DEFAULT now());
