@@ -136,7 +136,7 @@ pub(crate) async fn answer(
     ] {
         let Some(dimension) = dimension_of(name) else { continue };
         let split = parts::split(&view, shown.borders(), &filter, (name, dimension), most).await?;
-        for (day, breakdown) in days.iter_mut().zip(split) {
+        for (day, breakdown) in days.iter_mut().zip(split.breakdowns) {
             *place(day) = Some(breakdown);
         }
     }

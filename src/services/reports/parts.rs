@@ -86,10 +86,39 @@ pub(crate) async fn by_part(
 
 /// The sum of days.
 pub(crate) fn total(days: &[Metrics]) -> Metrics {
-    days.iter().fold(Metrics::default(), |mut sum, day| {
-        sum.merge(day);
+    sum(days.iter())
+}
+
+fn sum<'a>(parts: impl Iterator<Item = &'a Metrics>) -> Metrics {
+    parts.fold(Metrics::default(), |mut sum, part| {
+        sum.merge(part);
         sum
     })
+}
+
+/// Intervals split by a dimension.
+pub(crate) struct Split {
+    /// The parts of each.
+    pub(crate) breakdowns: Vec<pb::SpendBreakdown>,
+    /// What each adds up to; `None` by tags, under each of which a call counts.
+    pub(crate) whole: Option<Vec<Metrics>>,
+}
+
+/// What was used in each interval: what some split of them adds up to, if there
+/// is one that tells.
+///
+/// # Errors
+/// [`Error`] if the database fails.
+pub(crate) async fn whole(
+    view: &View<'_>,
+    borders: &[Timestamp],
+    filter: &UsageFilter,
+    splits: &[Split],
+) -> Result<Vec<Metrics>, Error> {
+    match splits.iter().find_map(|split| split.whole.clone()) {
+        Some(whole) => Ok(whole),
+        None => by_interval(view, borders, filter).await,
+    }
 }
 
 /// Each interval split by a dimension, the largest parts first and by
@@ -103,7 +132,7 @@ pub(crate) async fn split(
     filter: &UsageFilter,
     (name, dimension): (pb::SpendDimension, Dimension),
     most: usize,
-) -> Result<Vec<pb::SpendBreakdown>, Error> {
+) -> Result<Split, Error> {
     // By tags a call counts under each; whatever else it is asked for by, once.
     let source = if dimension == Dimension::Tag { Source::Tag } else { filter.source };
     let filter = UsageFilter { source, ..filter.clone() };
@@ -118,7 +147,8 @@ pub(crate) async fn split(
     ids.sort_unstable();
     ids.dedup();
     let names = view.names(dimension, &ids).await?;
-    Ok(intervals.into_iter().map(|interval| interval.into_wire(name, &names)).collect())
+    let whole = (source != Source::Tag).then(|| intervals.iter().map(Parts::whole).collect());
+    Ok(Split { breakdowns: intervals.into_iter().map(|interval| interval.into_wire(name, &names)).collect(), whole })
 }
 
 /// The parts of an interval.
@@ -144,6 +174,10 @@ impl From<Ranking> for Parts {
 }
 
 impl Parts {
+    fn whole(&self) -> Metrics {
+        sum(self.shown.iter().map(|(_, part)| part).chain(&self.others))
+    }
+
     fn into_wire(self, name: pb::SpendDimension, names: &Names) -> pb::SpendBreakdown {
         let slice = |(id, metrics): (String, Metrics)| {
             let name = names.get(&id).cloned().unwrap_or_default();

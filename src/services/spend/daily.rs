@@ -32,12 +32,16 @@ pub(super) async fn get_daily_spend(
     let filter = filters.of(&ctx, visible_to).await?;
 
     let snapshot = ctx.app.store.snapshot().await?;
-    let metrics = parts::by_interval(&snapshot.view(), range.borders(), &filter).await?;
+    let (view, borders) = (snapshot.view(), range.borders());
+    let mut splits = Vec::with_capacity(breakdowns.len());
+    for by in breakdowns {
+        splits.push(parts::split(&view, borders, &filter, by, top).await?);
+    }
+    let metrics = parts::whole(&view, borders, &filter, &splits).await?;
     let totals = parts::total(&metrics);
     let mut days = days_to_wire(&range, &metrics);
-    for by in breakdowns {
-        let split = parts::split(&snapshot.view(), range.borders(), &filter, by, top).await?;
-        for (day, breakdown) in days.iter_mut().zip(split) {
+    for split in splits {
+        for (day, breakdown) in days.iter_mut().zip(split.breakdowns) {
             day.breakdowns.push(breakdown);
         }
     }

@@ -239,11 +239,11 @@ pub(super) async fn list_team_spend(
 }
 
 async fn days_by_team(view: &View<'_>, range: &DayRange, filter: &UsageFilter) -> Result<Vec<pb::DailySpend>, Error> {
-    let metrics = parts::by_interval(view, range.borders(), filter).await?;
     let by = (pb::SpendDimension::Team, Dimension::Team);
-    let split = parts::split(view, range.borders(), filter, by, PARTS_MAX).await?;
-    let mut days = days_to_wire(range, &metrics);
-    for (day, breakdown) in days.iter_mut().zip(split) {
+    let split = [parts::split(view, range.borders(), filter, by, PARTS_MAX).await?];
+    let mut days = days_to_wire(range, &parts::whole(view, range.borders(), filter, &split).await?);
+    let [split] = split;
+    for (day, breakdown) in days.iter_mut().zip(split.breakdowns) {
         day.breakdowns.push(breakdown);
     }
     Ok(days)

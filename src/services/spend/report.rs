@@ -41,10 +41,12 @@ pub(super) async fn get_spend_report(
     let mut filter = filters.of(&ctx, visible_to).await?;
     filter.calls = calls.map(Box::new);
     let snapshot = ctx.app.store.snapshot().await?;
-    let metrics = parts::by_interval(&snapshot.view(), &periods.borders, &filter).await?;
-    let split = parts::split(&snapshot.view(), &periods.borders, &filter, by, top).await?;
+    let (view, borders) = (snapshot.view(), &periods.borders);
+    let split = [parts::split(&view, borders, &filter, by, top).await?];
+    let metrics = parts::whole(&view, borders, &filter, &split).await?;
+    let [split] = split;
     let totals = Some(parts::total(&metrics).to_wire());
-    let shown = periods.days.into_iter().zip(metrics).zip(split);
+    let shown = periods.days.into_iter().zip(metrics).zip(split.breakdowns);
     let period = |(((first, last), metrics), breakdown): (((NaiveDate, NaiveDate), _), _)| {
         let metrics: crate::services::wire::usage::Metrics = metrics;
         pb::SpendPeriod {
