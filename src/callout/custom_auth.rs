@@ -16,7 +16,7 @@ use crate::domain::ids::{OrganizationId, TeamId, UserId, check_id};
 use crate::domain::models::ModelList;
 use crate::domain::reason::Reason;
 use crate::domain::secret::KeyHash;
-use crate::domain::token::{Stated, TeamClaim};
+use crate::domain::token::{Aliases, Stated, TeamClaim};
 use crate::error::Error;
 use crate::pb::policy::custom_auth_client::CustomAuthClient;
 use crate::pb::policy::{AuthenticateRequest, AuthenticateResponse};
@@ -121,6 +121,7 @@ fn vouched(answer: AuthenticateResponse) -> Result<Vouched, String> {
         email: None,
         teams: TeamClaim { one, any: Vec::new() },
         organization_id: organization_id.map_err(wrong("organization_id"))?,
+        aliases: Aliases::default(),
         customer_id,
         role: None,
         is_admin: false,

@@ -49,6 +49,7 @@ pub enum Reason {
     EmailDomainNotAllowed,
     RoleNotMapped,
     PolicyRefused,
+    CallDenied,
     // INVALID_ARGUMENT
     FieldInvalid,
     MessageMalformed,
@@ -106,6 +107,8 @@ pub enum Reason {
     OrganizationIdExists,
     // FAILED_PRECONDITION
     UserNotInTeam,
+    AliasAmbiguous,
+    ReservationNotLive,
     TooManyFormerSecrets,
     BudgetInUse,
     NoRotationSink,
@@ -146,6 +149,7 @@ pub enum Reason {
     // RESOURCE_EXHAUSTED
     TooManyRequests,
     TooManyFailures,
+    BudgetExceeded,
     // DEADLINE_EXCEEDED
     DeadlineExceeded,
     // UNAVAILABLE

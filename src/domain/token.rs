@@ -20,7 +20,7 @@ pub use self::check::check;
 pub use self::claims::{ClaimPath, Claims, NoInstant, ParseClaimPathError};
 pub use self::key_source::KeySource;
 pub use self::realm::{Memberships, Realm};
-pub use self::stated::{Stated, TeamClaim};
+pub use self::stated::{Aliases, Stated, TeamClaim};
 pub use self::sync::Changes;
 use super::fault::Refusal;
 use super::models::ModelList;
@@ -95,8 +95,10 @@ pub struct ClaimNames {
     pub user_id: Option<ClaimPath>,
     pub user_email: Option<ClaimPath>,
     pub team_id: Option<ClaimPath>,
+    pub team_alias: Option<ClaimPath>,
     pub team_ids: Option<ClaimPath>,
     pub organization_id: Option<ClaimPath>,
+    pub organization_alias: Option<ClaimPath>,
     pub customer_id: Option<ClaimPath>,
     pub roles: Option<ClaimPath>,
     pub scopes: Option<ClaimPath>,
@@ -109,8 +111,10 @@ impl Default for ClaimNames {
             user_id: "sub".parse().ok(),
             user_email: "email".parse().ok(),
             team_id: None,
+            team_alias: None,
             team_ids: None,
             organization_id: None,
+            organization_alias: None,
             customer_id: None,
             roles: None,
             scopes: "scope".parse().ok(),

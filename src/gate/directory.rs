@@ -209,6 +209,22 @@ impl Directory {
         self.teams.get_or_read(id, self.read_team(id)).await
     }
 
+    /// The teams with an alias, none of which is kept in memory; no more than two.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn teams_named(&self, alias: &str) -> Result<Vec<TeamId>, StoreError> {
+        self.store.view().teams_named(alias).await
+    }
+
+    /// The organizations with an alias, likewise.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn organizations_named(&self, alias: &str) -> Result<Vec<OrganizationId>, StoreError> {
+        self.store.view().organizations_named(alias).await
+    }
+
     /// A user in a team, if it is there.
     ///
     /// # Errors

@@ -69,6 +69,22 @@ impl View<'_> {
         row.map(to_organization).transpose()
     }
 
+    /// The organizations with an alias; no more than two are looked for.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn organizations_named(&self, alias: &str) -> Result<Vec<OrganizationId>, StoreError> {
+        let ids: Vec<String> = organizations::Entity::find()
+            .select_only()
+            .column(organizations::Column::OrganizationId)
+            .filter(organizations::Column::OrganizationAlias.eq(alias))
+            .limit(2)
+            .into_tuple()
+            .all(&self.executor())
+            .await?;
+        Ok(ids.into_iter().map(OrganizationId::stored).collect())
+    }
+
     /// The organization with an id, what it spent and how large it is.
     ///
     /// # Errors

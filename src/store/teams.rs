@@ -83,6 +83,22 @@ impl View<'_> {
         row.map(to_team).transpose()
     }
 
+    /// The teams with an alias; no more than two are looked for.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn teams_named(&self, alias: &str) -> Result<Vec<TeamId>, StoreError> {
+        let ids: Vec<String> = teams::Entity::find()
+            .select_only()
+            .column(teams::Column::TeamId)
+            .filter(teams::Column::TeamAlias.eq(alias))
+            .limit(2)
+            .into_tuple()
+            .all(&self.executor())
+            .await?;
+        Ok(ids.into_iter().map(TeamId::stored).collect())
+    }
+
     /// The team with an id, what it spent and how large it is.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! keys are the same; any others the installation's own service vouches for, and
 //! is believed for as long as it says.
 
+mod aliases;
 mod fetch;
 mod holder;
 mod key_set;
@@ -25,10 +26,14 @@ use crate::callout::{CustomAuth, Vouched};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::TeamId;
 use crate::domain::reason::Reason;
-use crate::domain::token::{self, CUSTOM_AUTH, Claims, Issuer, Realm, Stated, TokenFault};
+use crate::domain::token::{self, Aliases, CUSTOM_AUTH, Claims, Issuer, Realm, Stated, TokenFault};
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::store::Eviction;
+
+/// For how many seconds what has an alias is believed to have it: aliases change
+/// hands.
+const NAMED_SECONDS: i64 = 60;
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 20_000;
@@ -64,6 +69,8 @@ struct Verified {
     realm: Arc<Realm>,
     proof: Proof,
     ends_at: Timestamp,
+    /// Until when what it names by aliases is believed to be what has them.
+    named_until: Option<Timestamp>,
     stated: Arc<Stated>,
 }
 
@@ -170,22 +177,28 @@ impl Tokens {
         let verified = jsonwebtoken::decode::<Map<String, Value>>(token, key, &signature_only(&header));
         let claims = Claims(verified.map_err(|_| refused(BAD_SIGNATURE))?.claims);
         let ends_at = token::check(&claims, &issuer, now).map_err(refused)?;
-        let stated = Arc::new(Stated::read(&claims, &issuer).map_err(refused)?);
+        let mut stated = Stated::read(&claims, &issuer).map_err(refused)?;
+        let named_until = (stated.aliases != Aliases::default()).then(|| now.plus_seconds(NAMED_SECONDS));
+        aliases::find(self.gate.directory(), &mut stated).await?;
         let proof = Proof::Signed { keys: Arc::clone(keys), generation: set.generation };
-        Ok(Verified { realm: Arc::clone(&issuer.realm), proof, ends_at, stated })
+        Ok(Verified { realm: Arc::clone(&issuer.realm), proof, ends_at, named_until, stated: Arc::new(stated) })
     }
 }
 
 async fn vouched(custom: &CustomAuth, realm: &Arc<Realm>, credential: &str, now: Timestamp) -> Result<Verified, Error> {
     let Vouched { stated, seconds } = custom.vouch(credential, now).await?;
     let ends_at = now.plus_seconds(seconds);
-    Ok(Verified { realm: Arc::clone(realm), proof: Proof::Vouched, ends_at, stated: Arc::new(stated) })
+    let proof = Proof::Vouched;
+    Ok(Verified { realm: Arc::clone(realm), proof, ends_at, named_until: None, stated: Arc::new(stated) })
 }
 
 impl Verified {
     /// Whether what was found out once still counts: the keys are those of its
     /// issuer, or the time is not over for which somebody vouched.
     fn is_proven(&self, now: Timestamp) -> bool {
+        if self.named_until.is_some_and(|until| until <= now) {
+            return false;
+        }
         match &self.proof {
             Proof::Signed { keys, generation } => keys.usable(now).is_some_and(|keys| keys.generation == *generation),
             Proof::Vouched => now < self.ends_at,

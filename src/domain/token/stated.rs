@@ -22,6 +22,8 @@ pub struct Stated {
     pub teams: TeamClaim,
     /// The organization that its calls without a team count for.
     pub organization_id: Option<OrganizationId>,
+    /// What is named by its alias alone, and still to be found.
+    pub aliases: Aliases,
     /// The customer on whose behalf it calls.
     pub customer_id: Option<String>,
     /// The role that its roles stand for.
@@ -39,6 +41,15 @@ pub struct TeamClaim {
     pub one: Option<TeamId>,
     /// Those that its holder is in, in its order.
     pub any: Vec<TeamId>,
+}
+
+/// Labels that stand for what has them: ids go before them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aliases {
+    /// The team it was made for.
+    pub team: Option<String>,
+    /// The organization.
+    pub organization: Option<String>,
 }
 
 impl TeamClaim {
@@ -74,6 +85,10 @@ impl Stated {
         let organization = claims.text(names.organization_id.as_ref()).map(|id| OrganizationId::parse(&id));
         let organization_id =
             organization.transpose().map_err(|_| TokenFault::Invalid("the token's organization id is no id"))?;
+        let aliases = Aliases {
+            team: claims.text(names.team_alias.as_ref()).filter(|_| one.is_none()),
+            organization: claims.text(names.organization_alias.as_ref()).filter(|_| organization_id.is_none()),
+        };
         let customer_id = claims.text(names.customer_id.as_ref());
         customer_id
             .as_deref()
@@ -85,12 +100,14 @@ impl Stated {
             email,
             teams: TeamClaim { one, any },
             organization_id,
+            aliases,
             customer_id,
             role,
             is_admin: role == Some(Role::ProxyAdmin) || issuer.admin_scope.as_ref().is_some_and(has_scope),
             models: models_of(&scopes, issuer),
         };
-        if stated.user_id.is_none() && stated.teams.one.is_none() && !stated.is_admin {
+        let names_team = stated.teams.one.is_some() || stated.aliases.team.is_some();
+        if stated.user_id.is_none() && !names_team && !stated.is_admin {
             return Err(TokenFault::Invalid("the token names neither a user nor one team"));
         }
         Ok(stated)
@@ -159,8 +176,10 @@ mod tests {
                 user_id: path("sub"),
                 user_email: path("email"),
                 team_id: path("team"),
+                team_alias: path("team_name"),
                 team_ids: path("groups"),
                 organization_id: path("org"),
+                organization_alias: path("org_name"),
                 customer_id: path("customer"),
                 roles: path("realm_access.roles"),
                 scopes: path("scope"),
@@ -203,6 +222,15 @@ mod tests {
         }
         let issuer = Issuer { admin_scope: Some("admin".to_owned()), ..named() };
         assert!(read(&json!({ "scope": "x admin" }), &issuer).is_ok_and(|stated| stated.is_admin));
+    }
+
+    #[test]
+    fn ids_go_before_aliases() {
+        let aliases = |claims: &Value| read(claims, &named()).expect("a holder").aliases;
+        let both = json!({ "sub": "a", "team": "t", "team_name": "Team", "org": "o", "org_name": "Org" });
+        assert_eq!(aliases(&both), Aliases::default());
+        let alone = aliases(&json!({ "team_name": "Team", "org_name": "Org" }));
+        assert_eq!((alone.team.as_deref(), alone.organization.as_deref()), (Some("Team"), Some("Org")));
     }
 
     #[test]

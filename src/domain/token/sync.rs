@@ -65,6 +65,7 @@ mod tests {
             email: None,
             teams: TeamClaim::default(),
             organization_id: None,
+            aliases: crate::domain::token::Aliases::default(),
             customer_id: None,
             role,
             is_admin: false,

@@ -6,11 +6,11 @@ use pb::DenyReason::{
     BudgetExceeded, CallNotAllowed, KeyExpired, KeyUnknown, ModelNotAllowed, TeamBlocked, UserDeactivated,
     UserNotInTeam,
 };
-use pb::ErrorReason::{KeyRequired, NoTeamForModel, NotYourKey, ReservationNotFound};
+use pb::ErrorReason::{AliasAmbiguous, KeyRequired, NoTeamForModel, NotYourKey, ReservationNotFound, TeamUnknown};
 use serde_json::{Value, json};
 use tonic::Code;
 
-use super::{holder, user, world_of};
+use super::{holder, knock_with, user, world_of};
 use crate::gateway::{ask, authorize, denial, settle};
 use crate::support::issuer::{IdentityProvider, Mood};
 use crate::support::world::MODEL;
@@ -64,6 +64,36 @@ on_both! {
         // Told twice, it counts once.
         settle(&sidecar, &answer.reservation_id, 1_000).await;
         assert_eq!(spent(&world.admin, "alice").await, "0.0025");
+    }
+
+    async fn teams_and_organizations_may_be_named_by_their_aliases(backend: Backend) {
+        let issuer = IdentityProvider::start();
+        let world = world_of(backend, &issuer, "claims = { user_id = \"sub\", team_alias = \"team\", organization_alias = \"org\" }").await;
+        world.user(user("alice")).await;
+        let named = |id: &str, alias: &str| pb::Team { team_id: id.into(), team_alias: Some(alias.into()), ..Default::default() };
+        world.team(named("t1", "Research")).await;
+        world.team(named("t2", "Twins")).await;
+        world.team(named("t3", "Twins")).await;
+        world.organization(pb::Organization { organization_id: "acme".into(), ..Default::default() }).await;
+        let members = vec![pb::TeamMember { user_id: "alice".into(), ..Default::default() }];
+        world.admin.teams().add_team_members(pb::AddTeamMembersRequest { team_id: "t1".into(), members, ..Default::default() }).await.answer();
+        let sidecar = world.sidecar().await;
+        let good = authorize(&sidecar, with(&issuer, "a", &json!({ "sub": "alice", "team": "Research" }))).await;
+        assert_eq!(good.identity.unwrap().team_id, "t1", "{}", good.message);
+        let placed = authorize(&sidecar, with(&issuer, "b", &json!({ "sub": "alice", "org": "acme" }))).await;
+        assert_eq!(placed.identity.unwrap().organization_id, "acme", "{}", placed.message);
+        let knock = async |team: &str| knock_with(&world, &issuer, &json!({ "sub": "alice", "team": team })).await;
+        knock("Twins").await.refused(Code::FailedPrecondition, AliasAmbiguous);
+        knock("Nobody").await.refused(Code::PermissionDenied, TeamUnknown);
+        assert_eq!(denial(&authorize(&sidecar, with(&issuer, "c", &json!({ "sub": "alice", "team": "Twins" }))).await).0, CallNotAllowed);
+        // An alias that has changed hands stands for who has it now, within a minute.
+        let token = json!({ "sub": "alice", "team": "Research", "jti": 1 });
+        assert_eq!(authorize(&sidecar, with(&issuer, "d", &token)).await.identity.unwrap().team_id, "t1");
+        let rename = |id: &str, alias: &str| pb::UpdateTeamRequest { team: Some(named(id, alias)), ..Default::default() };
+        world.admin.teams().update_team(rename("t1", "Former")).await.answer();
+        world.admin.teams().update_team(rename("t2", "Research")).await.answer();
+        world.hands().advance(61);
+        assert_eq!(denial(&authorize(&sidecar, with(&issuer, "e", &token)).await).0, UserNotInTeam);
     }
 
     async fn what_is_wrong_with_a_clients_token_is_a_denial(backend: Backend) {
