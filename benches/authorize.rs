@@ -8,6 +8,7 @@
     missing_docs,
     unreachable_pub,
     clippy::pedantic,
+    clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_types,
     clippy::disallowed_methods
@@ -47,6 +48,26 @@ impl GatewayService for Echo {
     }
 
     async fn settle(&self, _: Request<pb::SettleRequest>) -> Result<Response<pb::SettleResponse>, Status> {
+        Err(Status::unimplemented("not measured"))
+    }
+
+    async fn extend(&self, _: Request<pb::ExtendRequest>) -> Result<Response<pb::ExtendResponse>, Status> {
+        Err(Status::unimplemented("not measured"))
+    }
+
+    async fn explain_decision(
+        &self,
+        _: Request<pb::ExplainDecisionRequest>,
+    ) -> Result<Response<pb::ExplainDecisionResponse>, Status> {
+        Err(Status::unimplemented("not measured"))
+    }
+
+    type SessionStream = Empty<Result<pb::SessionResponse, Status>>;
+
+    async fn session(
+        &self,
+        _: Request<tonic::Streaming<pb::SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
         Err(Status::unimplemented("not measured"))
     }
 
@@ -120,6 +141,72 @@ async fn round(
     .await
 }
 
+/// The same over sessions: each authorises as many calls as are in flight, all in
+/// one message, and then releases them.
+async fn session_round(
+    clients: &Arc<Vec<GatewayServiceClient<Channel>>>,
+    secret: &str,
+    sidecar: &str,
+    name: usize,
+    length: Duration,
+) -> Round {
+    let began = Instant::now();
+    let mut sessions = tokio::task::JoinSet::new();
+    for session in 0..CONNECTIONS {
+        let (mut client, secret) = (clients[session].clone(), secret.to_owned());
+        let sidecar = sidecar.to_owned();
+        sessions.spawn(async move {
+            let (sender, receiver) = tokio::sync::mpsc::channel(4);
+            let fed =
+                futures_util::stream::unfold(receiver, |mut receiver: tokio::sync::mpsc::Receiver<_>| async move {
+                    Some((receiver.recv().await?, receiver))
+                });
+            let mut results = client.session(with_key(fed, &sidecar)).await.expect("a stream").into_inner();
+            let mut latencies = Vec::new();
+            let mut number = 0;
+            while began.elapsed() < length {
+                let call = |index: usize| {
+                    let request = ask(&secret, format!("s{name}-{session}-{number}-{index}"));
+                    let call = Some(pb::session_call::Call::Authorize(request));
+                    pb::SessionCall { correlation_id: index.to_string(), call }
+                };
+                let mut calls: Vec<pb::SessionCall> = (0..IN_FLIGHT).map(call).collect();
+                for _ in 0..2 {
+                    let sent = Instant::now();
+                    let count = calls.len();
+                    sender.send(pb::SessionRequest { calls }).await.expect("a stream");
+                    let mut next = Vec::with_capacity(count);
+                    while next.len() < count {
+                        let message = results.message().await.expect("results").expect("results");
+                        latencies.extend(message.results.iter().map(|_| sent.elapsed()));
+                        next.extend(message.results.into_iter().map(follow));
+                    }
+                    calls = next;
+                }
+                number += 1;
+            }
+            latencies
+        });
+    }
+    let latencies = sessions.join_all().await.into_iter().flatten().collect();
+    Round { seconds: began.elapsed().as_secs_f64(), latencies }
+}
+
+/// The call that follows a result: what was authorised is released.
+fn follow(result: pb::SessionResult) -> pb::SessionCall {
+    use pb::session_result::Result as Outcome;
+    let reservation_id = match result.result {
+        Some(Outcome::Authorize(answer)) => {
+            assert_eq!(answer.decision(), pb::Decision::Allow, "{}", answer.message);
+            answer.reservation_id
+        }
+        Some(Outcome::Release(_)) => String::new(),
+        other => panic!("{other:?}"),
+    };
+    let call = pb::session_call::Call::Release(pb::ReleaseRequest { reservation_id });
+    pb::SessionCall { correlation_id: result.correlation_id, call: Some(call) }
+}
+
 /// The resident memory of this process, in bytes.
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -164,11 +251,13 @@ async fn main() {
     for number in 0..4 {
         round(&echo, &secret, &sidecar, 1_000 + number, LENGTH).await;
         round(&real, &secret, &sidecar, 1_000 + number, LENGTH).await;
+        session_round(&real, &secret, &sidecar, 1_000 + number, LENGTH).await;
     }
-    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    let (mut bare, mut ours, mut streamed) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..ROUNDS {
         bare.push(round(&echo, &secret, &sidecar, number, LENGTH).await);
         ours.push(round(&real, &secret, &sidecar, number, LENGTH).await);
+        streamed.push(session_round(&real, &secret, &sidecar, number, LENGTH).await);
     }
     println!(
         "{IN_FLIGHT} calls in flight on {CONNECTIONS} connections, {ROUNDS} rounds of {LENGTH:?} each, in turns; medians\n"
@@ -186,6 +275,11 @@ async fn main() {
         let [bare, ours] = [median(of(&bare)), median(of(&ours))];
         println!("| {name} | {bare:.digits$} | {ours:.digits$} | {:.2} | {wanted} |", median(ratios.collect()));
     }
+    let ratios = streamed.iter().zip(&ours).map(|(streamed, ours)| streamed.rate() / ours.rate());
+    let [rate, ratio] = [median(streamed.iter().map(Round::rate).collect()), median(ratios.collect())];
+    println!(
+        "| calls a second over {CONNECTIONS} sessions | | {rate:.0} | {ratio:.2} of Bursar's unary calls | at least 3 |"
+    );
     let bytes = bytes_per_key(&bench, &sidecar).await;
     println!("| bytes per cached key | | {bytes} | | at most 1,024 |");
 }

@@ -245,19 +245,27 @@ fn refused(refusal: &Refusal) -> Told {
         RefusalKind::AlreadyExists => Code::AlreadyExists,
         RefusalKind::Precondition => Code::FailedPrecondition,
         RefusalKind::Aborted => Code::Aborted,
+        RefusalKind::Exhausted => Code::ResourceExhausted,
     };
     let mut told = Told::new(code, refusal.reason, refusal.message.as_str());
     told.metadata.clone_from(&refusal.metadata);
     // The standard detail holds one object: the first; the message names all.
     if let Some((kind, name)) = refusal.resources.first() {
         let [name, message] = [name, &refusal.message].map(|text| cut(text, VALUE_MAX_BYTES));
-        told.details.set_resource_info(*kind, name, "", message);
+        if refusal.kind == RefusalKind::Exhausted {
+            told.details.add_quota_failure_violation(name, message);
+        } else {
+            told.details.set_resource_info(*kind, name, "", message);
+        }
     }
     if refusal.resources.len() > 1 {
         let names: Vec<&str> = refusal.resources.iter().map(|(_, name)| name.as_str()).collect();
         told.metadata.push(("names", names.join(",")));
     }
-    told
+    match refusal.retry_seconds {
+        Some(seconds) => told.retry_after(Duration::from_secs(seconds.unsigned_abs())),
+        None => told,
+    }
 }
 
 impl From<Refusal> for Error {
@@ -317,6 +325,7 @@ mod tests {
             (refusal(RefusalKind::AlreadyExists), Code::AlreadyExists, "USER_NOT_FOUND"),
             (refusal(RefusalKind::Precondition), Code::FailedPrecondition, "USER_NOT_FOUND"),
             (refusal(RefusalKind::Aborted), Code::Aborted, "USER_NOT_FOUND"),
+            (refusal(RefusalKind::Exhausted), Code::ResourceExhausted, "USER_NOT_FOUND"),
             (Error::DeadlineExceeded, Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
             (unavailable(Reason::StoreUnavailable), Code::Unavailable, "STORE_UNAVAILABLE"),
             (unavailable(Reason::ShuttingDown), Code::Unavailable, "SHUTTING_DOWN"),

@@ -109,7 +109,7 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub static POLICY: [Rule; 104] = [
+pub static POLICY: [Rule; 107] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -168,6 +168,9 @@ pub static POLICY: [Rule; 104] = [
     row("bursar.v1.GatewayService/Authorize",                     Call,  [ALL,     SELF,    NO,      NO,      NO,      NO,      SELF,    SELF,    SELF,    SELF,    ALL]),
     row("bursar.v1.GatewayService/Settle",                        Call,  [ALL,     SELF,    NO,      NO,      NO,      NO,      SELF,    SELF,    SELF,    SELF,    SELF]),
     row("bursar.v1.GatewayService/Release",                       Call,  [ALL,     SELF,    NO,      NO,      NO,      NO,      SELF,    SELF,    SELF,    SELF,    SELF]),
+    row("bursar.v1.GatewayService/Extend",                        Call,  [ALL,     SELF,    NO,      NO,      NO,      NO,      SELF,    SELF,    SELF,    SELF,    SELF]),
+    row("bursar.v1.GatewayService/ExplainDecision",               Call,  [ALL,     SELF,    NO,      NO,      NO,      NO,      SELF,    SELF,    SELF,    SELF,    ALL]),
+    row("bursar.v1.GatewayService/Session",                       Call,  [ALL,     SELF,    NO,      NO,      NO,      NO,      SELF,    SELF,    SELF,    SELF,    ALL]),
     row("bursar.v1.GatewayService/WatchChanges",                  Read,  [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      ALL]),
 
     row("bursar.v1.BudgetService/GetBudgetStatus",                Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    OWN,     OWN,     TM_SELF, SELF,    ALL]),

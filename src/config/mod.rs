@@ -218,6 +218,18 @@ pub struct Settings {
     pub upperbound_mode: BoundMode,
     #[serde(default)]
     pub key_generation_settings: GenerationParams,
+    #[serde(default)]
+    pub enforced_params: Vec<String>,
+    #[serde(default)]
+    pub service_account_settings: ServiceAccountParams,
+}
+
+/// Setting `service_account_settings`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "bursar.example.toml documents each under the same name")]
+pub struct ServiceAccountParams {
+    pub enforced_params: Vec<String>,
 }
 
 /// Setting `default_internal_user_params`.

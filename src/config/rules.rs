@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{ConfigError, GenerationParams, SelfServeBudgets, Settings};
 use crate::domain::customer::CustomerDefaults;
-use crate::domain::decision::PriceRules;
+use crate::domain::decision::{PriceRules, RequiredParams};
 use crate::domain::fault::Violation;
 use crate::domain::ids::{BudgetId, OrganizationId, TeamId};
 use crate::domain::key_rules::{GenerationRules, KeyBounds, KeyDefaults, REQUIRABLE_FIELDS};
@@ -165,6 +165,10 @@ impl Settings {
             },
             max_event_age_seconds: self.max_event_age.seconds(),
             user_budget_on_team_keys: self.user_budget_on_team_keys,
+            required_params: RequiredParams {
+                of_all: self.enforced_params.clone(),
+                of_service_accounts: self.service_account_settings.enforced_params.clone(),
+            },
             customers: CustomerDefaults {
                 budget_id: self.max_end_user_budget_id.as_deref().map(budget_id).transpose()?,
                 max: self.max_end_user_budget,

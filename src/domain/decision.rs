@@ -1,13 +1,14 @@
 //! Decisions: may this key call this model? Everything that needs no counter.
 
+mod checks;
+
 use strum::{EnumString, IntoStaticStr};
 
+pub use self::checks::{Checked, Finding, Judged, caller_checks, model_checks};
+
 use super::account::Scope;
-use super::clock::Timestamp;
 use super::identity::Identity;
-use super::key::is_expired;
 use super::models::ModelList;
-use super::routes::{AUTHORIZE_RPC, routes_allow};
 
 /// Why a call is denied, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr)]
@@ -22,6 +23,7 @@ pub enum DenyReason {
     TeamBlocked,
     CustomerBlocked,
     CallNotAllowed,
+    RequiredParamMissing,
     ModelUnknown,
     PriceUnknown,
     ModelNotAllowed,
@@ -53,46 +55,31 @@ impl Denial {
     }
 }
 
-/// Checks the key, its owner, its team and the end user; says nothing about models and
-/// budgets.
+/// Checks who calls; says nothing about models and budgets.
 ///
 /// # Errors
 /// The first check that fails.
-pub fn check_identity(identity: &Identity, now: Timestamp) -> Result<(), Denial> {
-    let key = &identity.key;
-    if identity.team_is_gone() {
-        return Err(Denial::unknown_key());
+pub fn check_caller(call: &Judged<'_>) -> Result<(), Denial> {
+    caller_checks(call).try_for_each(Checked::verdict)
+}
+
+/// Parameters that a call must have: settings `enforced_params` and
+/// `service_account_settings.enforced_params`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequiredParams {
+    /// Of every call.
+    pub of_all: Vec<String>,
+    /// Of calls of service accounts: keys of a team that are nobody's.
+    pub of_service_accounts: Vec<String>,
+}
+
+impl RequiredParams {
+    /// Those of a call.
+    fn of<'a>(&'a self, identity: &Identity) -> impl Iterator<Item = &'a str> + use<'a> {
+        let is_service = identity.key.user_id.is_none() && identity.key.team_id.is_some();
+        let more: &[String] = if is_service { &self.of_service_accounts } else { &[] };
+        self.of_all.iter().chain(more).map(String::as_str)
     }
-    if key.blocked {
-        let why = key.block_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        return Err(Denial::new(DenyReason::KeyBlocked, format!("the key is blocked{why}")));
-    }
-    if is_expired(key.expires_at, now) {
-        let expiry = key.expires_at.unwrap_or(now);
-        return Err(Denial::new(DenyReason::KeyExpired, format!("the key expired at {expiry}")));
-    }
-    if identity.user.as_ref().is_some_and(|user| user.blocked) || key.user_id.is_some() && identity.user.is_none() {
-        return Err(Denial::new(DenyReason::UserDeactivated, "the owner of the key is blocked"));
-    }
-    if key.user_id.is_some() && key.team_id.is_some() && identity.membership.is_none() {
-        return Err(Denial::new(DenyReason::UserNotInTeam, "the owner of the key is not in its team"));
-    }
-    if identity.team.as_ref().is_some_and(|team| team.blocked) {
-        let message = "the team of the key is blocked";
-        return Err(Denial { scope: Some(Scope::Team), ..Denial::new(DenyReason::TeamBlocked, message) });
-    }
-    if identity.affiliation.as_ref().is_some_and(|affiliation| affiliation.organization.blocked) {
-        let message = "the organization of the key is blocked";
-        return Err(Denial { scope: Some(Scope::Organization), ..Denial::new(DenyReason::TeamBlocked, message) });
-    }
-    if identity.customer.as_ref().is_some_and(|customer| customer.blocked) {
-        let message = "the customer is blocked";
-        return Err(Denial { scope: Some(Scope::Customer), ..Denial::new(DenyReason::CustomerBlocked, message) });
-    }
-    if !key.key_type.makes_calls() || !routes_allow(&key.allowed_routes, AUTHORIZE_RPC) {
-        return Err(Denial::new(DenyReason::CallNotAllowed, "the key may not make model calls"));
-    }
-    Ok(())
 }
 
 /// The model that is called when a name is asked for: the key's alias, else the
@@ -151,20 +138,7 @@ pub fn model_lists(identity: &Identity) -> impl Iterator<Item = (Scope, &ModelLi
 /// # Errors
 /// The first check that fails.
 pub fn check_model(identity: &Identity, model: &AskedModel<'_>, rules: PriceRules) -> Result<(), Denial> {
-    let AskedModel { name: model, groups, price } = *model;
-    if rules.deny_unknown_models && price == PriceState::Unknown {
-        return Err(Denial::new(DenyReason::ModelUnknown, format!("model {model:?} is not in the price table")));
-    }
-    if rules.deny_unpriced_models && matches!(price, PriceState::Unknown | PriceState::Unpriced) {
-        return Err(Denial::new(DenyReason::PriceUnknown, format!("model {model:?} has no price")));
-    }
-    match model_lists(identity).find(|(_, list)| !list.allows_in(model, groups)) {
-        None => Ok(()),
-        Some((scope, _)) => {
-            let message = format!("model {model:?} is not among the models of the {}", scope.in_words());
-            Err(Denial { scope: Some(scope), ..Denial::new(DenyReason::ModelNotAllowed, message) })
-        }
-    }
+    model_checks(identity, model, rules).try_for_each(Checked::verdict)
 }
 
 #[cfg(test)]
@@ -173,6 +147,7 @@ mod tests {
 
     use super::*;
     use crate::domain::account::AccountId;
+    use crate::domain::clock::Timestamp;
     use crate::domain::identity::{
         Affiliation, Holder, KeyFacts, MemberFacts, Membership, Models, OrganizationFacts, OrganizationMemberFacts,
         Principal, Ranks, TeamFacts, UserFacts,
@@ -188,6 +163,10 @@ mod tests {
     use crate::domain::user::SessionEpoch;
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
+
+    fn check(identity: &Identity, now: Timestamp) -> Result<(), Denial> {
+        check_caller(&Judged { identity, params: &[], required: &RequiredParams::default(), now })
+    }
 
     fn asked(price: PriceState) -> AskedModel<'static> {
         AskedModel { name: "m", groups: &[], price }
@@ -299,9 +278,8 @@ mod tests {
             team.blocked = true;
             (key, user, team, false)
         };
-        let reason = |(key, user, team, member)| {
-            check_identity(&identity(key, user, team, member), NOW).map_err(|denial| denial.reason)
-        };
+        let reason =
+            |(key, user, team, member)| check(&identity(key, user, team, member), NOW).map_err(|denial| denial.reason);
         let mut case = everything_wrong();
         assert_eq!(reason(case.clone()), Err(DenyReason::KeyBlocked));
         case.0.blocked = false;
@@ -320,6 +298,24 @@ mod tests {
         assert_eq!(reason(case.clone()), Err(DenyReason::CallNotAllowed));
         case.0.allowed_routes = ["bursar.v1.Gateway*".into()].into();
         assert_eq!(reason(case), Ok(()));
+    }
+
+    #[test]
+    fn a_call_must_have_the_parameters_that_are_required_of_it() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let required = RequiredParams { of_all: names(&["user"]), of_service_accounts: names(&["metadata.run"]) };
+        let person = identity(key(), user(), team(), true);
+        let service = Identity { key: Arc::new(KeyFacts { user_id: None, ..key() }), user: None, ..person.clone() };
+        let missing = |identity: &Identity, params: &[&str]| {
+            let call = Judged { identity, params: &names(params), required: &required, now: NOW };
+            check_caller(&call).map_err(|denial| (denial.reason, denial.message))
+        };
+        let lacks = |what: &str| Err((DenyReason::RequiredParamMissing, format!("the call lacks {what}")));
+        assert_eq!(missing(&person, &["user"]), Ok(()));
+        assert_eq!(missing(&person, &[]), lacks("user"));
+        assert_eq!(missing(&service, &["user"]), lacks("metadata.run"));
+        assert_eq!(missing(&service, &["metadata.run", "user"]), Ok(()));
+        assert_eq!(check(&person, NOW), Ok(()), "nothing is required");
     }
 
     #[test]
@@ -361,7 +357,7 @@ mod tests {
     fn an_organization_binds_its_keys() {
         let calls = || identity(key(), user(), team(), true);
         let blocked = affiliated(calls(), OrganizationFacts { blocked: true, ..organization() }, None);
-        let denial = check_identity(&blocked, NOW).expect_err("denied");
+        let denial = check(&blocked, NOW).expect_err("denied");
         assert_eq!((denial.reason, denial.scope), (DenyReason::TeamBlocked, Some(Scope::Organization)));
         let narrow = affiliated(calls(), OrganizationFacts { models: list(&["x"]), ..organization() }, None);
         let denial = check_model(&narrow, &asked(PriceState::Priced), PriceRules::default()).expect_err("denied");

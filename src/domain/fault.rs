@@ -46,6 +46,8 @@ pub enum RefusalKind {
     Precondition,
     /// Somebody else changed the object in between.
     Aborted,
+    /// A quota has no room for it.
+    Exhausted,
 }
 
 /// A well-formed request that is refused.
@@ -61,11 +63,13 @@ pub struct Refusal {
     pub metadata: Vec<(&'static str, String)>,
     /// The objects in question, as type and name.
     pub resources: Vec<(&'static str, String)>,
+    /// When it may be worth trying again, in seconds from now.
+    pub retry_seconds: Option<i64>,
 }
 
 impl Refusal {
     fn new(kind: RefusalKind, reason: Reason, message: impl Into<String>) -> Self {
-        Self { kind, reason, message: message.into(), metadata: Vec::new(), resources: Vec::new() }
+        Self { kind, reason, message: message.into(), metadata: Vec::new(), resources: Vec::new(), retry_seconds: None }
     }
 
     /// The caller may not do this.
@@ -76,6 +80,13 @@ impl Refusal {
     /// The state of other objects forbids it.
     pub fn precondition(reason: Reason, message: impl Into<String>) -> Self {
         Self::new(RefusalKind::Precondition, reason, message)
+    }
+
+    /// A quota, which has this name, has no room for it for so many seconds, or
+    /// for ever.
+    pub fn exhausted(reason: Reason, message: impl Into<String>, quota: String, retry_seconds: Option<i64>) -> Self {
+        let refusal = Self::new(RefusalKind::Exhausted, reason, message);
+        Self { resources: vec![("quota", quota)], retry_seconds, ..refusal }
     }
 
     /// Something with this name exists.

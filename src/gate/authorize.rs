@@ -10,7 +10,7 @@ use super::{BookingError, Gate};
 use crate::domain::account::{Line, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::customer::CustomerFacts;
-use crate::domain::decision::{self, AskedModel, Denial, PriceState};
+use crate::domain::decision::{self, AskedModel, Denial, Judged, PriceState};
 use crate::domain::identity::{Identity, Models};
 use crate::domain::ids::{CustomerId, new_uuid};
 use crate::domain::money::Usd;
@@ -57,6 +57,8 @@ pub struct Call<'a> {
     pub customer_id: &'a str,
     /// Its labels, without those of the key.
     pub tags: &'a [String],
+    /// The names of the parameters that it has.
+    pub params: &'a [String],
     /// What it may cost.
     pub estimate: Estimate,
     /// The caller's id for the request, if money is to be set aside.
@@ -136,7 +138,8 @@ impl Gate {
         let Some(mut identity) = found else { return Ok(Decision::denied(Denial::unknown_key(), call.model, None)) };
         identity.customer = self.customer(call.customer_id).await?;
         let resolved = decision::resolve_model(&identity, call.model).to_owned();
-        if let Err(denial) = decision::check_identity(&identity, now) {
+        let judged = Judged { identity: &identity, params: call.params, required: &self.rules().required_params, now };
+        if let Err(denial) = decision::check_caller(&judged) {
             return Ok(Decision::denied(denial, &resolved, Some(identity)));
         }
         let prices = self.prices.load();
@@ -166,13 +169,19 @@ impl Gate {
     }
 
     /// What a call may cost, wherever it is made.
-    fn estimated_cost(&self, offers: &Offers<'_>, call: &Call<'_>, now: Timestamp) -> Usd {
-        let Estimate { cost: told, input_tokens, max_output_tokens } = call.estimate;
+    pub(super) fn estimated_cost(&self, offers: &Offers<'_>, call: &Call<'_>, now: Timestamp) -> Usd {
+        let Estimate { cost, input_tokens, max_output_tokens } = call.estimate;
+        if call.reserve.is_none() && cost.is_none() && input_tokens.is_none() && max_output_tokens.is_none() {
+            return Usd::ZERO;
+        }
+        self.cost_of(offers, &call.estimate, now)
+    }
+
+    /// What an estimate comes to at the dearest of some prices.
+    pub(super) fn cost_of(&self, offers: &Offers<'_>, estimate: &Estimate, now: Timestamp) -> Usd {
+        let Estimate { cost: told, input_tokens, max_output_tokens } = *estimate;
         if let Some(told) = told {
             return told;
-        }
-        if call.reserve.is_none() && input_tokens.is_none() && max_output_tokens.is_none() {
-            return Usd::ZERO;
         }
         let estimates = offers.iter().map(|price| {
             let markup = self.rules().costs.markups.of(price.provider.as_deref().unwrap_or_default());
@@ -304,7 +313,7 @@ struct Asked<'a> {
     providers: Vec<&'a str>,
 }
 
-fn scopes_of<'a>(
+pub(super) fn scopes_of<'a>(
     call: &'a Call<'_>,
     identity: &'a Identity,
     providers: &'a [&'a str],
@@ -314,7 +323,7 @@ fn scopes_of<'a>(
     CallScopes { tags: tags.collect(), providers, models: [call.model, resolved] }
 }
 
-fn price_state(offers: &Offers<'_>) -> PriceState {
+pub(super) fn price_state(offers: &Offers<'_>) -> PriceState {
     if !offers.is_known() {
         return PriceState::Unknown;
     }

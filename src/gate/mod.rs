@@ -8,6 +8,8 @@ mod batcher;
 mod denials;
 mod directory;
 mod exhausted;
+mod explain;
+mod extend;
 mod feed;
 mod ledger;
 mod rates;
@@ -25,6 +27,8 @@ use self::batcher::Batcher;
 pub use self::batcher::BookingError;
 use self::denials::Denials;
 pub use self::directory::Directory;
+pub use self::explain::{Explained, Step};
+pub use self::extend::{ExtendError, Extended, More};
 use self::feed::News;
 pub use self::feed::{Announcement, Subject, follow_changes};
 pub use self::ledger::{Ledger, LedgerRules};
@@ -33,7 +37,7 @@ pub use self::standing::{BudgetStanding, RateKind, RateStanding};
 use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::customer::CustomerDefaults;
-use crate::domain::decision::PriceRules;
+use crate::domain::decision::{PriceRules, RequiredParams};
 use crate::domain::identity::{Identity, Models, TeamFacts};
 use crate::domain::money::Usd;
 use crate::domain::pricing::PriceBook;
@@ -53,6 +57,8 @@ pub struct GateRules {
     pub unpriced_reserve: Usd,
     /// Which models are denied for want of a price.
     pub prices: PriceRules,
+    /// What parameters calls must have.
+    pub required_params: RequiredParams,
     /// How events are costed.
     pub costs: CostRules,
     /// How old an event may be that is not an import, in seconds.

@@ -213,7 +213,7 @@ impl Gate {
         accounts.iter().map(|(account, budget)| (account.clone(), window(budget))).collect()
     }
 
-    fn open(&self, reservation_id: &str, reporter: &Reporter) -> Option<Ticket> {
+    pub(super) fn open(&self, reservation_id: &str, reporter: &Reporter) -> Option<Ticket> {
         let ticket = Ticket::open(reservation_id, &self.tickets)?;
         (reporter.settles_all || ticket.caller == reporter.tag).then_some(ticket)
     }

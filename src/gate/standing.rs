@@ -69,6 +69,15 @@ pub enum RateKind {
 }
 
 impl RateKind {
+    /// Its name in explanations.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Parallel => "parallel",
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+        }
+    }
+
     const fn in_words(self) -> &'static str {
         match self {
             Self::Parallel => "calls in flight",

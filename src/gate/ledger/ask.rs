@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::MissingWindow;
 use super::reservation::{NewReservation, Reservation};
 use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::Denial;
 use crate::domain::identity::KeyFacts;
+use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::domain::window::Window;
 use crate::gate::rates::TokenNeed;
@@ -58,6 +61,39 @@ pub enum Answer {
     RequestIdReused,
     /// These accounts must be read first.
     Missing(Vec<MissingWindow>),
+}
+
+/// What is to be added to a live reservation.
+#[derive(Clone, Copy, Debug)]
+pub struct Extension<'a> {
+    /// The reservation.
+    pub reservation: Uuid,
+    /// Names what is added.
+    pub id: Uuid,
+    /// How much.
+    pub more: Usd,
+    /// When it expires; never before it would.
+    pub until: Timestamp,
+    /// The budgets of its accounts, as they are now.
+    pub budgets: &'a [(&'a AccountId, &'a Budget)],
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Extending {
+    /// It is set aside; while it is tentative, it is not to be relied on.
+    Added(Grant),
+    /// It does not fit; nothing has changed.
+    Denied {
+        /// Why.
+        denial: Denial,
+        /// The budgets that hold the reservation, failing ones first.
+        budgets: Vec<BudgetStanding>,
+        /// When it may be worth asking again.
+        retry_at: Option<Timestamp>,
+    },
+    /// The reservation is not live here.
+    Gone,
 }
 
 /// Whether a reservation may be relied on.

@@ -1,5 +1,6 @@
 //! The books: every account and reservation in memory, without the lock.
 
+mod extending;
 mod holding;
 
 use std::collections::{BTreeSet, HashMap, HashSet};

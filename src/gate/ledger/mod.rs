@@ -17,11 +17,12 @@ mod reservation;
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-pub(super) use self::ask::{Answer, Ask, Grant, Settling};
+pub(super) use self::ask::{Answer, Ask, Extending, Extension, Grant, Settling};
 use self::books::Books;
 pub(super) use self::reservation::{NewReservation, Reservation};
 use super::standing::{BudgetStanding, RateStanding};
@@ -115,6 +116,23 @@ impl Ledger {
     /// Undoes [`Ledger::begin_settle`] after a batch that failed.
     pub fn abort_settle(&self, reservation: Uuid) {
         self.books.lock().abort_settle(reservation);
+    }
+
+    /// What a live reservation of this run was asked for.
+    pub fn asked(&self, reservation: Uuid, now: Timestamp) -> Option<Arc<NewReservation>> {
+        self.books.lock().asked(reservation, now)
+    }
+
+    /// Sets more aside for a live reservation, all or nothing.
+    pub fn extend(&self, extension: &Extension<'_>, now: Timestamp) -> Extending {
+        self.books.lock().extend(extension, now)
+    }
+
+    /// Makes what was added, and may be relied on, a part of its reservation;
+    /// returns when that expires. `None`: it is no longer live, and nothing is
+    /// added.
+    pub fn join(&self, reservation: Uuid, part: Uuid, now: Timestamp) -> Option<Timestamp> {
+        self.books.lock().join(reservation, part, now)
     }
 
     /// Frees a reservation of a call that was not made. Says whether it was

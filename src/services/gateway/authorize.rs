@@ -9,6 +9,7 @@ use crate::domain::account::Scope;
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::Denial;
 use crate::domain::fault::Refusal;
+use crate::domain::identity::Identity;
 use crate::domain::models::MODEL_NAME_MAX_BYTES;
 use crate::domain::pricing::counts::COUNT_MAX;
 use crate::domain::reason::Reason;
@@ -21,6 +22,9 @@ use crate::services::wire::{budget, denial, instant, record_error, text};
 
 use super::who::{Who, who_calls};
 
+/// The most parameters that a call names.
+const PARAMS_MAX: usize = 1_000;
+
 /// Decides about a model call.
 pub(super) async fn authorize(ctx: Ctx, request: pb::AuthorizeRequest) -> Result<pb::AuthorizeResponse, Error> {
     let estimate = parse(&request)?;
@@ -31,14 +35,14 @@ pub(super) async fn authorize(ctx: Ctx, request: pb::AuthorizeRequest) -> Result
             return Ok(denied(denial));
         }
     };
-    let customer_id =
-        customer_id.filter(|_| request.customer_id.is_empty()).unwrap_or_else(|| request.customer_id.clone());
+    let customer_id = customer(&request, customer_id);
     let call = Call {
         caller: ctx.caller.ticket_tag(),
         calling: &calling,
         model: &request.model,
         customer_id: &customer_id,
         tags: &request.tags,
+        params: &request.params,
         estimate,
         reserve: request.reserve.then_some(request.request_id.as_str()),
         payload: if request.reserve { FixedState::default().hash_one(request.encode_to_vec()) } else { 0 },
@@ -49,13 +53,22 @@ pub(super) async fn authorize(ctx: Ctx, request: pb::AuthorizeRequest) -> Result
     Ok(render(if sees_all { decision } else { without_others(decision) }, customer_id, ctx.now))
 }
 
-fn parse(request: &pb::AuthorizeRequest) -> Result<Estimate, Error> {
+/// The end user of a call: the one that it names, else the one of a token.
+pub(super) fn customer(request: &pb::AuthorizeRequest, of_token: Option<String>) -> String {
+    of_token.filter(|_| request.customer_id.is_empty()).unwrap_or_else(|| request.customer_id.clone())
+}
+
+/// Checks a request; returns what the call may cost.
+pub(super) fn parse(request: &pb::AuthorizeRequest) -> Result<Estimate, Error> {
     let mut faults = Faults::default();
     if request.model.is_empty() || request.model.len() > MODEL_NAME_MAX_BYTES {
         faults.add("model", format!("must have 1-{MODEL_NAME_MAX_BYTES} bytes"));
     }
     text::check("customer_id", &request.customer_id, text::LABEL_MAX_BYTES, &mut faults);
     text::tags("tags", &request.tags, &mut faults);
+    if request.params.len() > PARAMS_MAX {
+        faults.add("params", format!("must have at most {PARAMS_MAX} entries"));
+    }
     if request.reserve && request.request_id.is_empty() {
         faults.add("request_id", "is required with reserve");
     }
@@ -87,6 +100,9 @@ fn explain(error: AuthorizeError) -> Error {
     }
 }
 
+/// What a key is told of a budget that others use, too.
+pub(super) const OF_OTHERS: &str = "a budget that all keys share has no room for the call";
+
 /// The answer to whoever is nobody.
 fn denied(denial: Denial) -> pb::AuthorizeResponse {
     pb::AuthorizeResponse {
@@ -102,20 +118,25 @@ fn denied(denial: Denial) -> pb::AuthorizeResponse {
 fn without_others(mut decision: Decision) -> Decision {
     decision.budgets.retain(|standing| !standing.account.scope().is_shared());
     if let Some(denial) = decision.denial.as_mut().filter(|denial| denial.scope.is_some_and(Scope::is_shared)) {
-        "a budget that all keys share has no room for the call".clone_into(&mut denial.message);
+        OF_OTHERS.clone_into(&mut denial.message);
     }
     decision
 }
 
-fn render(decision: Decision, customer_id: String, now: Timestamp) -> pb::AuthorizeResponse {
-    let identity = decision.identity.map(|identity| pb::CallIdentity {
+/// Whose call it is, on the wire.
+pub(super) fn identity_to_wire(identity: &Identity, customer_id: String) -> pb::CallIdentity {
+    pb::CallIdentity {
         key_hash: identity.key.hash().as_ref().map(ToString::to_string).unwrap_or_default(),
         key_id: identity.key.id().as_ref().map(ToString::to_string).unwrap_or_default(),
         user_id: identity.key.user_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         team_id: identity.key.team_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         organization_id: identity.organization_id().map(ToString::to_string).unwrap_or_default(),
         customer_id,
-    });
+    }
+}
+
+fn render(decision: Decision, customer_id: String, now: Timestamp) -> pb::AuthorizeResponse {
+    let identity = decision.identity.map(|identity| identity_to_wire(&identity, customer_id));
     let (reservation_id, expires_at) = decision.reservation.unzip();
     let verdict = if decision.denial.is_some() { pb::Decision::Deny } else { pb::Decision::Allow };
     let (deny_reason, deny_scope, message) = match decision.denial {

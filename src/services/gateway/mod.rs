@@ -1,14 +1,17 @@
 //! `GatewayService`: a table of contents.
 
 mod authorize;
+mod explain;
+mod extend;
 mod release;
+mod session;
 mod settle;
 mod watch;
 mod who;
 
 use std::sync::Arc;
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{App, read, write};
 use crate::pb;
@@ -29,6 +32,26 @@ impl pb::gateway_service_server::GatewayService for Gateway {
 
     async fn settle(&self, request: Request<pb::SettleRequest>) -> Result<Response<pb::SettleResponse>, Status> {
         write(&self.0, request, settle::settle).await
+    }
+
+    async fn extend(&self, request: Request<pb::ExtendRequest>) -> Result<Response<pb::ExtendResponse>, Status> {
+        read(&self.0, request, extend::extend).await
+    }
+
+    async fn explain_decision(
+        &self,
+        request: Request<pb::ExplainDecisionRequest>,
+    ) -> Result<Response<pb::ExplainDecisionResponse>, Status> {
+        read(&self.0, request, explain::explain_decision).await
+    }
+
+    type SessionStream = session::Results;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<pb::SessionRequest>>,
+    ) -> Result<Response<session::Results>, Status> {
+        session::session(&self.0, request)
     }
 
     type WatchChangesStream = watch::Changes;

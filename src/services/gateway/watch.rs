@@ -1,10 +1,8 @@
 //! `WatchChanges`: what a sidecar may have in memory and must read again.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{Stream, stream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -17,10 +15,11 @@ use crate::error::{Error, RETRY};
 use crate::gate::{Announcement, Subject};
 use crate::pb;
 use crate::services::wire::instant;
+use crate::services::wire::messages::{Messages, messages};
 use crate::services::{App, Ctx, open};
 
 /// What the service answers with.
-pub(super) type Changes = Pin<Box<dyn Stream<Item = Result<pb::WatchChangesResponse, Status>> + Send>>;
+pub(super) type Changes = Messages<pb::WatchChangesResponse>;
 
 /// How many messages wait for a client that reads slowly.
 const WAITING: usize = 16;
@@ -46,11 +45,7 @@ pub(super) async fn watch_changes(
             let _ = sender.send(Err(error.to_status())).await;
         }
     });
-    let messages = stream::unfold(receiver, |mut receiver| async move {
-        let message = receiver.recv().await?;
-        Some((message, receiver))
-    });
-    Ok(Response::new(Box::pin(messages)))
+    Ok(Response::new(messages(receiver)))
 }
 
 /// After which position the stream begins.

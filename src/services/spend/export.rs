@@ -7,12 +7,12 @@ use tonic::{Request, Response, Status};
 
 use super::access;
 use super::list::{labelled, take_filter};
-use super::stream::{Messages, messages};
 use crate::auth::recheck;
 use crate::domain::role::MemberPermission;
 use crate::error::Error;
 use crate::pb;
 use crate::services::wire::faults::Faults;
+use crate::services::wire::messages::{Messages, messages};
 use crate::services::wire::page::{self, List};
 use crate::services::{App, Ctx, open};
 use crate::store::{EventFilter, PageRequest};

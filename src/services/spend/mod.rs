@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status, Streaming};
 
+use super::wire::messages::Messages;
 use super::{App, read, write};
 use crate::pb;
 
@@ -43,7 +44,7 @@ impl pb::spend_service_server::SpendService for Spend {
         write(&self.0, request, record::record_usage).await
     }
 
-    type StreamUsageStream = stream::Messages<pb::StreamUsageResponse>;
+    type StreamUsageStream = Messages<pb::StreamUsageResponse>;
 
     async fn stream_usage(
         &self,
@@ -59,7 +60,7 @@ impl pb::spend_service_server::SpendService for Spend {
         read(&self.0, request, list::list_usage).await
     }
 
-    type ExportUsageStream = stream::Messages<pb::ExportUsageResponse>;
+    type ExportUsageStream = Messages<pb::ExportUsageResponse>;
 
     async fn export_usage(
         &self,

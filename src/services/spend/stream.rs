@@ -1,9 +1,7 @@
 //! `StreamUsage`: usage events message by message, acknowledged in order.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::{Stream, stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status, Streaming};
@@ -14,18 +12,8 @@ use crate::domain::fault::Violation;
 use crate::domain::reason::Reason;
 use crate::error::{Error, RETRY};
 use crate::pb;
+use crate::services::wire::messages::{Messages, messages};
 use crate::services::{App, Ctx, open};
-
-/// A stream of answers.
-pub(super) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-/// What a channel brings, as a stream of answers.
-pub(super) fn messages<T: Send + 'static>(receiver: mpsc::Receiver<Result<T, Status>>) -> Messages<T> {
-    Box::pin(stream::unfold(receiver, |mut receiver| async move {
-        let message = receiver.recv().await?;
-        Some((message, receiver))
-    }))
-}
 
 /// How many messages are on their way at once.
 const IN_FLIGHT: usize = 16;

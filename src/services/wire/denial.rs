@@ -14,6 +14,7 @@ pub(crate) const fn reason_to_wire(reason: DenyReason) -> pb::DenyReason {
         DenyReason::TeamBlocked => pb::DenyReason::TeamBlocked,
         DenyReason::CustomerBlocked => pb::DenyReason::CustomerBlocked,
         DenyReason::CallNotAllowed => pb::DenyReason::CallNotAllowed,
+        DenyReason::RequiredParamMissing => pb::DenyReason::RequiredParamMissing,
         DenyReason::ModelUnknown => pb::DenyReason::ModelUnknown,
         DenyReason::PriceUnknown => pb::DenyReason::PriceUnknown,
         DenyReason::ModelNotAllowed => pb::DenyReason::ModelNotAllowed,

@@ -13,6 +13,7 @@ pub(super) mod key;
 pub(super) mod key_limits;
 pub(super) mod key_ref;
 pub(super) mod mask;
+pub(crate) mod messages;
 pub(super) mod metadata;
 pub(super) mod new_key;
 pub(super) mod organization;

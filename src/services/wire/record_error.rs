@@ -1,6 +1,6 @@
 //! Failures to book usage, as errors.
 
-use crate::domain::fault::{Refusal, RefusalKind, Violation};
+use crate::domain::fault::{Refusal, Violation};
 use crate::domain::reason::Reason;
 use crate::domain::usage::CostingError;
 use crate::error::{Error, RETRY};
@@ -11,11 +11,11 @@ pub(crate) fn explain(error: RecordError, prefix: &str, request_id: &str) -> Err
     match error {
         RecordError::ReservationUnknown => {
             let message = "no such reservation was given to you; send the reservation_id of Authorize as it came";
-            refusal(RefusalKind::NotFound, Reason::ReservationNotFound, message).about("reservation", "").into()
+            Refusal::not_found(Reason::ReservationNotFound, "reservation", [""]).saying(message.to_owned()).into()
         }
         RecordError::KeyUnknown => {
             let message = "no key has, or had, this hash";
-            refusal(RefusalKind::NotFound, Reason::KeyNotFound, message).about("key", "").into()
+            Refusal::not_found(Reason::KeyNotFound, "key", [""]).saying(message.to_owned()).into()
         }
         RecordError::Invalid(violation) => {
             let field = format!("{prefix}{}", violation.field);
@@ -57,8 +57,4 @@ pub(crate) fn not_costed(error: CostingError, prefix: &str) -> Error {
             Error::invalid(Violation::named(format!("{prefix}cost"), Reason::CostOutOfRange, rule))
         }
     }
-}
-
-fn refusal(kind: RefusalKind, reason: Reason, message: &str) -> Refusal {
-    Refusal { kind, reason, message: message.to_owned(), metadata: Vec::new(), resources: Vec::new() }
 }

@@ -34,7 +34,9 @@ pub struct Place {
 
 /// What the RPCs do to a place, so that they are called in an order in which
 /// none spoils the next.
-const LAST: [&str; 13] = [
+const LAST: [&str; 15] = [
+    "Settle",
+    "Release",
     "DeleteModels",
     "BlockKey",
     "UnblockKey",
@@ -283,6 +285,15 @@ fn of_gateway(rpc: &str, place: Place) -> Option<Vec<u8>> {
         }
         .encode_to_vec(),
         "Release" => pb::ReleaseRequest { reservation_id: place.reservation }.encode_to_vec(),
+        "Extend" => {
+            let ttl = "1m".to_owned();
+            pb::ExtendRequest { reservation_id: place.reservation, ttl, ..Default::default() }.encode_to_vec()
+        }
+        "ExplainDecision" => {
+            let pb::AuthorizeRequest { key_hash, model, .. } = authorize(&place);
+            pb::ExplainDecisionRequest { key_hash, model, ..Default::default() }.encode_to_vec()
+        }
+        "Session" => pb::SessionRequest::default().encode_to_vec(),
         _ => return None,
     };
     Some(bytes)

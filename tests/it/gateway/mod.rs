@@ -1,10 +1,13 @@
 //! `GatewayService`: what sidecars ask.
 
 mod authorize;
+mod explain;
+mod extend;
 mod identity;
 mod rates;
 mod release;
 mod reserve;
+mod session;
 mod settle;
 mod warm;
 pub mod watch;

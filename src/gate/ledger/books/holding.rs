@@ -26,6 +26,7 @@ impl Books {
             settling: Vec<(String, Usd)>,
             limit: Option<Usd>,
             raise: bool,
+            until: Timestamp,
         }
         let mut plans: BTreeMap<BalanceKey, Plan> = BTreeMap::new();
         let mut counted = HashSet::new();
@@ -36,9 +37,11 @@ impl Books {
                 let key = (line.account.clone(), line.window.start);
                 let plan = plans.entry(key).or_insert(Plan { limit: line.limit, ..Plan::default() });
                 plan.limit = plan.limit.min(line.limit);
-                match event {
-                    Some(event) => plan.settling.push((event.to_owned(), reservation.amount)),
-                    None => plan.raise = true,
+                if let Some(event) = event {
+                    plan.settling.push((event.to_owned(), reservation.amount));
+                } else {
+                    plan.raise = true;
+                    plan.until = plan.until.max(reservation.expires_at);
                 }
             }
         }
@@ -47,6 +50,7 @@ impl Books {
         for (key, plan) in plans {
             let Some(window) = self.accounts.get(&key.0).and_then(|account| account.window(key.1)) else { continue };
             if plan.raise || window.holds() {
+                let until = until.max(plan.until);
                 let until = if window.takes_advance() { until.plus_seconds(rules.lease_seconds) } else { until };
                 holds.push(window.hold_write(key, plan.settling, plan.limit, until));
             }

@@ -1,0 +1,152 @@
+//! Explaining: every check of a call with what it compares, and nothing changed.
+
+use std::collections::BTreeMap;
+
+use super::authorize::{price_state, scopes_of};
+use super::rates::{RateCounts, TokenNeed};
+use super::standing::{BudgetStanding, RateStanding};
+use super::{Call, Calling, Gate};
+use crate::domain::account::{Line, Scope};
+use crate::domain::clock::Timestamp;
+use crate::domain::decision::{self, AskedModel, Checked, Denial, DenyReason, Finding, Judged, PriceState};
+use crate::domain::identity::{Identity, Models};
+use crate::domain::money::Usd;
+use crate::store::StoreError;
+
+/// One check of a call.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What it finds, and the reason of its denials.
+    pub checked: Checked,
+    /// Which one of its scope it looks at; empty: the key itself.
+    pub id: String,
+    /// What was compared, by name.
+    pub values: BTreeMap<&'static str, String>,
+}
+
+/// What a call would be answered, and why.
+#[derive(Debug)]
+pub struct Explained {
+    /// Why not, if not.
+    pub denial: Option<Denial>,
+    /// The model that would be called.
+    pub resolved_model: String,
+    /// Who calls, if the key was found.
+    pub identity: Option<Identity>,
+    /// Every check, in order.
+    pub steps: Vec<Step>,
+}
+
+impl Gate {
+    /// Says what would be decided about a call, without deciding it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if something is not in memory and the database fails.
+    pub async fn explain(&self, call: &Call<'_>, now: Timestamp) -> Result<Explained, StoreError> {
+        let found = match call.calling {
+            Calling::Known(identity) => Some(Identity::clone(identity)),
+            Calling::Key(hash) => self.directory().find(hash, now).await?,
+        };
+        let Some(mut identity) = found else {
+            let denial = Denial::unknown_key();
+            let finding = Finding::Fails(denial.message.clone());
+            let checked = Checked { reason: denial.reason, scope: None, finding };
+            let steps = vec![Step { checked, id: String::new(), values: BTreeMap::new() }];
+            return Ok(Explained {
+                denial: Some(denial),
+                resolved_model: call.model.to_owned(),
+                identity: None,
+                steps,
+            });
+        };
+        identity.customer = self.customer(call.customer_id).await?;
+        let resolved = decision::resolve_model(&identity, call.model).to_owned();
+        let judged = Judged { identity: &identity, params: call.params, required: &self.rules().required_params, now };
+        let of_caller = |checked: Checked| {
+            let id = checked.scope.map(|scope| id_in(&identity, scope)).unwrap_or_default();
+            Step { checked, id, values: BTreeMap::new() }
+        };
+        let mut steps: Vec<Step> = decision::caller_checks(&judged).map(of_caller).collect();
+
+        let prices = self.prices.load();
+        let offers = prices.offers(&resolved, call.model, now);
+        let price = price_state(&offers);
+        let asked = AskedModel { name: &resolved, groups: prices.groups_of(&resolved), price };
+        steps.extend(
+            decision::model_checks(&identity, &asked, self.rules().prices)
+                .map(|checked| Step { values: BTreeMap::from([("model", resolved.clone())]), ..of_caller(checked) }),
+        );
+
+        let cost = self.estimated_cost(&offers, call, now);
+        let scopes = self.scope_budgets.load();
+        let providers = prices.providers(&resolved, &offers);
+        let mut lines = identity.lines(Models::Called(&resolved), self.rules().user_budget_on_team_keys);
+        let shared = scopes.of_call(scopes_of(call, &identity, &providers, &resolved));
+        lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
+        let (budgets, rates) = self.standings(&lines, now).await?;
+        let budgets_apply = price != PriceState::Zero;
+        let binding = lines.iter().filter(|line| line.budget_binds);
+        let binding: Vec<&BudgetStanding> =
+            binding.filter_map(|line| budgets.iter().find(|standing| standing.account == *line.account)).collect();
+        // There is room as long as one provider has some.
+        let with_providers = binding.iter().filter(|of| of.account.scope() == Scope::Provider);
+        let full = with_providers.filter(|standing| !standing.fits(cost)).count();
+        let every_provider_is_full = full > 0 && full == providers.len();
+        let decisive = |of: &BudgetStanding| of.account.scope() != Scope::Provider || every_provider_is_full;
+        steps.extend(binding.into_iter().map(|of| budget_step(of, cost, budgets_apply, decisive(of))));
+        let need =
+            TokenNeed { input: call.estimate.input_tokens.unwrap_or(0), output: call.estimate.max_output_tokens };
+        steps.extend(rates.iter().map(|standing| rate_step(standing, need, call.reserve.is_some())));
+
+        let denial = steps.iter().find_map(|step| step.checked.clone().verdict().err());
+        Ok(Explained { denial, resolved_model: resolved, identity: Some(identity), steps })
+    }
+}
+
+/// Which one of a scope a caller's checks look at.
+fn id_in(identity: &Identity, scope: Scope) -> String {
+    let id = match scope {
+        Scope::Key => identity.key.id().map(|id| id.to_string()),
+        Scope::Team => identity.team.as_ref().map(|team| team.team_id.to_string()),
+        Scope::User => identity.user.as_ref().map(|user| user.user_id.to_string()),
+        Scope::Organization => identity.organization_id().map(ToString::to_string),
+        Scope::Customer => identity.customer.as_ref().map(|customer| customer.customer_id.to_string()),
+        _ => None,
+    };
+    id.unwrap_or_default()
+}
+
+/// A budget that has no room, and is not decisive, is told and does not deny.
+fn budget_step(standing: &BudgetStanding, cost: Usd, applies: bool, is_decisive: bool) -> Step {
+    let BudgetStanding { account, budget, spent, reserved, .. } = standing;
+    let mut values = BTreeMap::from([
+        ("spend", spent.to_string()),
+        ("reserved", reserved.to_string()),
+        ("estimate", cost.to_string()),
+    ]);
+    values.extend(budget.max.map(|max| ("max_budget", max.to_string())));
+    let finding = match budget.max {
+        None => Finding::DoesNotApply,
+        Some(_) if !applies => Finding::DoesNotApply,
+        Some(_) if standing.fits(cost) => Finding::Passes,
+        Some(_) if !is_decisive => {
+            values.insert("exhausted", "true".to_owned());
+            Finding::Passes
+        }
+        Some(_) => Finding::Fails(standing.in_words(cost)),
+    };
+    let checked = Checked { reason: DenyReason::BudgetExceeded, scope: Some(account.scope()), finding };
+    Step { checked, id: account.object_id(), values }
+}
+
+fn rate_step(standing: &RateStanding, need: TokenNeed, reserve: bool) -> Step {
+    let values = BTreeMap::from([
+        ("kind", standing.kind.name().to_owned()),
+        ("limit", standing.limit.to_string()),
+        ("remaining", standing.remaining.to_string()),
+    ]);
+    let admits = RateCounts::admits(standing, need, reserve);
+    let finding = if admits { Finding::Passes } else { Finding::Fails(standing.in_words()) };
+    let checked = Checked { reason: DenyReason::RateLimited, scope: Some(standing.account.scope()), finding };
+    Step { checked, id: standing.account.object_id(), values }
+}
