@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     // Pure Rust: a fresh machine needs no protoc. Comments stay in, so that
     // reflection shows them.
-    let descriptors = described("proto/bursar/v1")?;
+    let descriptors = described(&["proto/bursar/v1"])?;
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().extern_path(".google.rpc", "::tonic_types::pb").compile_fds(descriptors)?;
     // What Bursar calls and does not serve: reflection does not show it.
@@ -20,14 +20,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .out_dir(callouts)
         .extern_path(".bursar.v1", "crate::pb")
         .extern_path(".google.rpc", "::tonic_types::pb")
-        .compile_fds(described("proto/bursar/policy/v1")?)?;
+        .compile_fds(described(&["proto/bursar/policy/v1"])?)?;
+    // What Envoy asks, by its own protos.
+    let envoy = out.join("envoy");
+    std::fs::create_dir_all(&envoy)?;
+    tonic_prost_build::configure()
+        .out_dir(envoy)
+        .include_file("mod.rs")
+        .build_client(true)
+        .extern_path(".google.rpc", "::tonic_types::pb")
+        .compile_fds(described(&["proto/envoy/service/auth/v3", "proto/envoy/service/ratelimit/v3"])?)?;
     Ok(())
 }
 
-/// The protos of a folder, with what they import and their comments.
-fn described(folder: &str) -> Result<prost_types::FileDescriptorSet, Box<dyn std::error::Error>> {
-    let mut protos: Vec<PathBuf> =
-        std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+/// The protos of some folders, with what they import and their comments.
+fn described(folders: &[&str]) -> Result<prost_types::FileDescriptorSet, Box<dyn std::error::Error>> {
+    let mut protos: Vec<PathBuf> = Vec::new();
+    for folder in folders {
+        for entry in std::fs::read_dir(folder)? {
+            protos.push(entry?.path());
+        }
+    }
     protos.sort();
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true).open_files(&protos)?;

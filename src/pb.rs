@@ -13,3 +13,11 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 pub mod policy {
     include!(concat!(env!("OUT_DIR"), "/callouts/bursar.policy.v1.rs"));
 }
+
+pub use self::of_envoy::envoy;
+
+/// What Envoy asks Bursar: a part of its own protos, in `proto/envoy`.
+#[expect(missing_docs, reason = "generated; Envoy documents them")]
+mod of_envoy {
+    include!(concat!(env!("OUT_DIR"), "/envoy/mod.rs"));
+}

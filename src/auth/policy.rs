@@ -109,7 +109,7 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub static POLICY: [Rule; 107] = [
+pub static POLICY: [Rule; 109] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -172,6 +172,9 @@ pub static POLICY: [Rule; 107] = [
     row("bursar.v1.GatewayService/ExplainDecision",               Call,  [ALL,     SELF,    NO,      NO,      NO,      NO,      SELF,    SELF,    SELF,    SELF,    ALL]),
     row("bursar.v1.GatewayService/Session",                       Call,  [ALL,     SELF,    NO,      NO,      NO,      NO,      SELF,    SELF,    SELF,    SELF,    ALL]),
     row("bursar.v1.GatewayService/WatchChanges",                  Read,  [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      ALL]),
+
+    row("envoy.service.auth.v3.Authorization/Check",              Call,  [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      ALL]),
+    row("envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit", Call, [ALL, NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      ALL]),
 
     row("bursar.v1.BudgetService/GetBudgetStatus",                Read,  [ALL,     ALL,     ORG,     NO,      ADM,     TEAM,    OWN,     OWN,     TM_SELF, SELF,    ALL]),
     row("bursar.v1.BudgetService/CreateBudget",                   Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),

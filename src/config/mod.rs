@@ -222,6 +222,7 @@ pub struct Settings {
     pub enforced_params: Vec<String>,
     #[serde(default)]
     pub service_account_settings: ServiceAccountParams,
+    pub envoy_key_headers: Vec<String>,
 }
 
 /// Setting `service_account_settings`.

@@ -43,6 +43,7 @@ pub struct Rules {
     pub team_admins_may_delete: bool,
     pub self_serve_budgets: SelfServeBudgets,
     pub policies: Vec<Policy>,
+    pub envoy_key_headers: Vec<String>,
 }
 
 impl Settings {
@@ -119,6 +120,7 @@ impl Settings {
             team_admins_may_delete: self.team_admins_may_delete,
             self_serve_budgets: self.self_serve_budget_policy,
             policies: self.policies()?,
+            envoy_key_headers: self.envoy_key_headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
         })
     }
 

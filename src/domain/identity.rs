@@ -252,6 +252,8 @@ pub enum Models<'a> {
     Called(&'a str),
     /// All that a key has limits of.
     All,
+    /// None.
+    None,
 }
 
 impl Models<'_> {
@@ -259,6 +261,7 @@ impl Models<'_> {
         match self {
             Self::Called(called) => called == model,
             Self::All => true,
+            Self::None => false,
         }
     }
 }

@@ -5,8 +5,17 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 /// The RPC whose permission a key needs to be judged for a model call.
 pub const AUTHORIZE_RPC: &str = "bursar.v1.GatewayService/Authorize";
 
-/// What a key does for its own model calls.
-const CALLS: [&str; 3] = [AUTHORIZE_RPC, "bursar.v1.GatewayService/Release", "bursar.v1.GatewayService/Settle"];
+/// What is done for model calls.
+const CALLS: [&str; 8] = [
+    AUTHORIZE_RPC,
+    "bursar.v1.GatewayService/ExplainDecision",
+    "bursar.v1.GatewayService/Extend",
+    "bursar.v1.GatewayService/Release",
+    "bursar.v1.GatewayService/Session",
+    "bursar.v1.GatewayService/Settle",
+    "envoy.service.auth.v3.Authorization/Check",
+    "envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit",
+];
 
 /// What the methods begin with that only read.
 const READS: [&str; 7] = ["BatchGet", "Calculate", "Export", "Get", "List", "Verify", "Watch"];

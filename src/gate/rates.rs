@@ -101,6 +101,15 @@ impl RateCounts {
         }
     }
 
+    /// What a limit must have left for some tokens without a call: these, or
+    /// anything at all.
+    pub(super) const fn need_of(kind: RateKind, tokens: i64) -> i64 {
+        match kind {
+            RateKind::Tokens if tokens > 1 => tokens,
+            RateKind::Parallel | RateKind::Requests | RateKind::Tokens => 1,
+        }
+    }
+
     /// Counts a call that was admitted; returns what it was counted as.
     pub(super) fn count(&mut self, rates: &Rates, need: TokenNeed, reserve: bool) -> CountedCall {
         let tokens = if reserve { rates.tpm.map_or(0, |limit| need.under(limit)) } else { 0 };

@@ -70,7 +70,8 @@ pub enum RateKind {
 
 impl RateKind {
     /// Its name in explanations.
-    pub(super) const fn name(self) -> &'static str {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Parallel => "parallel",
             Self::Requests => "requests",

@@ -6,6 +6,7 @@
 mod audit;
 mod budgets;
 mod customers;
+mod envoy;
 mod gateway;
 mod keys;
 mod models;
@@ -230,5 +231,6 @@ pub fn routes(app: &Arc<App>) -> RoutesBuilder {
         .add_service(
             AuditServiceServer::new(audit::Audit(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES),
         );
+    envoy::add(&mut routes, app);
     routes
 }

@@ -99,11 +99,29 @@ fn modules_use_only_what_the_table_allows() {
 
 #[test]
 fn services_do_not_know_each_other() {
-    let services = ["audit", "budgets", "gateway", "keys", "organizations", "spend", "teams", "users"];
+    let services = [
+        "audit",
+        "budgets",
+        "customers",
+        "envoy",
+        "gateway",
+        "keys",
+        "models",
+        "organizations",
+        "spend",
+        "teams",
+        "users",
+    ];
+    // Thin adapters over the one that they speak for.
+    let adapts = |path: &Path, used: &str| used == "gateway" && path.iter().any(|part| part == "envoy");
     for (module, path, text) in sources().into_iter().filter(|(module, ..)| module == "services") {
         for used in words_after(&text, "crate::services::") {
             let own = path.iter().any(|part| part == used);
-            assert!(own || !services.contains(&used), "{module}: {} uses services::{used}", path.display());
+            assert!(
+                own || adapts(&path, used) || !services.contains(&used),
+                "{module}: {} uses services::{used}",
+                path.display()
+            );
         }
     }
 }

@@ -25,6 +25,7 @@ mod cli;
 mod contract;
 mod crash;
 mod customers;
+mod envoy;
 mod errors;
 mod gateway;
 mod import;

@@ -383,6 +383,20 @@ impl Books {
         }
     }
 
+    pub(super) fn add_if_room(&mut self, lines: &[Line<'_>], tokens: i64, now: Timestamp) -> (bool, Vec<RateStanding>) {
+        let places = self.places(lines);
+        let standings = self.rate_standings(&places, now);
+        if standings.iter().any(|standing| standing.remaining < RateCounts::need_of(standing.kind, tokens)) {
+            return (false, standings);
+        }
+        for place in places.iter().filter(|place| place.line.rates_bind) {
+            let account = &mut self.accounts[place.index];
+            account.last_used_at = now;
+            account.rates.add_tokens(tokens);
+        }
+        (true, self.rate_standings(&places, now))
+    }
+
     pub(super) fn begin_load(&mut self, missing: &[MissingWindow]) {
         for (account, window) in missing {
             self.loading.entry((account.clone(), window.start)).or_default().readers += 1;

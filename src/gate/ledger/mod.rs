@@ -189,6 +189,12 @@ impl Ledger {
         self.books.lock().read_again(accounts);
     }
 
+    /// Adds tokens to these accounts, if every rate limit of theirs has room for
+    /// them; says whether, and how the limits stand then.
+    pub fn add_if_room(&self, lines: &[Line<'_>], tokens: i64, now: Timestamp) -> (bool, Vec<RateStanding>) {
+        self.books.lock().add_if_room(lines, tokens, now)
+    }
+
     /// Adds tokens that were used without a reservation.
     pub fn add_tokens(&self, accounts: &[AccountId], tokens: i64, now: Timestamp) {
         self.books.lock().add_tokens(accounts, tokens, now);

@@ -26,7 +26,10 @@ use super::who::{Who, who_calls};
 const PARAMS_MAX: usize = 1_000;
 
 /// Decides about a model call.
-pub(super) async fn authorize(ctx: Ctx, request: pb::AuthorizeRequest) -> Result<pb::AuthorizeResponse, Error> {
+pub(in crate::services) async fn authorize(
+    ctx: Ctx,
+    request: pb::AuthorizeRequest,
+) -> Result<pb::AuthorizeResponse, Error> {
     let estimate = parse(&request)?;
     let (calling, customer_id) = match who_calls(&ctx, &request).await? {
         Who::Known(calling, customer_id) => (calling, customer_id),

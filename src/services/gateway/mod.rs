@@ -1,6 +1,6 @@
 //! `GatewayService`: a table of contents.
 
-mod authorize;
+pub(super) mod authorize;
 mod explain;
 mod extend;
 mod release;

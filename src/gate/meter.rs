@@ -1,0 +1,78 @@
+//! Metering: tokens of whoever is named, where no call is authorised.
+
+use std::sync::Arc;
+
+use super::Gate;
+use super::standing::RateStanding;
+use crate::domain::account::{AccountId, Line};
+use crate::domain::clock::Timestamp;
+use crate::domain::identity::Models;
+use crate::domain::ids::{CustomerId, TeamId, UserId};
+use crate::domain::limit::{Budget, Rates};
+use crate::domain::secret::KeyHash;
+use crate::store::StoreError;
+
+/// Who is named; together, if several are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metered {
+    /// A key: its own limits, and those of its owner, team and organization.
+    pub key: Option<KeyHash>,
+    /// A user.
+    pub user_id: Option<UserId>,
+    /// A team.
+    pub team_id: Option<TeamId>,
+    /// An end user.
+    pub customer_id: Option<CustomerId>,
+    /// The model of which a key has limits.
+    pub model: Option<String>,
+}
+
+impl Gate {
+    /// Adds tokens to the accounts of whoever is named, if every rate limit of
+    /// theirs has room for them. Says whether, and how the limits stand then. Who
+    /// is not known has no limits.
+    ///
+    /// # Errors
+    /// [`StoreError`] if somebody is not in memory and the database fails.
+    pub async fn meter(
+        &self,
+        named: &Metered,
+        tokens: i64,
+        now: Timestamp,
+    ) -> Result<(bool, Vec<RateStanding>), StoreError> {
+        let directory = self.directory();
+        let identity = match &named.key {
+            Some(hash) => directory.find(hash, now).await?,
+            None => None,
+        };
+        let user = match &named.user_id {
+            Some(id) => directory.user(id).await?,
+            None => None,
+        };
+        let team = match &named.team_id {
+            Some(id) => directory.team(id).await?,
+            None => None,
+        };
+        let customer = match &named.customer_id {
+            Some(id) => Some(directory.customer(id).await?),
+            None => None,
+        };
+        let models = named.model.as_deref().map_or(Models::None, Models::Called);
+        let mut lines = identity.as_ref().map_or_else(Vec::new, |identity| self.binding_lines(identity, models));
+        let others = [
+            user.as_ref().map(|user| (&user.account, &user.budget, &user.rates)),
+            team.as_ref().map(|team| (&team.account, &team.budget, &team.rates)),
+            customer.as_ref().map(|customer: &Arc<_>| (&customer.account, &customer.budget, &customer.rates)),
+        ];
+        for (account, budget, rates) in others.into_iter().flatten() {
+            if lines.iter().all(|line| line.account != account) {
+                lines.push(of_rates(account, budget, rates));
+            }
+        }
+        Ok(self.ledger.add_if_room(&lines, tokens, now))
+    }
+}
+
+const fn of_rates<'a>(account: &'a AccountId, budget: &'a Budget, rates: &'a Rates) -> Line<'a> {
+    Line { account, budget, rates, budget_binds: false, rates_bind: true }
+}
