@@ -2,3 +2,4 @@
 
 mod ext_authz;
 mod rate_limit;
+mod real;
