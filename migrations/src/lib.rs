@@ -34,6 +34,7 @@ mod m20261129_000021_create_budgets;
 mod m20261129_000022_sync_teams;
 mod m20261130_000023_rank_days;
 mod m20261130_000024_create_customers;
+mod m20261130_000025_place_budgets;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000022_sync_teams::Migration),
             Box::new(m20261130_000023_rank_days::Migration),
             Box::new(m20261130_000024_create_customers::Migration),
+            Box::new(m20261130_000025_place_budgets::Migration),
         ]
     }
 }

@@ -147,6 +147,7 @@ mod tests {
                 soft: None,
                 duration: duration.map(|text| text.parse().expect("a length")),
                 anchor: Timestamp::from_micros(7),
+                zone: None,
             },
             rates: Rates { rpm: Some(5), ..Rates::NONE },
             models: std::collections::BTreeMap::new(),

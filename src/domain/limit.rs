@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
@@ -28,11 +29,14 @@ pub struct Budget {
     /// one window is its whole life.
     #[serde(rename = "budget_anchor_at")]
     pub anchor: Timestamp,
+    /// The time zone of its windows; `None` is that of the setting.
+    #[serde(rename = "time_zone", default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Tz>,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { max: None, soft: None, duration: None, anchor: Timestamp::EPOCH }
+        Self { max: None, soft: None, duration: None, anchor: Timestamp::EPOCH, zone: None }
     }
 }
 
@@ -41,13 +45,14 @@ impl Budget {
     #[must_use]
     pub fn new(max: Option<Usd>, soft: Option<Usd>, duration: Option<Length>, now: Timestamp) -> Self {
         let anchor = if duration.is_some() { now } else { Timestamp::EPOCH };
-        Self { max, soft, duration, anchor }
+        Self { max, soft, duration, anchor, zone: None }
     }
 
     /// The window that is open at an instant.
     #[must_use]
     pub fn window(&self, calendar: &Calendar, now: Timestamp) -> Window {
-        window::current(self.duration, self.anchor, calendar, now)
+        let calendar = Calendar { zone: self.zone.unwrap_or(calendar.zone), ..*calendar };
+        window::current(self.duration, self.anchor, &calendar, now)
     }
 
     /// Changes the duration. A different one starts a new window now, at zero;
@@ -65,6 +70,15 @@ impl Budget {
             }
             _ => {}
         }
+    }
+
+    /// Changes the time zone of the windows, if there are any. A different one
+    /// starts a new window now, at zero.
+    pub fn set_zone(&mut self, zone: Option<Tz>, now: Timestamp) {
+        if self.zone != zone && self.duration.is_some() {
+            self.anchor = now;
+        }
+        self.zone = zone;
     }
 
     /// Whether the soft budget lies below the hard one, as it must.

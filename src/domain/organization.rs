@@ -97,7 +97,7 @@ impl OrganizationMember {
 /// The budget of a member with this maximum, in the organization's windows.
 #[must_use]
 pub const fn member_budget(max: Option<Usd>, organization: &Budget) -> Budget {
-    Budget { max, soft: None, duration: organization.duration, anchor: organization.anchor }
+    Budget { max, soft: None, ..*organization }
 }
 
 /// The fields that an organization's own admins may change.

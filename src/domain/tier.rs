@@ -12,7 +12,7 @@ use super::ids::BudgetId;
 use super::key_limits::{KeyLimits, ModelLimit};
 use super::limit::{Budget, Rates};
 use super::patch::Patch;
-use super::window::{Calendar, Length};
+use super::window::Calendar;
 
 /// Limits under a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ impl Tier {
             soft: own.soft.or(self.budget.soft),
             duration: own.duration.or(self.budget.duration),
             anchor: own.anchor,
+            // Of whichever windows these are.
+            zone: if own.duration.is_some() { own.zone } else { self.budget.zone },
         }
     }
 
@@ -92,12 +94,13 @@ pub fn in_force(own: &Budget, tier: Option<&Tier>) -> Budget {
 }
 
 /// When windows begin after a change of what is in force: where they do, if they
-/// are as long as before; now, at zero, if not; of one that stays open for ever,
-/// where the last one began.
+/// are as long as before and in the same time zone; now, at zero, if not; of one
+/// that stays open for ever, where the last one began.
 #[must_use]
-pub fn anchor_after(was: &Budget, duration: Option<Length>, calendar: &Calendar, now: Timestamp) -> Timestamp {
+pub fn anchor_after(was: &Budget, is: &Budget, calendar: &Calendar, now: Timestamp) -> Timestamp {
     let mut budget = *was;
-    budget.set_duration(duration.map_or(Patch::Clear, Patch::Set), calendar, now);
+    budget.set_duration(is.duration.map_or(Patch::Clear, Patch::Set), calendar, now);
+    budget.set_zone(is.zone, now);
     budget.anchor
 }
 
@@ -108,6 +111,7 @@ mod tests {
     use crate::domain::key_limits::LimitFacts;
     use crate::domain::limit::ModelRates;
     use crate::domain::money::Usd;
+    use crate::domain::window::Length;
 
     fn usd(text: &str) -> Usd {
         text.parse().expect("money")
@@ -124,7 +128,7 @@ mod tests {
                 max: Some(usd("10")),
                 soft: Some(usd("8")),
                 duration: Some(length("30d")),
-                anchor: Timestamp::EPOCH,
+                ..Budget::default()
             },
             rates: Rates { tpm: Some(1_000), rpm: None, parallel: Some(3) },
             models: [("m".to_owned(), ModelLimit { rpm: Some(1), ..ModelLimit::default() })].into(),
@@ -147,6 +151,17 @@ mod tests {
         assert!(tier().limits_of(KeyLimits::default()).models.contains_key("m"));
         let own = KeyLimits { models: [("n".to_owned(), ModelLimit::default())].into(), ..KeyLimits::default() };
         assert_eq!(tier().limits_of(own.clone()), own);
+    }
+
+    #[test]
+    fn the_zone_is_that_of_whose_windows_they_are() {
+        let zone = Some(chrono_tz::Europe::Berlin);
+        let placed = Tier { budget: Budget { zone, ..tier().budget }, ..tier() };
+        assert_eq!(placed.budget_of(&Budget::default()).zone, zone);
+        let own = Budget { duration: Some(length("1d")), ..Budget::default() };
+        assert_eq!(placed.budget_of(&own).zone, None, "one's own windows are in the zone of the setting");
+        let (was, now) = (tier().budget_of(&Budget::default()), Timestamp::EPOCH.plus_seconds(60));
+        assert_eq!(anchor_after(&was, &placed.budget_of(&Budget::default()), &Calendar::UTC, now), now);
     }
 
     #[test]
@@ -178,7 +193,7 @@ mod tests {
         ] {
             let was = in_force(&own(before), former.as_ref());
             let is = in_force(&own(after), next.as_ref());
-            assert_eq!(anchor_after(&was, is.duration, &Calendar::UTC, now), anchor, "{before:?} {after:?} {next:?}");
+            assert_eq!(anchor_after(&was, &is, &Calendar::UTC, now), anchor, "{before:?} {after:?} {next:?}");
         }
     }
 }

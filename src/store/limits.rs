@@ -1,5 +1,7 @@
 //! The columns of a budget, which several tables have.
 
+use chrono_tz::Tz;
+
 use super::error::StoreError;
 use super::json::word;
 use crate::domain::clock::Timestamp;
@@ -18,5 +20,11 @@ pub(super) fn budget(
         soft: soft_nanos.map(Usd::from_nanos),
         duration: duration.map(word).transpose()?,
         anchor: Timestamp::from_micros(anchor_at),
+        zone: None,
     })
+}
+
+/// The time zone in a row's column.
+pub(super) fn zone(name: Option<&str>) -> Result<Option<Tz>, StoreError> {
+    name.map(word).transpose()
 }

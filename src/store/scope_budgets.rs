@@ -7,12 +7,13 @@ use super::entity::scope_budgets::{self, Column};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::word;
-use super::limits::budget;
+use super::limits::{budget, zone};
 use super::tx::Tx;
 use super::view::View;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::audit::{Change, ObjectType};
 use crate::domain::clock::Timestamp;
+use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::domain::scope_budget::{ScopeBudget, ScopeBudgets};
 
@@ -124,12 +125,10 @@ impl Tx {
 fn to_budget(row: scope_budgets::Model) -> Result<ScopeBudget, StoreError> {
     Ok(ScopeBudget {
         account: AccountId::stored(word(&row.scope)?, row.name),
-        budget: budget(
-            row.max_budget_nanos,
-            row.soft_budget_nanos,
-            row.budget_duration.as_deref(),
-            row.budget_anchor_at,
-        )?,
+        budget: Budget {
+            zone: zone(row.time_zone.as_deref())?,
+            ..budget(row.max_budget_nanos, row.soft_budget_nanos, row.budget_duration.as_deref(), row.budget_anchor_at)?
+        },
         created_at: Timestamp::from_micros(row.created_at),
         updated_at: Timestamp::from_micros(row.updated_at),
         version: row.version,
@@ -145,6 +144,7 @@ fn to_row(made: &ScopeBudget) -> scope_budgets::ActiveModel {
         soft_budget_nanos: Set(limits.soft.map(Usd::nanos)),
         budget_duration: Set(limits.duration.map(|length| length.to_string())),
         budget_anchor_at: Set(limits.anchor.micros()),
+        time_zone: Set(limits.zone.map(|zone| zone.name().to_owned())),
         created_at: Set(made.created_at.micros()),
         updated_at: Set(made.updated_at.micros()),
         version: Set(made.version),

@@ -10,7 +10,7 @@ use super::entity::{budgets, customers, keys};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text};
-use super::limits::budget;
+use super::limits::{budget, zone};
 use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
 use super::tx::Tx;
 use super::view::View;
@@ -159,7 +159,8 @@ impl Tx {
             .exec(&self.inner)
             .await?;
         one_row(updated.rows_affected)?;
-        if before.budget.duration != after.budget.duration {
+        let windows = |tier: &Tier| (tier.budget.duration, tier.budget.zone);
+        if windows(before) != windows(after) {
             self.begin_windows(&before.budget_id).await?;
         }
         self.record(change);
@@ -236,12 +237,10 @@ impl Tx {
 
 fn to_tier(row: budgets::Model) -> Result<Tier, StoreError> {
     Ok(Tier {
-        budget: budget(
-            row.max_budget_nanos,
-            row.soft_budget_nanos,
-            row.budget_duration.as_deref(),
-            row.budget_anchor_at,
-        )?,
+        budget: Budget {
+            zone: zone(row.time_zone.as_deref())?,
+            ..budget(row.max_budget_nanos, row.soft_budget_nanos, row.budget_duration.as_deref(), row.budget_anchor_at)?
+        },
         budget_id: BudgetId::stored(row.budget_id),
         rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
         models: from_text(&row.model_max_budget)?,
@@ -258,6 +257,7 @@ fn to_row(tier: &Tier) -> Result<budgets::ActiveModel, StoreError> {
         soft_budget_nanos: Set(tier.budget.soft.map(Usd::nanos)),
         budget_duration: Set(tier.budget.duration.map(|length| length.to_string())),
         budget_anchor_at: Set(tier.budget.anchor.micros()),
+        time_zone: Set(tier.budget.zone.map(|zone| zone.name().to_owned())),
         tpm_limit: Set(tier.rates.tpm),
         rpm_limit: Set(tier.rates.rpm),
         max_parallel_requests: Set(tier.rates.parallel),

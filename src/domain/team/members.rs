@@ -91,7 +91,7 @@ impl MemberLimits {
             Some(duration) => (Some(duration), self.anchor),
             None => (team.duration, team.anchor),
         };
-        let budget = Budget { max: self.max, soft: None, duration, anchor };
+        let budget = Budget { max: self.max, duration, anchor, ..Budget::default() };
         (budget, Rates { tpm: self.tpm, rpm: self.rpm, parallel: None })
     }
 }
@@ -129,7 +129,7 @@ impl AskedLimits {
 
 /// Changes the window of the member defaults, as [`Budget::set_duration`].
 pub fn set_member_duration(defaults: &mut MemberDefaults, patch: Patch<Length>, calendar: &Calendar, now: Timestamp) {
-    let mut budget = Budget { max: None, soft: None, duration: defaults.duration, anchor: defaults.anchor };
+    let mut budget = Budget { duration: defaults.duration, anchor: defaults.anchor, ..Budget::default() };
     budget.set_duration(patch, calendar, now);
     (defaults.duration, defaults.anchor) = (budget.duration, budget.anchor);
 }
@@ -170,7 +170,7 @@ impl MemberPatch {
         self.max.apply(&mut limits.max);
         self.rpm.apply(&mut limits.rpm);
         self.tpm.apply(&mut limits.tpm);
-        let mut window = Budget { max: None, soft: None, duration: limits.duration, anchor: limits.anchor };
+        let mut window = Budget { duration: limits.duration, anchor: limits.anchor, ..Budget::default() };
         window.set_duration(self.duration, calendar, now);
         (limits.duration, limits.anchor) = (window.duration, window.anchor);
         let has_any = limits.max.is_some() || limits.duration.is_some() || limits.rpm.is_some() || limits.tpm.is_some();

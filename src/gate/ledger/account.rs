@@ -59,7 +59,7 @@ impl Account {
     /// the window has changed.
     pub(super) fn current_window(&mut self, budget: &Budget, calendar: &Calendar, now: Timestamp) -> Window {
         if let Some((known, window)) = &self.current
-            && (known.duration, known.anchor) == (budget.duration, budget.anchor)
+            && (known.duration, known.anchor, known.zone) == (budget.duration, budget.anchor, budget.zone)
             && window.contains(now)
         {
             return *window;

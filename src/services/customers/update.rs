@@ -106,7 +106,7 @@ async fn change(
     let defaults = &ctx.app.gate.rules().customers;
     let (was, _) = tx.view().limits_of_customer(&before, defaults).await?;
     let (is, _) = tx.view().limits_of_customer(&after, defaults).await?;
-    after.budget.anchor = anchor_after(&was, is.duration, &ctx.app.rules.calendar, ctx.now);
+    after.budget.anchor = anchor_after(&was, &is, &ctx.app.rules.calendar, ctx.now);
     tx.update_customer(&before, &mut after).await.map_err(|error| stale(error, id))?;
     let (is, _) = tx.view().limits_of_customer(&after, defaults).await?;
     keep_window(ctx, tx, &Owner::Customer(id), &was, &is).await?;

@@ -9,6 +9,7 @@ use crate::domain::rollup::Grain;
 use crate::domain::usage::MAX_FUTURE_SECONDS;
 use crate::domain::window::Calendar;
 use crate::services::wire::faults::Faults;
+use crate::services::wire::zone;
 
 /// The longest range of a report.
 const DAYS_MAX: i64 = 400;
@@ -26,12 +27,9 @@ pub(crate) struct DayRange {
 impl DayRange {
     /// Takes the range of a request: both days included, both or neither given.
     pub(crate) fn take(start: &str, end: &str, zone: &str, now: Timestamp, faults: &mut Faults) -> Option<Self> {
-        let zone: Tz = match zone {
+        let zone = match zone {
             "" => Tz::UTC,
-            name => name
-                .parse()
-                .map_err(|_| faults.add("time_zone", "must be an IANA zone such as \"Europe/Berlin\""))
-                .ok()?,
+            name => zone::take("time_zone", name, faults)?,
         };
         let (first, last) = if let ("", "") = (start, end) {
             let today = now.to_utc().with_timezone(&zone).date_naive();

@@ -32,3 +32,4 @@ pub(super) mod text;
 pub(super) mod usage;
 pub(super) mod user;
 pub mod welcome;
+pub(crate) mod zone;

@@ -11,6 +11,7 @@ pub struct Model {
     pub soft_budget_nanos: Option<i64>,
     pub budget_duration: Option<String>,
     pub budget_anchor_at: i64,
+    pub time_zone: Option<String>,
     pub tpm_limit: Option<i64>,
     pub rpm_limit: Option<i64>,
     pub max_parallel_requests: Option<i64>,

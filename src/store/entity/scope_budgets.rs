@@ -13,6 +13,7 @@ pub struct Model {
     pub soft_budget_nanos: Option<i64>,
     pub budget_duration: Option<String>,
     pub budget_anchor_at: i64,
+    pub time_zone: Option<String>,
     pub created_at: i64,
     pub updated_at: i64,
     pub version: i64,

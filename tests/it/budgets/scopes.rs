@@ -245,6 +245,26 @@ on_both! {
         assert_eq!(weekly.status.unwrap().spend, "0", "a different duration is a new window");
     }
 
+    async fn windows_begin_in_a_time_zone_of_their_own(backend: Backend) {
+        let world = World::builder(backend).at("2025-06-01T12:00:00Z").start().await;
+        let daily = |time_zone: &str| pb::Budget { budget_duration: Some("1d".into()), time_zone: time_zone.into(), ..dollars("0.001") };
+        set(&world, BudgetScope::Model, MODEL, daily("America/New_York")).await;
+        let (secret, _) = world.key(pb::Key::default()).await;
+        record(&world.admin, vec![event("a", &secret, 400)]).await;
+        let client = world.with_key(&secret);
+        world.hands().set("2025-06-02T03:59:59Z");
+        assert_eq!(denial(&authorize(&client, ask("b", "0")).await).1, BudgetScope::Model);
+        world.hands().set("2025-06-02T04:00:00Z");
+        assert_eq!(authorize(&client, ask("c", "0.001")).await.decision(), pb::Decision::Allow);
+        record(&world.admin, vec![event("d", &secret, 40)]).await;
+        let same = set(&world, BudgetScope::Model, MODEL, daily("America/New_York")).await;
+        assert_eq!((same.status.unwrap().spend.as_str(), same.budget.unwrap().time_zone.as_str()), ("0.0001", "America/New_York"));
+        world.hands().advance(1);
+        let moved = set(&world, BudgetScope::Model, MODEL, daily("Asia/Kathmandu")).await;
+        assert_eq!(moved.status.unwrap().spend, "0", "another zone is a new window");
+        assert_eq!(moved.budget.unwrap().budget_resets_at, crate::spend::at("2025-06-02T18:15:00Z"));
+    }
+
     async fn a_reservation_outlives_its_server_and_leaves_no_room_taken(backend: Backend) {
         let world = World::builder(backend).start().await;
         at_two_providers(&world).await;
@@ -315,6 +335,7 @@ on_both! {
             (of(BudgetScope::Tag, "x", None), "budget"),
             (of(BudgetScope::Tag, "x", Some(dollars("-1"))), "budget.max_budget"),
             (of(BudgetScope::Tag, "x", Some(pb::Budget { soft_budget: Some("1".into()), ..dollars("1") })), "budget.soft_budget"),
+            (of(BudgetScope::Tag, "x", Some(pb::Budget { time_zone: "Berlin".into(), ..dollars("1") })), "budget.time_zone"),
             (of(BudgetScope::Tag, "x", Some(pb::Budget { budget_duration: Some("0d".into()), ..dollars("1") })), "budget.budget_duration"),
         ] {
             assert_eq!(world.admin.budgets().set_scope_budget(request.clone()).await.bad()[0].0, field, "{request:?}");

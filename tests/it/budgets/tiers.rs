@@ -116,6 +116,34 @@ on_both! {
         assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
     }
 
+    async fn windows_begin_in_the_time_zone_of_their_tier(backend: Backend) {
+        let world = World::builder(backend).at("2025-06-01T12:00:00Z").start().await;
+        let daily = |time_zone: &str| pb::Budget { budget_duration: Some("1d".into()), time_zone: time_zone.into(), ..budget("daily", Some("0.02")) };
+        assert_eq!(create(&world, daily("Asia/Kathmandu")).await.time_zone, "Asia/Kathmandu");
+        let (secret, key) = world.key(in_tier("daily")).await;
+        assert_eq!(key.budget_resets_at, at("2025-06-01T18:15:00Z"));
+        let key_of = async || world.admin.keys().get_key(pb::GetKeyRequest { key: key.key_hash.clone() }).await.answer().key.unwrap();
+        record(&world.admin, vec![event("a", &secret, 8_000)]).await;
+        assert_eq!(denial(&authorize(&world.with_key(&secret), ask("b", "0")).await).1, BudgetScope::Key);
+        world.hands().set("2025-06-01T18:15:00Z");
+        assert_eq!(key_of().await.spend.as_deref(), Some("0"));
+        record(&world.admin, vec![event("c", &secret, 4_000)]).await;
+        update(&world, daily("Asia/Kathmandu"), &["time_zone"]).await.answer();
+        assert_eq!(key_of().await.spend.as_deref(), Some("0.01"), "the same zone is no new window");
+        world.hands().advance(1);
+        let moved = update(&world, daily("America/New_York"), &["time_zone"]).await.answer().budget.unwrap();
+        assert_eq!(moved.time_zone, "America/New_York");
+        let seen = key_of().await;
+        assert_eq!((seen.spend.as_deref(), seen.budget_resets_at), (Some("0"), at("2025-06-02T04:00:00Z")));
+        let cleared = update(&world, budget("daily", None), &["time_zone"]).await.answer().budget.unwrap();
+        assert_eq!((cleared.time_zone.as_str(), key_of().await.budget_resets_at), ("", at("2025-06-02T00:00:00Z")));
+        // Windows of its own length begin as the setting says.
+        let own = pb::Key { budget_duration: Some("7d".into()), ..in_tier("daily") };
+        update(&world, daily("Asia/Kathmandu"), &["time_zone"]).await.answer();
+        assert_eq!(world.key(own).await.1.budget_resets_at, at("2025-06-02T00:00:00Z"));
+        assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
+    }
+
     async fn one_length_of_windows_is_in_force(backend: Backend) {
         let world = World::builder(backend).at("2025-01-10T12:00:00Z").start().await;
         create(&world, pb::Budget { budget_duration: Some("30d".into()), ..budget("monthly", Some("0.02")) }).await;
@@ -248,13 +276,13 @@ on_both! {
 
     async fn tiers_that_can_not_be_are_refused(world: World) {
         let bad = pb::Budget {
-            budget_id: " x".into(), max_budget: Some("-1".into()), budget_duration: Some("1x".into()), tpm_limit: Some(-1),
+            budget_id: " x".into(), max_budget: Some("-1".into()), budget_duration: Some("1x".into()), tpm_limit: Some(-1), time_zone: "Mars/Olympus".into(),
             model_max_budget: HashMap::from([("m".into(), pb::ModelLimit::default())]), ..Default::default()
         };
         let refused = world.admin.budgets().create_budget(pb::CreateBudgetRequest { budget: Some(bad), ..Default::default() }).await.bad();
         let mut fields: Vec<String> = refused.into_iter().map(|fault| fault.0).collect();
         fields.sort_unstable();
-        assert_eq!(fields, ["budget.budget_duration", "budget.budget_id", "budget.max_budget", "budget.model_max_budget[\"m\"]", "budget.tpm_limit"]);
+        assert_eq!(fields, ["budget.budget_duration", "budget.budget_id", "budget.max_budget", "budget.model_max_budget[\"m\"]", "budget.time_zone", "budget.tpm_limit"]);
         create(&world, budget("free", Some("1"))).await;
         let soft = pb::Budget { soft_budget: Some("1".into()), ..budget("free", None) };
         update(&world, soft, &["soft_budget"]).await.refused(Code::FailedPrecondition, ErrorReason::SoftBudgetNotBelowMax);

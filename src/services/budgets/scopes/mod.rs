@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{budget, instant, text};
+use crate::services::wire::{budget, instant, text, zone};
 
 /// Takes a kind of account that all keys share.
 fn take_scope(number: i32, faults: &mut Faults) -> Option<Scope> {
@@ -53,6 +53,7 @@ async fn to_wire(ctx: &Ctx, budgets: Vec<ScopeBudget>) -> Result<Vec<pb::ScopeBu
                 soft_budget: status.soft_budget.clone(),
                 budget_duration: status.budget_duration.clone(),
                 budget_resets_at: status.resets_at,
+                time_zone: zone::to_wire(of.budget.zone),
                 ..pb::Budget::default()
             }),
             status: Some(status),

@@ -10,6 +10,7 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::correction::{Owner, begin_at_zero, keep_window};
 use crate::services::wire::faults::Faults;
+use crate::services::wire::zone;
 use crate::store::{StoreError, Tx};
 
 /// A valid request.
@@ -38,6 +39,7 @@ async fn replace(ctx: &Ctx, tx: &mut Tx, before: &ScopeBudget, wanted: &Budget) 
     after.budget = Budget { max: wanted.max, soft: wanted.soft, ..before.budget };
     let length = wanted.duration.map_or(Patch::Clear, Patch::Set);
     after.budget.set_duration(length, &ctx.app.rules.calendar, ctx.now);
+    after.budget.set_zone(wanted.zone, ctx.now);
     keep_window(ctx, tx, &Owner::Scope(&before.account), &before.budget, &after.budget).await?;
     tx.update_scope_budget(before, &mut after).await?;
     Ok(after)
@@ -76,7 +78,8 @@ fn parse(ctx: &Ctx, request: &pb::SetScopeBudgetRequest) -> Result<Command, Erro
     let max = faults.money("budget.max_budget", sent.max_budget.as_ref());
     let soft = faults.money("budget.soft_budget", sent.soft_budget.as_ref());
     let duration = faults.length("budget.budget_duration", sent.budget_duration.as_ref());
-    let wanted = Budget::new(max, soft, duration, ctx.now);
+    let zone = zone::take("budget.time_zone", &sent.time_zone, &mut faults);
+    let wanted = Budget { zone, ..Budget::new(max, soft, duration, ctx.now) };
     wanted.check_new("budget.", &mut faults.0);
     faults.finish()?;
     Ok(Command { account: account.ok_or_else(|| Error::internal("an account vanished"))?, wanted })

@@ -7,7 +7,7 @@ use crate::domain::tier::Tier;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{etag, instant, key_limits};
+use crate::services::wire::{etag, instant, key_limits, zone};
 use crate::store::TierUsers;
 
 /// Takes a tier that is to be made, or to follow another one.
@@ -15,7 +15,8 @@ pub(super) fn take(sent: &pb::Budget, id: BudgetId, ctx: &Ctx, faults: &mut Faul
     let max = faults.money("budget.max_budget", sent.max_budget.as_ref());
     let soft = faults.money("budget.soft_budget", sent.soft_budget.as_ref());
     let duration = faults.length("budget.budget_duration", sent.budget_duration.as_ref());
-    let budget = Budget::new(max, soft, duration, ctx.now);
+    let zone = zone::take("budget.time_zone", &sent.time_zone, faults);
+    let budget = Budget { zone, ..Budget::new(max, soft, duration, ctx.now) };
     budget.check_new("budget.", &mut faults.0);
     let models = key_limits::models("budget.model_max_budget", &sent.model_max_budget, faults);
     let anchored = KeyLimits { models, ..KeyLimits::default() }.following(&KeyLimits::default(), ctx.now);
@@ -40,6 +41,7 @@ pub(super) fn to_wire(tier: &Tier, users: TierUsers, ctx: &Ctx) -> pb::Budget {
         budget_duration: tier.budget.duration.map(|length| length.to_string()),
         // Each key and customer has windows of its own.
         budget_resets_at: None,
+        time_zone: zone::to_wire(tier.budget.zone),
         tpm_limit: tier.rates.tpm,
         rpm_limit: tier.rates.rpm,
         max_parallel_requests: tier.rates.parallel,

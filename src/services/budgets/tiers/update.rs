@@ -14,10 +14,11 @@ use crate::services::wire::{etag, text};
 use crate::store::StoreError;
 
 /// The fields that a mask may name.
-const FIELDS: [&str; 7] = [
+const FIELDS: [&str; 8] = [
     "max_budget",
     "soft_budget",
     "budget_duration",
+    "time_zone",
     "tpm_limit",
     "rpm_limit",
     "max_parallel_requests",
@@ -57,6 +58,9 @@ fn apply(ctx: &Ctx, before: &Tier, wanted: &Tier, sent: &pb::Budget, mask: &Mask
     mask.field("soft_budget", wanted.budget.soft).apply(&mut after.budget.soft);
     let duration = mask.field("budget_duration", wanted.budget.duration);
     after.budget.set_duration(duration, &ctx.app.rules.calendar, ctx.now);
+    let mut zone = after.budget.zone;
+    mask.list("time_zone", wanted.budget.zone, sent.time_zone.is_empty()).apply_or_default(&mut zone);
+    after.budget.set_zone(zone, ctx.now);
     mask.field("tpm_limit", wanted.rates.tpm).apply(&mut after.rates.tpm);
     mask.field("rpm_limit", wanted.rates.rpm).apply(&mut after.rates.rpm);
     mask.field("max_parallel_requests", wanted.rates.parallel).apply(&mut after.rates.parallel);

@@ -109,7 +109,7 @@ impl KeyChange {
         let (mut after, adjusted) = self.patch.apply(ctx, before, tier.as_ref())?;
         let was = in_force(&before.budget, former.as_ref());
         let is = in_force(&after.budget, tier.as_ref());
-        after.budget.anchor = anchor_after(&was, is.duration, &ctx.app.rules.calendar, ctx.now);
+        after.budget.anchor = anchor_after(&was, &is, &ctx.app.rules.calendar, ctx.now);
         let is = Budget { anchor: after.budget.anchor, ..is };
         let budgets = rights::InForce { was: &was, is: &is };
         rights::check(ctx, standing, (before, &after), budgets, &spend)?;
