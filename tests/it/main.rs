@@ -32,6 +32,7 @@ mod import;
 mod keys;
 mod models;
 mod organizations;
+mod overspending;
 mod prices;
 mod races;
 mod replay;

@@ -11,17 +11,7 @@ use tonic::Code;
 
 use super::{at, event, record};
 use crate::support::world::{World, parse_instant};
-use crate::support::{Answer, Backend, on_both};
-
-/// Numbers that look random and are always the same.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % sides
-    }
-}
+use crate::support::{Answer, Backend, Dice, on_both};
 
 /// A call as the test remembers it.
 pub struct Call {

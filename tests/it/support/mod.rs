@@ -5,6 +5,7 @@ pub mod callouts;
 pub mod client;
 pub mod data;
 pub mod database;
+pub mod dice;
 pub mod issuer;
 pub mod mail_server;
 pub mod process;
@@ -14,6 +15,7 @@ pub mod world;
 pub use self::answer::{Answer, reason_of};
 pub use self::client::Client;
 pub use self::database::Backend;
+pub use self::dice::Dice;
 pub use self::world::World;
 
 /// Runs a test twice: on SQLite and on PostgreSQL.
