@@ -33,6 +33,10 @@ pub enum Scope {
     Organization,
     /// A user's keys in one organization.
     OrganizationMember,
+    /// All keys of a team with one model: it limits calls, not money.
+    TeamModel,
+    /// All keys of an organization with one model, likewise.
+    OrganizationModel,
     /// All calls on behalf of an end user.
     Customer,
     /// All calls under one label.
@@ -74,6 +78,8 @@ impl Scope {
             Self::TeamMember => "team member",
             Self::Organization => "organization",
             Self::OrganizationMember => "organization member",
+            Self::TeamModel => "team and model",
+            Self::OrganizationModel => "organization and model",
             Self::Customer => "customer",
             Self::Tag => "tag",
             Self::Provider => "provider",
@@ -130,7 +136,7 @@ impl AccountId {
     /// The account of a user in a team.
     #[must_use]
     pub fn team_member(team: &TeamId, user: &UserId) -> Self {
-        Self { scope: Scope::TeamMember, name: member_name(team.as_str(), user) }
+        Self { scope: Scope::TeamMember, name: part_name(team.as_str(), user) }
     }
 
     /// The account of an organization.
@@ -142,7 +148,19 @@ impl AccountId {
     /// The account of a user in an organization.
     #[must_use]
     pub fn organization_member(organization: &OrganizationId, user: &UserId) -> Self {
-        Self { scope: Scope::OrganizationMember, name: member_name(organization.as_str(), user) }
+        Self { scope: Scope::OrganizationMember, name: part_name(organization.as_str(), user) }
+    }
+
+    /// The account of a team with a model.
+    #[must_use]
+    pub fn team_model(team: &TeamId, model: &str) -> Self {
+        Self { scope: Scope::TeamModel, name: part_name(team.as_str(), model) }
+    }
+
+    /// The account of an organization with a model.
+    #[must_use]
+    pub fn organization_model(organization: &OrganizationId, model: &str) -> Self {
+        Self { scope: Scope::OrganizationModel, name: part_name(organization.as_str(), model) }
     }
 
     /// The account of an end user.
@@ -191,22 +209,25 @@ impl AccountId {
     }
 
     /// The id of the object that it belongs to: `team_id/user_id` or
-    /// `organization_id/user_id` for a member, `key_id/duration` or
-    /// `key_id/model` for a part of a key.
+    /// `organization_id/user_id` for a member, likewise for a group with a model,
+    /// `key_id/duration` or `key_id/model` for a part of a key.
     #[must_use]
     pub fn object_id(&self) -> String {
-        let is_member = matches!(self.scope, Scope::TeamMember | Scope::OrganizationMember);
-        match self.name.split_once('/').filter(|(group, _)| is_member && group.contains('%')) {
-            Some((group, user)) => format!("{}/{user}", group.replace("%2F", "/").replace("%25", "%")),
+        let is_part_of_group = matches!(
+            self.scope,
+            Scope::TeamMember | Scope::OrganizationMember | Scope::TeamModel | Scope::OrganizationModel
+        );
+        match self.name.split_once('/').filter(|(group, _)| is_part_of_group && group.contains('%')) {
+            Some((group, part)) => format!("{}/{part}", group.replace("%2F", "/").replace("%25", "%")),
             None => self.name.to_string(),
         }
     }
 }
 
-/// The name of a member of a group. The separator is escaped in the group, so
-/// that no two pairs of ids share a name.
-fn member_name(group: &str, user: &UserId) -> Arc<str> {
-    format!("{}/{user}", group.replace('%', "%25").replace('/', "%2F")).into()
+/// The name of a member of a group, or of a group with a model. The separator is
+/// escaped in the group, so that no two pairs share a name.
+fn part_name(group: &str, part: impl fmt::Display) -> Arc<str> {
+    format!("{}/{part}", group.replace('%', "%25").replace('/', "%2F")).into()
 }
 
 impl fmt::Display for AccountId {

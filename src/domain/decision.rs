@@ -149,8 +149,8 @@ mod tests {
     use crate::domain::account::AccountId;
     use crate::domain::clock::Timestamp;
     use crate::domain::identity::{
-        Affiliation, Holder, KeyFacts, MemberFacts, Membership, Models, OrganizationFacts, OrganizationMemberFacts,
-        Principal, Ranks, TeamFacts, UserFacts,
+        Affiliation, GroupModels, Holder, KeyFacts, MemberFacts, Membership, Models, OrganizationFacts,
+        OrganizationMemberFacts, Principal, Ranks, TeamFacts, UserFacts,
     };
     use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
     use crate::domain::key::KeyType;
@@ -222,6 +222,7 @@ mod tests {
             aliases: ModelAliases::default(),
             budget: Budget::default(),
             rates: Rates::default(),
+            group_models: GroupModels::default(),
             member_defaults: MemberDefaults::default(),
         }
     }
@@ -262,6 +263,7 @@ mod tests {
             models: ModelList::default(),
             budget: Budget::new(None, None, Some("1d".parse().expect("a length")), NOW),
             rates: Rates::default(),
+            group_models: GroupModels::default(),
         }
     }
 

@@ -1,10 +1,12 @@
 //! Identities: what must be known of a key, its owner and its team to judge a
 //! call. Small, so that many fit into memory.
 
+mod group_models;
 mod key_facts;
 
 use std::sync::Arc;
 
+pub use self::group_models::GroupModels;
 pub use self::key_facts::{Holder, KeyFacts, Payer, Principal};
 use super::account::{AccountId, Line};
 use super::customer::CustomerFacts;
@@ -92,6 +94,8 @@ pub struct TeamFacts {
     pub budget: Budget,
     /// Its rate limits.
     pub rates: Rates,
+    /// Those of single models.
+    pub group_models: GroupModels,
     /// The limits of members without their own.
     pub member_defaults: MemberDefaults,
     /// Its account.
@@ -102,6 +106,7 @@ impl From<Team> for TeamFacts {
     fn from(team: Team) -> Self {
         Self {
             account: AccountId::team(&team.team_id),
+            group_models: GroupModels::new(&team.model_rates, |model| AccountId::team_model(&team.team_id, model)),
             team_id: team.team_id,
             organization_id: team.organization_id,
             blocked: team.blocked,
@@ -169,14 +174,18 @@ pub struct OrganizationFacts {
     pub budget: Budget,
     /// Its rate limits.
     pub rates: Rates,
+    /// Those of single models.
+    pub group_models: GroupModels,
     /// Its account.
     pub account: AccountId,
 }
 
 impl From<Organization> for OrganizationFacts {
     fn from(organization: Organization) -> Self {
+        let id = &organization.organization_id;
         Self {
-            account: AccountId::organization(&organization.organization_id),
+            account: AccountId::organization(id),
+            group_models: GroupModels::new(&organization.model_rates, |model| AccountId::organization_model(id, model)),
             organization_id: organization.organization_id,
             blocked: organization.blocked,
             models: organization.models,
@@ -250,7 +259,7 @@ pub struct Identity {
 pub enum Models<'a> {
     /// The one that is called.
     Called(&'a str),
-    /// All that a key has limits of.
+    /// All that somebody has limits of.
     All,
     /// None.
     None,
@@ -300,7 +309,8 @@ impl Identity {
     /// A user's budget binds keys without a team, compared with what those
     /// spent; with `user_budget_on_team_keys` it binds every key, compared
     /// with what all of them spent. A user's rates bind every key. Of the models
-    /// that the key has limits of, the one that is called counts. The end user's
+    /// that the key, its team or its organization has limits of, the one that is
+    /// called counts. The end user's
     /// limits bind whoever calls on its behalf.
     #[must_use]
     pub fn lines(&self, models: Models<'_>, user_budget_on_team_keys: bool) -> Vec<Line<'_>> {
@@ -338,6 +348,9 @@ impl Identity {
         if let Some(member) = &self.membership {
             add(&member.facts.account, &member.budget, &member.rates, true, true);
         }
+        let team_models = self.team.iter().flat_map(|team| team.group_models.lines(models));
+        let organizations = self.affiliation.iter().map(|affiliation| &affiliation.organization);
+        lines.extend(team_models.chain(organizations.flat_map(|of| of.group_models.lines(models))));
         lines.extend(self.customer.as_ref().map(|customer| customer.line()));
         lines
     }

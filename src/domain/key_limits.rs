@@ -114,19 +114,16 @@ impl LimitFacts {
             return None;
         }
         let window = |budget: &Budget| Some((AccountId::key_window(key, budget.duration?), *budget));
-        let names: BTreeSet<&String> =
-            limits.models.keys().chain(limits.model_rates.tpm.keys()).chain(limits.model_rates.rpm.keys()).collect();
-        let model = |name: &String| {
+        let names: BTreeSet<&str> =
+            limits.models.keys().map(String::as_str).chain(limits.model_rates.models()).collect();
+        let model = |name: &str| {
+            let rates = limits.model_rates.of(name);
             let limit = limits.models.get(name).copied().unwrap_or_default();
             ModelFacts {
-                model: name.as_str().into(),
+                model: name.into(),
                 account: AccountId::key_model(key, name),
                 budget: limit.budget,
-                rates: Rates {
-                    tpm: limit.tpm.or_else(|| limits.model_rates.tpm.get(name).copied()),
-                    rpm: limit.rpm.or_else(|| limits.model_rates.rpm.get(name).copied()),
-                    parallel: None,
-                },
+                rates: Rates { tpm: limit.tpm.or(rates.tpm), rpm: limit.rpm.or(rates.rpm), parallel: None },
             }
         };
         Some(Box::new(Self {

@@ -1,6 +1,6 @@
 //! Limits: how much money and how many calls an account allows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -36,11 +36,14 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { max: None, soft: None, duration: None, anchor: Timestamp::EPOCH, zone: None }
+        Self::NONE
     }
 }
 
 impl Budget {
+    /// No limit, and one window for life.
+    pub const NONE: Self = Self { max: None, soft: None, duration: None, anchor: Timestamp::EPOCH, zone: None };
+
     /// The budget of a new account.
     #[must_use]
     pub fn new(max: Option<Usd>, soft: Option<Usd>, duration: Option<Length>, now: Timestamp) -> Self {
@@ -155,6 +158,20 @@ pub struct ModelRates {
     /// Calls a minute.
     #[serde(rename = "model_rpm_limit")]
     pub rpm: BTreeMap<String, i64>,
+}
+
+impl ModelRates {
+    /// The models that have limits, in order.
+    pub fn models(&self) -> impl Iterator<Item = &str> {
+        let names: BTreeSet<&str> = self.tpm.keys().chain(self.rpm.keys()).map(String::as_str).collect();
+        names.into_iter()
+    }
+
+    /// The limits of a model.
+    #[must_use]
+    pub fn of(&self, model: &str) -> Rates {
+        Rates { tpm: self.tpm.get(model).copied(), rpm: self.rpm.get(model).copied(), parallel: None }
+    }
 }
 
 /// Whether a limit is looser than another: absent is the loosest.

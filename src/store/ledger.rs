@@ -230,8 +230,8 @@ impl Tx {
             Scope::OrganizationMember => ObjectType::OrganizationMember,
             Scope::Customer => ObjectType::Customer,
             Scope::Tag | Scope::Provider | Scope::Model | Scope::Global => ObjectType::ScopeBudget,
-            // It follows the user's.
-            Scope::UserPersonal => return,
+            // The first follows the user's; the others have no budget.
+            Scope::UserPersonal | Scope::TeamModel | Scope::OrganizationModel => return,
         };
         let spent = |spend: Usd| BTreeMap::from([("spend", spend)]);
         let to = from.saturating_add(correction.costing.cost);

@@ -74,7 +74,8 @@ pub(super) async fn named(
 
 async fn find(ctx: &Ctx, view: View<'_>, scope: pb::BudgetScope, id: &str) -> Result<Option<(Holder, Budget)>, Error> {
     match scope {
-        pb::BudgetScope::Unspecified => Ok(None),
+        // Groups have no budgets of single models.
+        pb::BudgetScope::Unspecified | pb::BudgetScope::TeamModel | pb::BudgetScope::OrganizationModel => Ok(None),
         pb::BudgetScope::Key => {
             let Ok(id) = id.parse().map(KeyId) else { return Ok(None) };
             let Some(key) = view.find_key_by_id(id).await? else { return Ok(None) };

@@ -19,6 +19,8 @@ pub(crate) const fn scope_to_wire(scope: Scope) -> pb::BudgetScope {
         Scope::TeamMember => pb::BudgetScope::TeamMember,
         Scope::Organization => pb::BudgetScope::Organization,
         Scope::OrganizationMember => pb::BudgetScope::OrganizationMember,
+        Scope::TeamModel => pb::BudgetScope::TeamModel,
+        Scope::OrganizationModel => pb::BudgetScope::OrganizationModel,
         Scope::Customer => pb::BudgetScope::Customer,
         Scope::Tag => pb::BudgetScope::Tag,
         Scope::Provider => pb::BudgetScope::Provider,

@@ -1,7 +1,10 @@
 //! Authorize: requests and tokens a minute, and calls in flight.
 
+use std::collections::HashMap;
+
 use bursar::pb;
-use pb::{BudgetScope, DenyReason, RateLimitKind};
+use pb::{BudgetScope, DenyReason, ErrorReason, RateLimitKind};
+use tonic::Code;
 
 use super::{ask, authorize, denial, reserve, settle};
 use crate::support::world::{MODEL, World};
@@ -84,5 +87,37 @@ on_both! {
         reserve(&own, "c", "0").await;
         reserve(&own, "d", "0").await;
         assert_eq!(denial(&authorize(&own, ask("e", "0")).await), (DenyReason::RateLimited, BudgetScope::User));
+    }
+
+    async fn limits_of_a_team_and_an_organization_by_model_bind_all_their_keys(world: World) {
+        let calls = |limit: i64| HashMap::from([(MODEL.to_owned(), limit)]);
+        let acme = pb::Organization { organization_id: "ac/me".into(), model_tpm_limit: HashMap::from([(MODEL.into(), 900)]), ..Default::default() };
+        world.organization(acme).await;
+        let red = pb::Team { team_id: "red".into(), organization_id: Some("ac/me".into()), model_rpm_limit: calls(2), ..Default::default() };
+        world.team(red.clone()).await;
+        let key = || pb::Key { team_id: Some("red".into()), ..Default::default() };
+        let (first, second) = (world.key(key()).await.0, world.key(key()).await.0);
+        let answer = authorize(&world.with_key(&first), tokens("a", 100, 100)).await;
+        let shown: Vec<_> = answer.rate_limits.iter().map(|limit| (limit.scope(), limit.id.as_str(), limit.kind(), limit.remaining)).collect();
+        assert_eq!(shown, [
+            (BudgetScope::TeamModel, "red/gpt-4o", RateLimitKind::Requests, 1),
+            (BudgetScope::OrganizationModel, "ac/me/gpt-4o", RateLimitKind::Tokens, 700),
+        ]);
+        assert!(answer.budgets.is_empty(), "they are no budgets");
+        let client = world.with_key(&second);
+        assert_eq!(denial(&authorize(&client, tokens("b", 801, 0)).await), (DenyReason::RateLimited, BudgetScope::OrganizationModel));
+        reserve(&client, "c", "0").await;
+        assert_eq!(denial(&authorize(&client, ask("d", "0")).await), (DenyReason::RateLimited, BudgetScope::TeamModel));
+        let other = pb::AuthorizeRequest { model: "gpt-4o-mini".into(), ..ask("e", "0") };
+        assert_eq!(authorize(&client, other).await.decision(), pb::Decision::Allow, "another model has no limit");
+        let status = client.budgets().get_budget_status(pb::GetBudgetStatusRequest::default()).await.answer();
+        assert_eq!(status.rate_limits.iter().map(|limit| limit.scope()).collect::<Vec<_>>(), [BudgetScope::TeamModel, BudgetScope::OrganizationModel]);
+        // A change acts at once.
+        let wider = pb::Team { team_id: "red".into(), model_rpm_limit: calls(3), ..Default::default() };
+        world.admin.teams().update_team(pb::UpdateTeamRequest { team: Some(wider), ..Default::default() }).await.answer();
+        settle(&client, &reserve(&client, "f", "0").await, 100).await;
+        let adjust = pb::AdjustSpendRequest { scope: BudgetScope::TeamModel.into(), id: "red/gpt-4o".into(), amount: "1".into(), reason: "no".into(), ..Default::default() };
+        world.admin.spend().adjust_spend(adjust).await.refused(Code::NotFound, ErrorReason::AccountNotFound);
+        assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
     }
 }
