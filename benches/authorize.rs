@@ -20,126 +20,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bursar::pb;
-use futures_util::stream::Empty;
 use pb::gateway_service_client::GatewayServiceClient;
-use pb::gateway_service_server::{GatewayService, GatewayServiceServer};
-use support::{Bench, MODEL, Round, Sqlite, connect, drive, median, with_key};
+use support::calls::{CONNECTIONS, Callers, IN_FLIGHT, ask, clients, echo_of};
+use support::{Bench, MODEL, Round, Sqlite, median, with_key};
 use tonic::transport::Channel;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
 
-const IN_FLIGHT: usize = 64;
-const CONNECTIONS: usize = 4;
 /// Many short rounds in turns, so that both feel the same noise.
 const ROUNDS: usize = 41;
 const LENGTH: Duration = Duration::from_millis(500);
 const CACHED_KEYS: usize = 20_000;
-
-/// Answers what the real service answered once.
-struct Echo {
-    authorize: pb::AuthorizeResponse,
-    release: pb::ReleaseResponse,
-}
-
-#[tonic::async_trait]
-impl GatewayService for Echo {
-    async fn authorize(&self, _: Request<pb::AuthorizeRequest>) -> Result<Response<pb::AuthorizeResponse>, Status> {
-        Ok(Response::new(self.authorize.clone()))
-    }
-
-    async fn settle(&self, _: Request<pb::SettleRequest>) -> Result<Response<pb::SettleResponse>, Status> {
-        Err(Status::unimplemented("not measured"))
-    }
-
-    async fn extend(&self, _: Request<pb::ExtendRequest>) -> Result<Response<pb::ExtendResponse>, Status> {
-        Err(Status::unimplemented("not measured"))
-    }
-
-    async fn explain_decision(
-        &self,
-        _: Request<pb::ExplainDecisionRequest>,
-    ) -> Result<Response<pb::ExplainDecisionResponse>, Status> {
-        Err(Status::unimplemented("not measured"))
-    }
-
-    type SessionStream = Empty<Result<pb::SessionResponse, Status>>;
-
-    async fn session(
-        &self,
-        _: Request<tonic::Streaming<pb::SessionRequest>>,
-    ) -> Result<Response<Self::SessionStream>, Status> {
-        Err(Status::unimplemented("not measured"))
-    }
-
-    type WatchChangesStream = Empty<Result<pb::WatchChangesResponse, Status>>;
-
-    async fn watch_changes(
-        &self,
-        _: Request<pb::WatchChangesRequest>,
-    ) -> Result<Response<Self::WatchChangesStream>, Status> {
-        Err(Status::unimplemented("not measured"))
-    }
-
-    async fn release(&self, _: Request<pb::ReleaseRequest>) -> Result<Response<pb::ReleaseResponse>, Status> {
-        Ok(Response::new(self.release))
-    }
-}
-
-async fn start_echo(echo: Echo) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a socket");
-    let address = format!("http://{}", listener.local_addr().expect("an address"));
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = tonic::transport::Server::builder().add_service(GatewayServiceServer::new(echo));
-    tokio::spawn(server.serve_with_incoming(incoming));
-    address
-}
-
-fn ask(secret: &str, request_id: String) -> pb::AuthorizeRequest {
-    pb::AuthorizeRequest {
-        key: secret.to_owned(),
-        model: MODEL.into(),
-        estimated_input_tokens: Some(1_000),
-        max_output_tokens: Some(200),
-        reserve: true,
-        request_id,
-        ..Default::default()
-    }
-}
-
-async fn clients(address: &str) -> Arc<Vec<GatewayServiceClient<Channel>>> {
-    let mut clients = Vec::new();
-    for _ in 0..CONNECTIONS {
-        clients.push(GatewayServiceClient::new(connect(address).await));
-    }
-    Arc::new(clients)
-}
-
-/// Authorize and Release, again and again.
-async fn round(
-    clients: &Arc<Vec<GatewayServiceClient<Channel>>>,
-    secret: &str,
-    sidecar: &str,
-    name: usize,
-    length: Duration,
-) -> Round {
-    let clients = Arc::clone(clients);
-    let (secret, sidecar) = (Arc::new(secret.to_owned()), Arc::new(sidecar.to_owned()));
-    drive(IN_FLIGHT, length, move |task, number| {
-        let mut client = clients[task % CONNECTIONS].clone();
-        let (secret, sidecar) = (Arc::clone(&secret), Arc::clone(&sidecar));
-        async move {
-            let began = Instant::now();
-            let request = with_key(ask(&secret, format!("{name}-{task}-{number}")), &sidecar);
-            let answer = client.authorize(request).await.expect("an answer").into_inner();
-            assert_eq!(answer.decision(), pb::Decision::Allow, "{}", answer.message);
-            let authorized = Instant::now();
-            let request = with_key(pb::ReleaseRequest { reservation_id: answer.reservation_id }, &sidecar);
-            client.release(request).await.expect("an answer");
-            vec![authorized - began, authorized.elapsed()]
-        }
-    })
-    .await
-}
 
 /// The same over sessions: each authorises as many calls as are in flight, all in
 /// one message, and then releases them.
@@ -166,7 +55,7 @@ async fn session_round(
             let mut number = 0;
             while began.elapsed() < length {
                 let call = |index: usize| {
-                    let request = ask(&secret, format!("s{name}-{session}-{number}-{index}"));
+                    let request = ask(&secret, "", format!("s{name}-{session}-{number}-{index}"));
                     let call = Some(pb::session_call::Call::Authorize(request));
                     pb::SessionCall { correlation_id: index.to_string(), call }
                 };
@@ -239,24 +128,20 @@ async fn main() {
     let database = Sqlite::new("authorize");
     let bench = Bench::start(&database.url()).await;
     let (secret, sidecar) = bench.key_and_sidecar().await;
-    let mut client = bench.gateway().await;
-    let request = with_key(ask(&secret, "size".into()), &sidecar);
-    let authorize = client.authorize(request).await.expect("an answer").into_inner();
-    let release = pb::ReleaseRequest { reservation_id: authorize.reservation_id.clone() };
-    let release = client.release(with_key(release, &sidecar)).await.expect("an answer").into_inner();
-    let echo = clients(&start_echo(Echo { authorize, release }).await).await;
+    let callers = Callers::new(vec![secret.clone()], &sidecar, "");
+    let echo = clients(&echo_of(&bench, &callers).await).await;
     let real = clients(&bench.address).await;
 
     // So that demand is known and code is warm.
     for number in 0..4 {
-        round(&echo, &secret, &sidecar, 1_000 + number, LENGTH).await;
-        round(&real, &secret, &sidecar, 1_000 + number, LENGTH).await;
+        callers.round(&echo, 1_000 + number, LENGTH).await;
+        callers.round(&real, 1_000 + number, LENGTH).await;
         session_round(&real, &secret, &sidecar, 1_000 + number, LENGTH).await;
     }
     let (mut bare, mut ours, mut streamed) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..ROUNDS {
-        bare.push(round(&echo, &secret, &sidecar, number, LENGTH).await);
-        ours.push(round(&real, &secret, &sidecar, number, LENGTH).await);
+        bare.push(callers.round(&echo, number, LENGTH).await);
+        ours.push(callers.round(&real, number, LENGTH).await);
         streamed.push(session_round(&real, &secret, &sidecar, number, LENGTH).await);
     }
     println!(

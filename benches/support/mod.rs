@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each bench uses a part")]
 
+pub mod calls;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
