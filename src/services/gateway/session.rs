@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{authorize, extend, release, settle};
@@ -57,7 +57,9 @@ pub(super) fn session(
         results: Vec::new(),
         is_greeted: false,
     };
-    tokio::spawn(session.run(inbound));
+    // From here on it hears when the server stops.
+    let stopping = session.ctx.app.gate.stopping();
+    tokio::spawn(session.run(inbound, stopping));
     Ok(Response::new(messages(receiver)))
 }
 
@@ -91,8 +93,7 @@ enum Event {
 impl Session {
     /// Answers until the client has no more calls, or something ends the stream.
     /// What is being booked is booked all the same.
-    async fn run(mut self, mut inbound: Streaming<pb::SessionRequest>) {
-        let mut stopping = self.ctx.app.gate.stopping();
+    async fn run(mut self, mut inbound: Streaming<pb::SessionRequest>, mut stopping: watch::Receiver<bool>) {
         let mut is_open = true;
         while is_open || !self.under_way.is_empty() {
             let has_room = is_open && self.calls() < UNDER_WAY_MAX;
@@ -165,8 +166,25 @@ impl Session {
         Ok(())
     }
 
-    /// Begins a call; what is answered at once is done with it.
+    /// Begins a call and, as long as these are answered at once, those that wait
+    /// for it.
     fn begin(&mut self, correlation_id: String, call: Call, about: Option<String>) {
+        let mut next = Some((correlation_id, call, about));
+        while let Some((correlation_id, call, about)) = next {
+            next = match self.start(correlation_id, call, about) {
+                Some((result, about)) => self.keep(result, about),
+                None => None,
+            };
+        }
+    }
+
+    /// Starts a call; returns its result if it is answered at once.
+    fn start(
+        &mut self,
+        correlation_id: String,
+        call: Call,
+        about: Option<String>,
+    ) -> Option<(pb::SessionResult, Option<String>)> {
         let ctx = self.ctx.clone();
         let mut work: UnderWay = Box::pin(async move {
             let outcome = perform(&ctx, call).await.unwrap_or_else(|error| {
@@ -175,20 +193,29 @@ impl Session {
             });
             (pb::SessionResult { correlation_id, result: Some(outcome) }, about)
         });
-        match (&mut work).now_or_never() {
-            Some((result, about)) => self.finish(result, about),
-            None => self.under_way.push(work),
+        let done = (&mut work).now_or_never();
+        if done.is_none() {
+            self.under_way.push(work);
+        }
+        done
+    }
+
+    /// Keeps a result, and begins what waits for it.
+    fn finish(&mut self, result: pb::SessionResult, about: Option<String>) {
+        if let Some((correlation_id, call, about)) = self.keep(result, about) {
+            self.begin(correlation_id, call, about);
         }
     }
 
-    /// Keeps a result, and begins the next call about the same reservation.
-    fn finish(&mut self, result: pb::SessionResult, about: Option<String>) {
+    /// Keeps a result; returns the next call about the same reservation.
+    fn keep(&mut self, result: pb::SessionResult, about: Option<String>) -> Option<(String, Call, Option<String>)> {
         self.results.push(result);
-        let Some(about) = about else { return };
-        match self.behind.get_mut(&about).and_then(VecDeque::pop_front) {
-            Some((correlation_id, call)) => self.begin(correlation_id, call, Some(about)),
-            None => drop(self.behind.remove(&about)),
+        let about = about?;
+        let next = self.behind.get_mut(&about).and_then(VecDeque::pop_front);
+        if next.is_none() {
+            self.behind.remove(&about);
         }
+        next.map(|(correlation_id, call)| (correlation_id, call, Some(about)))
     }
 
     /// Sends what is answered. `None`: nobody listens any more.
@@ -242,12 +269,15 @@ async fn perform(ctx: &Ctx, call: Call) -> Result<Outcome, Error> {
     let ctx = Ctx { scope: rule.admit(&ctx.caller)?, rpc, ..ctx.clone() };
     match call {
         Call::Authorize(request) => authorize::authorize(ctx, request).await.map(Outcome::Authorize),
-        // It is booked to its end, whether the client waits for it or not.
-        Call::Settle(request) => {
-            let booked = tokio::spawn(settle::settle(ctx, request)).await;
-            booked.unwrap_or_else(|error| Err(Error::internal(error))).map(Outcome::Settle)
-        }
+        Call::Settle(request) => to_its_end(settle::settle(ctx, request)).await.map(Outcome::Settle),
         Call::Release(request) => release::release(ctx, request).await.map(Outcome::Release),
-        Call::Extend(request) => extend::extend(ctx, request).await.map(Outcome::Extend),
+        Call::Extend(request) => to_its_end(extend::extend(ctx, request)).await.map(Outcome::Extend),
     }
+}
+
+/// Does what must be done to its end, whether the client waits for it or not.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(Error::internal(error)))
 }

@@ -123,6 +123,18 @@ on_both! {
         assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
     }
 
+    async fn a_thousand_calls_may_wait_for_one(world: World) {
+        let mut session = Session::open(&world.sidecar().await).await;
+        let behind = (0..999).map(|_| ("behind", release("nothing")));
+        session.send([("first", settle("nothing", 1))].into_iter().chain(behind).collect()).await;
+        let results = session.results(1_000).await;
+        assert_eq!(results[0].0, "first");
+        for (_, outcome) in results {
+            let Outcome::Error(status) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(status.code, i32::from(Code::NotFound));
+        }
+    }
+
     async fn calls_about_one_reservation_are_done_in_order(world: World) {
         let (secret, _) = world.key(pb::Key { max_budget: Some("10".into()), ..Default::default() }).await;
         let sidecar = world.sidecar().await;
