@@ -1,14 +1,14 @@
 //! Extending: more room, or more time, for a call that goes on.
 
 use super::Gate;
-use super::authorize::Estimate;
+use super::authorize::{Estimate, price_state};
 use super::batcher::BookingError;
 use super::ledger::{Extending, Extension, Grant, NewReservation};
 use super::record::Reporter;
 use super::standing::BudgetStanding;
 use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::Timestamp;
-use crate::domain::decision::{self, Denial, Judged, RequiredParams};
+use crate::domain::decision::{self, AskedModel, Denial, Judged, RequiredParams};
 use crate::domain::identity::{Identity, Models, Payer};
 use crate::domain::ids::new_uuid;
 use crate::domain::limit::Budget;
@@ -90,6 +90,9 @@ impl Gate {
         let estimate = Estimate { cost: more.cost, input_tokens: None, max_output_tokens: more.output_tokens };
         let prices = self.prices.load();
         let offers = prices.offers(&asked.model, &asked.model_group, now);
+        let groups = prices.groups_of(&asked.model);
+        let model = AskedModel { name: &asked.model, groups, price: price_state(&offers) };
+        decision::check_model(&identity, &model, self.rules().prices).map_err(ExtendError::Denied)?;
         let cost = match (more.cost, more.output_tokens) {
             (None, None) => Usd::ZERO,
             _ => self.cost_of(&offers, &estimate, now),
@@ -97,15 +100,19 @@ impl Gate {
         let until = more.seconds.map_or(now, |seconds| now.plus_seconds(seconds));
         let scopes = self.scope_budgets.load();
         let mut lines = self.binding_lines(&identity, Models::Called(&asked.model));
-        lines.retain(Line::limits_money);
         let own = lines.iter().map(|line| (line.account, line.budget));
         let shared = scopes.iter().map(|(account, budget)| (account, budget));
         let budgets: Vec<(&AccountId, &Budget)> = own.chain(shared).collect();
-        for _ in 0..ATTEMPTS {
+        let mut attempts = 0;
+        while attempts < ATTEMPTS {
             let id = new_uuid();
             let extension = Extension { reservation: ticket.reservation, id, more: cost, until, budgets: &budgets };
             let is_held = match self.ledger.extend(&extension, now) {
                 Extending::Gone => return Err(ExtendError::NotLive),
+                Extending::Missing(missing) => {
+                    self.ledger.load(&missing, &self.store, self.holder, now).await?;
+                    continue;
+                }
                 Extending::Denied { denial, budgets, retry_at } => {
                     return Err(ExtendError::NoRoom { denial, budgets, retry_at });
                 }
@@ -114,9 +121,11 @@ impl Gate {
             };
             if is_held {
                 let expires_at = self.ledger.join(ticket.reservation, id, now).ok_or(ExtendError::NotLive)?;
+                lines.retain(Line::limits_money);
                 let (budgets, _) = self.standings(&lines, now).await?;
                 return Ok(Extended { expires_at, budgets });
             }
+            attempts += 1;
         }
         let cause = "room for a reservation is taken again and again".to_owned();
         Err(ExtendError::Booking(BookingError::Unavailable(cause)))

@@ -37,6 +37,10 @@ pub(super) struct WindowState {
     pub(super) reserved: Usd,
     /// What tentative reservations set aside.
     pub(super) tentative: Usd,
+    /// How many reservations there are, those of nothing included.
+    reservations: u32,
+    /// When the last of them expires, or one that was there before.
+    reserved_until: Timestamp,
     /// The limit that was last asked about.
     pub(super) limit: Option<Usd>,
     /// What this run holds in the database.
@@ -100,12 +104,12 @@ impl Account {
 
     /// Drops windows that are over and have nothing in flight.
     pub(super) fn drop_finished(&mut self, now: Timestamp) {
-        self.windows.retain(|state| state.window.contains(now) || state.reserved > Usd::ZERO);
+        self.windows.retain(|state| state.window.contains(now) || state.reservations > 0);
     }
 
     /// Whether nothing would be lost by forgetting it.
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
-        self.rates.is_idle(now) && self.windows.iter().all(|state| state.reserved == Usd::ZERO)
+        self.rates.is_idle(now) && self.windows.iter().all(|state| state.reservations == 0)
     }
 }
 
@@ -117,6 +121,8 @@ impl WindowState {
             stale: false,
             reserved: Usd::ZERO,
             tentative: Usd::ZERO,
+            reservations: 0,
+            reserved_until: Timestamp::EPOCH,
             limit: None,
             held: Usd::ZERO,
             held_until: Timestamp::EPOCH,
@@ -130,6 +136,30 @@ impl WindowState {
         if balance.revision > self.balance.revision {
             self.balance = balance;
         }
+    }
+
+    /// Sets aside for a reservation.
+    pub(super) fn begin_reservation(&mut self, amount: Usd, until: Timestamp) {
+        self.reserved = self.reserved.saturating_add(amount);
+        self.reservations += 1;
+        self.reserved_until = self.reserved_until.max(until);
+    }
+
+    /// Frees what a reservation set aside.
+    pub(super) fn end_reservation(&mut self, amount: Usd) {
+        self.reserved = self.reserved.saturating_less(amount);
+        self.reservations = self.reservations.saturating_sub(1);
+    }
+
+    /// A reservation is a part of another one from now on.
+    pub(super) fn join_reservations(&mut self) {
+        self.reservations = self.reservations.saturating_sub(1);
+    }
+
+    /// Until when room must be held at least, whatever the database was last
+    /// asked for.
+    fn needed_until(&self) -> Timestamp {
+        if self.reservations > 0 { self.reserved_until } else { Timestamp::EPOCH }
     }
 
     /// What is set aside by this run and held by others.
@@ -188,15 +218,16 @@ impl WindowState {
             advance: self.demand.advance,
             held: self.held,
             limit,
-            expires_at: self.held_until.max(until),
+            expires_at: self.held_until.max(self.needed_until()).max(until),
         }
     }
 
     /// Whether room is held in the database for a tentative reservation beside
-    /// everything that was granted.
+    /// everything that was granted. Of time alone there is as much as anybody
+    /// wants, also when other calls cost more than was set aside for them.
     pub(super) fn has_room_for_tentative(&self, amount: Usd, until: Timestamp) -> bool {
         let granted = self.reserved.saturating_less(self.tentative);
-        granted.saturating_add(amount) <= self.held && until <= self.held_until
+        (amount == Usd::ZERO || granted.saturating_add(amount) <= self.held) && until <= self.held_until
     }
 
     /// Whether room is taken in advance.

@@ -94,6 +94,8 @@ pub enum Extending {
     },
     /// The reservation is not live here.
     Gone,
+    /// These accounts must be read first.
+    Missing(Vec<MissingWindow>),
 }
 
 /// Whether a reservation may be relied on.

@@ -139,7 +139,7 @@ impl Books {
             let window = account.current_window(line.budget, &rules.calendar, now);
             let holds_money = ask.budgets_apply && line.limits_money() && ask.reserve.is_some();
             if holds_money && let Some(state) = account.window_mut(window.start) {
-                state.reserved = state.reserved.saturating_add(ask.cost);
+                state.begin_reservation(ask.cost, expires_at);
                 if state.covers(expires_at) {
                     runs_short |= state.runs_short(soon);
                 } else {
@@ -269,7 +269,7 @@ impl Books {
         self.by_request.remove(&(reservation.asked.caller, reservation.asked.request_id.clone()));
         let tentative = reservation.state == State::Tentative;
         self.for_money_windows(&reservation, |window, amount| {
-            window.reserved = window.reserved.saturating_less(amount);
+            window.end_reservation(amount);
             if tentative {
                 window.tentative = window.tentative.saturating_less(amount);
             }

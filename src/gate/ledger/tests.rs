@@ -75,6 +75,38 @@ impl OneKey {
         assert!(self.ledger.apply(&outcome, tentative, &[], NOW).is_empty());
     }
 
+    /// Asks for more, under a budget of so many nano-dollars.
+    fn extend(&self, first: Uuid, id: u128, nanos: i64, (until, now): (Timestamp, Timestamp), max: i64) -> Extending {
+        let budget = Budget { max: Some(Usd::from_nanos(max)), ..Budget::default() };
+        let (id, more) = (Uuid::from_u128(id), Usd::from_nanos(nanos));
+        let extension = Extension { reservation: first, id, more, until, budgets: &[(&self.account, &budget)] };
+        self.ledger.extend(&extension, now)
+    }
+
+    /// A ledger where 5 are reserved and held, or nothing for a call that costs
+    /// nothing.
+    fn with_reserved(nanos: i64) -> (Self, Uuid) {
+        let one = Self::new();
+        let (first, _) = one.ask(1, nanos, NOW);
+        one.commit(&one.ledger.plan_holds(&[first], &[], NOW), nanos, &[first]);
+        (one, first)
+    }
+
+    /// Adds to a reservation, and commits that.
+    fn extended(&self, first: Uuid, id: u128, nanos: i64, until: Timestamp, held: i64) {
+        let added = self.extend(first, id, nanos, (until, NOW), 100);
+        assert!(matches!(added, Extending::Added(Grant::Tentative)), "{added:?}");
+        let part = Uuid::from_u128(id);
+        self.commit(&self.ledger.plan_holds(&[part], &[], NOW), held, &[part]);
+        assert!(self.ledger.join(first, part, NOW).is_some());
+    }
+
+    /// What is set aside.
+    fn reserved(&self, now: Timestamp) -> i64 {
+        let lines = [Line::of_money(&self.account, &self.budget)];
+        self.ledger.standings(&lines, now).expect("in memory").0[0].reserved.nanos()
+    }
+
     /// A ledger that holds 15, of which 5 are reserved.
     fn with_surplus() -> (Self, Uuid) {
         let one = Self::new();
@@ -127,4 +159,74 @@ fn a_second_asker_does_not_free_what_the_first_was_granted() {
     assert_eq!(grant, Grant::Tentative);
     one.ledger.cancel_tentative(waits);
     assert_eq!(one.ledger.live_reservations(), 1);
+}
+
+#[test]
+fn room_is_held_for_as_long_as_an_extended_reservation_lives() {
+    let day = NOW.plus_seconds(86_400);
+    let (one, first) = OneKey::with_reserved(5);
+    one.extended(first, 2, 0, day, 5);
+    // Nobody knows any more what the database holds.
+    one.ledger.distrust(&[(one.account.clone(), Timestamp::EPOCH)]);
+    let missing = [(one.account.clone(), Window::LIFETIME)];
+    let mut books = one.ledger.books.lock();
+    books.begin_load(&missing);
+    books.end_load(&missing, &HashMap::new(), HashMap::new(), NOW);
+    drop(books);
+    let (next, _) = one.ask(3, 5, NOW);
+    assert!(one.ledger.plan_holds(&[next], &[], NOW)[0].expires_at >= day);
+}
+
+#[test]
+fn what_is_added_to_a_reservation_of_nothing_is_set_aside() {
+    let (one, first) = OneKey::with_reserved(0);
+    one.extended(first, 2, 0, NOW.plus_seconds(7_200), 0);
+    let later = NOW.plus_seconds(3_600);
+    one.ledger.forget_idle(later);
+    let added = one.extend(first, 3, 10, (later, later), 100);
+    assert!(matches!(added, Extending::Added(Grant::Tentative)), "{added:?}");
+    assert_eq!(one.reserved(later), 10);
+    assert!(matches!(one.extend(first, 4, 91, (later, later), 100), Extending::Denied { .. }));
+}
+
+#[test]
+fn a_reservation_is_extended_by_what_is_known_of_its_budget() {
+    let (one, first) = OneKey::with_reserved(5);
+    one.ledger.read_again([&one.account].into_iter());
+    let Extending::Missing(missing) = one.extend(first, 2, 10, (NOW, NOW), 100) else { panic!("it is out of date") };
+    assert_eq!(missing, [(one.account.clone(), Window::LIFETIME)]);
+}
+
+#[test]
+fn a_reservation_ends_no_earlier_however_parts_come() {
+    let hour = NOW.plus_seconds(3_600);
+    let (one, first) = OneKey::with_reserved(5);
+    for (id, nanos, until) in [(2, 10, NOW), (3, 0, hour)] {
+        assert!(matches!(one.extend(first, id, nanos, (until, NOW), 100), Extending::Added(_)));
+    }
+    let parts = [2, 3].map(Uuid::from_u128);
+    one.commit(&one.ledger.plan_holds(&parts, &[], NOW), 15, &parts);
+    assert_eq!(one.ledger.join(first, parts[1], NOW), Some(hour));
+    assert_eq!(one.ledger.join(first, parts[0], NOW), Some(hour));
+    assert_eq!(one.ledger.open_reservations(), [(first, hour)]);
+    assert!(one.ledger.release(first, NOW));
+    assert_eq!(one.reserved(NOW), 0);
+}
+
+#[test]
+fn more_is_held_up_to_the_limit_that_there_is_now() {
+    let (one, first) = OneKey::with_reserved(5);
+    assert!(matches!(one.extend(first, 2, 150, (NOW, NOW), 200), Extending::Added(Grant::Tentative)));
+    assert_eq!(one.ledger.plan_holds(&[Uuid::from_u128(2)], &[], NOW)[0].limit, Some(Usd::from_nanos(200)));
+}
+
+#[test]
+fn time_is_added_when_other_calls_took_the_room() {
+    let hour = NOW.plus_seconds(3_600);
+    let (one, first) = OneKey::with_reserved(5);
+    assert!(matches!(one.extend(first, 2, 0, (hour, NOW), 100), Extending::Added(Grant::Tentative)));
+    let part = Uuid::from_u128(2);
+    // Of the 5 that are set aside, only 2 can be held.
+    one.commit(&one.ledger.plan_holds(&[part], &[], NOW), 2, &[part]);
+    assert_eq!(one.ledger.join(first, part, NOW), Some(hour));
 }

@@ -104,7 +104,7 @@ fn explain(error: AuthorizeError) -> Error {
 }
 
 /// What a key is told of a budget that others use, too.
-pub(super) const OF_OTHERS: &str = "a budget that all keys share has no room for the call";
+pub(in crate::services) const OF_OTHERS: &str = "a budget that all keys share has no room for the call";
 
 /// The answer to whoever is nobody.
 fn denied(denial: Denial) -> pb::AuthorizeResponse {

@@ -20,7 +20,8 @@ use crate::pb;
 pub(super) struct Gateway(pub(super) Arc<App>);
 
 // A reservation that is made or freed for a client that went away is made or
-// freed all the same; what is booked must be booked to its end.
+// freed all the same; what is booked, or added to a reservation, must come to its
+// end.
 #[tonic::async_trait]
 impl pb::gateway_service_server::GatewayService for Gateway {
     async fn authorize(
@@ -35,7 +36,7 @@ impl pb::gateway_service_server::GatewayService for Gateway {
     }
 
     async fn extend(&self, request: Request<pb::ExtendRequest>) -> Result<Response<pb::ExtendResponse>, Status> {
-        read(&self.0, request, extend::extend).await
+        write(&self.0, request, extend::extend).await
     }
 
     async fn explain_decision(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::super::MissingWindow;
 use super::super::ask::{Extending, Extension};
 use super::super::reservation::{NewReservation, Reservation, ReservedLine, State};
 use super::{Books, Grant, deny};
@@ -32,6 +33,10 @@ impl Books {
         let found = self.reservations.get(&reservation).filter(|found| found.state == State::Live);
         let Some(first) = found.cloned() else { return Extending::Gone };
         let holding: Vec<&ReservedLine> = first.lines.iter().filter(|line| line.holds_money).collect();
+        let missing = self.windows_to_read(&holding);
+        if !missing.is_empty() {
+            return Extending::Missing(missing);
+        }
         let mut standings: Vec<BudgetStanding> =
             holding.iter().filter_map(|line| self.standing_in(line, budgets, now)).collect();
         // Of time alone there is as much as anybody wants.
@@ -48,13 +53,15 @@ impl Books {
         for line in &holding {
             let account = self.accounts.get_mut(&line.account);
             let Some(window) = account.and_then(|account| account.window_mut(line.window.start)) else { continue };
-            window.reserved = window.reserved.saturating_add(more);
+            window.begin_reservation(more, until);
             if !window.covers(until) {
-                window.plan_raise(line.limit, more, now);
+                window.plan_raise(limit_now(line, budgets), more, now);
                 grant = Grant::Tentative;
             }
         }
-        let lines = holding.into_iter().map(|line| ReservedLine { counted: None, ..line.clone() }).collect();
+        let part_of =
+            |line: &ReservedLine| ReservedLine { counted: None, limit: limit_now(line, budgets), ..line.clone() };
+        let lines = holding.into_iter().map(part_of).collect();
         let asked = NewReservation { id, request_id: id.to_string().into(), ..NewReservation::clone(&first.asked) };
         let part = Reservation {
             asked: Arc::new(asked),
@@ -85,12 +92,24 @@ impl Books {
         let part = self.reservations.remove(&part)?;
         self.expiries.remove(&(part.expires_at, part.asked.id));
         self.by_request.remove(&(part.asked.caller, part.asked.request_id.clone()));
+        self.for_money_windows(&part, |window, _| window.join_reservations());
         let reservation = self.reservations.get_mut(&first)?;
         self.expiries.remove(&(reservation.expires_at, first));
         reservation.amount = reservation.amount.saturating_add(part.amount);
-        reservation.expires_at = part.expires_at;
-        self.expiries.insert((part.expires_at, first));
-        Some(part.expires_at)
+        // Another part may have come first.
+        reservation.expires_at = reservation.expires_at.max(part.expires_at);
+        self.expiries.insert((reservation.expires_at, first));
+        Some(reservation.expires_at)
+    }
+
+    /// The windows of a reservation that may be out of date.
+    fn windows_to_read(&self, holding: &[&ReservedLine]) -> Vec<MissingWindow> {
+        let is_known = |line: &ReservedLine| {
+            let window = self.accounts.get(&line.account).and_then(|account| account.window(line.window.start));
+            window.is_some_and(|window| !window.stale)
+        };
+        let unknown = holding.iter().filter(|line| !is_known(line));
+        unknown.map(|line| (line.account.clone(), line.window)).collect()
     }
 
     /// How the budget of an account stands in the window of a reservation, by its
@@ -102,13 +121,23 @@ impl Books {
         now: Timestamp,
     ) -> Option<BudgetStanding> {
         let window = self.accounts.get(&line.account)?.window(line.window.start)?;
-        let budget = budgets.iter().find(|(account, _)| **account == line.account).map(|(_, budget)| **budget);
         Some(BudgetStanding {
             account: line.account.clone(),
-            budget: budget.unwrap_or(Budget { max: line.limit, ..Budget::default() }),
+            budget: budget_now(line, budgets),
             window: line.window,
             spent: window.balance.spent,
             reserved: window.all_reserved(now),
         })
     }
+}
+
+/// The budget of an account as it is now; of one that the call would not touch
+/// any more, with the limit that it had.
+fn budget_now(line: &ReservedLine, budgets: &[(&AccountId, &Budget)]) -> Budget {
+    let now = budgets.iter().find(|(account, _)| **account == line.account).map(|(_, budget)| **budget);
+    now.unwrap_or(Budget { max: line.limit, ..Budget::NONE })
+}
+
+fn limit_now(line: &ReservedLine, budgets: &[(&AccountId, &Budget)]) -> Option<Usd> {
+    budget_now(line, budgets).max
 }
