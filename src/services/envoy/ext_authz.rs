@@ -7,6 +7,7 @@ use tonic::Code;
 
 use super::http::{self, Unreadable};
 use super::undecided;
+use crate::domain::account::Scope;
 use crate::domain::fault::Violation;
 use crate::error::Error;
 use crate::pb;
@@ -16,7 +17,8 @@ use crate::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use crate::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse};
 use crate::pb::envoy::r#type::v3::HttpStatus;
 use crate::services::Ctx;
-use crate::services::gateway::authorize::authorize;
+use crate::services::gateway::authorize::{OF_OTHERS, authorize};
+use crate::services::wire::budget::scope_from_wire;
 
 /// A refusal as a client of an LLM understands it.
 struct Refused {
@@ -61,6 +63,10 @@ fn of_unreadable(unreadable: &Unreadable) -> Refused {
             retry_seconds: None,
         },
         Unreadable::NoModel => bad_request("the request names no model"),
+        Unreadable::HeaderAlone => bad_request(
+            "the body names no model that can be read; the header x-bursar-model is enough only on routes with \
+             bursar-model-header",
+        ),
         Unreadable::TwoModels => bad_request("the header x-bursar-model and the body name different models"),
     }
 }
@@ -78,10 +84,15 @@ fn of_denial(answer: &pb::AuthorizeResponse) -> Refused {
     Refused {
         http,
         code: answer.deny_reason().as_str_name().trim_start_matches("DENY_REASON_").to_owned(),
-        message: answer.message.clone(),
+        // The client is not told what all keys spent.
+        message: if is_of_others(answer) { OF_OTHERS.to_owned() } else { answer.message.clone() },
         // Whole seconds, and none too few.
         retry_seconds: answer.retry_after.as_ref().map(|wait| wait.seconds + i64::from(wait.nanos > 0)),
     }
+}
+
+fn is_of_others(answer: &pb::AuthorizeResponse) -> bool {
+    scope_from_wire(answer.deny_scope()).is_some_and(Scope::is_shared)
 }
 
 /// The client gets a body like that of an LLM's own errors.

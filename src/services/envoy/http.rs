@@ -25,6 +25,8 @@ pub(super) enum Unreadable {
     NoModel,
     /// The header and the body say different ones.
     TwoModels,
+    /// Only the header says it, and the route does not let it.
+    HeaderAlone,
 }
 
 /// A model call as an authorisation asks about it. `extensions` are those of the
@@ -40,11 +42,17 @@ pub(super) fn read(
     let header = |name: &str| http.headers.get(name).map(String::as_str).filter(|text| !text.is_empty());
     let extension = |name: &str| extensions.get(name).map(String::as_str).filter(|text| !text.is_empty());
     let route = extension("bursar-model");
-    // Whoever pays for a small model must not be given a large one.
-    if route.is_none() && header(MODEL).zip(said("model")).is_some_and(|(header, body)| header != body) {
-        return Err(Unreadable::TwoModels);
-    }
-    let model = route.or_else(|| header(MODEL)).or_else(|| said("model")).ok_or(Unreadable::NoModel)?;
+    let by_header = extension("bursar-model-header") == Some("true");
+    let model = match (route, header(MODEL), said("model")) {
+        (Some(route), _, _) => route,
+        // Whoever pays for a small model must not be given a large one.
+        (None, Some(header), Some(body)) if header != body => return Err(Unreadable::TwoModels),
+        (None, _, Some(body)) => body,
+        // The upstream may read a body that can't be read here.
+        (None, Some(header), None) if by_header => header,
+        (None, Some(_), None) => return Err(Unreadable::HeaderAlone),
+        (None, None, None) => return Err(Unreadable::NoModel),
+    };
     let customer = extension("bursar-customer-id").or_else(|| header(CUSTOMER)).or_else(|| said("user"));
     let tags = [extension("bursar-tags"), header(TAGS)];
     let tags = tags.into_iter().flatten().flat_map(|list| list.split(',')).map(str::trim);
@@ -137,10 +145,14 @@ mod tests {
     #[test]
     fn a_model_is_named_by_the_route_the_header_or_the_body() {
         let (header, body, route) = (("x-bursar-model", "h"), r#"{"model": "b"}"#, ("bursar-model", "r"));
+        let by_header = ("bursar-model-header", "true");
         for (headers, body, extensions, model) in [
             (&[KEY][..], body, &[][..], Ok("b")),
-            (&[KEY, header], "", &[], Ok("h")),
-            (&[KEY, header], "not JSON", &[], Ok("h")),
+            (&[KEY, header], "", &[], Err(Unreadable::HeaderAlone)),
+            (&[KEY, header], "not JSON", &[], Err(Unreadable::HeaderAlone)),
+            (&[KEY, header], r#"{"model": 7}"#, &[], Err(Unreadable::HeaderAlone)),
+            (&[KEY, header], "not JSON", &[by_header], Ok("h")),
+            (&[KEY, header], body, &[by_header], Err(Unreadable::TwoModels)),
             (&[KEY, header], body, &[], Err(Unreadable::TwoModels)),
             (&[KEY, ("x-bursar-model", "b")], body, &[], Ok("b")),
             (&[KEY, header], body, &[route], Ok("r")),

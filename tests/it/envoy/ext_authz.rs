@@ -125,12 +125,19 @@ on_both! {
             assert_eq!((found, reason.as_str()), (status, code));
             assert_eq!(headers.get("retry-after").map(String::as_str), (code == "RATE_LIMITED").then_some("30"));
         }
+        let nothing = pb::Budget { max_budget: Some("0".into()), ..Default::default() };
+        let everything = pb::SetScopeBudgetRequest { scope: pb::BudgetScope::Global.into(), budget: Some(nothing), ..Default::default() };
+        world.admin.budgets().set_scope_budget(everything).await.answer();
+        let (secret, _) = world.key(pb::Key::default()).await;
+        let told = call(&sidecar, &secret, &[]).await.status.unwrap().message;
+        assert_eq!(told, "a budget that all keys share has no room for the call", "and not how much all spent");
         let body = format!(r#"{{"model": "{MODEL}"}}"#);
         let bearer = format!("Bearer {slow}");
         for (headers, body, status, code) in [
             (&[][..], body.as_str(), 401, "KEY_MISSING"),
             (&[("authorization", bearer.as_str())][..], "{}", 400, "BAD_REQUEST"),
             (&[("authorization", bearer.as_str()), ("x-bursar-model", "cheap")], body.as_str(), 400, "BAD_REQUEST"),
+            (&[("authorization", bearer.as_str()), ("x-bursar-model", "cheap")], r#"{"model": "\ud800"}"#, 400, "BAD_REQUEST"),
         ] {
             let (found, reason, _) = refused(&ask(&sidecar, request(headers, body, &[])).await.answer());
             assert_eq!((found, reason.as_str()), (status, code));

@@ -24,7 +24,7 @@ async fn upstream() -> u16 {
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
-                let (mut read, mut buffer) = (Vec::new(), [0; 65_536]);
+                let (mut read, mut buffer) = (Vec::new(), vec![0; 65_536]);
                 while !read.windows(4).any(|end| end == b"\r\n\r\n") {
                     match stream.read(&mut buffer).await {
                         Ok(count) if count > 0 => read.extend_from_slice(&buffer[..count]),
