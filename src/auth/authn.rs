@@ -88,7 +88,7 @@ impl Authenticator {
         if self.masters.accepts(hash) {
             return Ok(Credential::Master);
         }
-        Ok(Credential::Key(self.key(hash, now).await?))
+        Ok(Credential::Key(Box::new(self.key(hash, now).await?)))
     }
 
     async fn session(&self, token: &str, now: Timestamp) -> Result<Credential, Error> {
@@ -131,7 +131,7 @@ pub async fn recheck(caller: &Caller, rpc: &str, directory: &Directory, now: Tim
             let hash = caller.shown.or_else(|| known.key.hash()).ok_or_else(key_unknown)?;
             let identity = directory.find(&hash, now).await?.ok_or_else(key_unknown)?;
             check_state(&identity, now)?;
-            Credential::Key(identity)
+            Credential::Key(Box::new(identity))
         }
         Credential::Session(known) => {
             let user = directory.user(&known.user_id).await?;

@@ -18,7 +18,7 @@ pub enum Credential {
     /// The master key.
     Master,
     /// A virtual key.
-    Key(Identity),
+    Key(Box<Identity>),
     /// A session of a user.
     Session(Arc<UserFacts>),
     /// A token of an identity provider.

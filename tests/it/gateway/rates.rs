@@ -111,7 +111,7 @@ on_both! {
         let other = pb::AuthorizeRequest { model: "gpt-4o-mini".into(), ..ask("e", "0") };
         assert_eq!(authorize(&client, other).await.decision(), pb::Decision::Allow, "another model has no limit");
         let status = client.budgets().get_budget_status(pb::GetBudgetStatusRequest::default()).await.answer();
-        assert_eq!(status.rate_limits.iter().map(|limit| limit.scope()).collect::<Vec<_>>(), [BudgetScope::TeamModel, BudgetScope::OrganizationModel]);
+        assert_eq!(status.rate_limits.iter().map(pb::RateLimitStatus::scope).collect::<Vec<_>>(), [BudgetScope::TeamModel, BudgetScope::OrganizationModel]);
         // A change acts at once.
         let wider = pb::Team { team_id: "red".into(), model_rpm_limit: calls(3), ..Default::default() };
         world.admin.teams().update_team(pb::UpdateTeamRequest { team: Some(wider), ..Default::default() }).await.answer();
