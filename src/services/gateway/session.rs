@@ -276,8 +276,9 @@ async fn perform(ctx: &Ctx, call: Call) -> Result<Outcome, Error> {
 }
 
 /// Does what must be done to its end, whether the client waits for it or not.
-async fn to_its_end<T: Send + 'static>(
+fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::spawn(work).await.unwrap_or_else(|error| Err(Error::internal(error)))
+) -> impl Future<Output = Result<T, Error>> {
+    let done = tokio::spawn(work);
+    async move { done.await.unwrap_or_else(|error| Err(Error::internal(error))) }
 }
