@@ -43,7 +43,12 @@ type Clients = Arc<Vec<GatewayServiceClient<Channel>>>;
 async fn under_six_budgets(bench: &Bench, sidecar: &str) -> Callers {
     let channel = connect(&bench.address).await;
     let plenty = || Some(PLENTY.to_owned());
-    let acme = pb::Organization { organization_id: "acme".into(), max_budget: plenty(), ..Default::default() };
+    let acme = pb::Organization {
+        organization_id: "acme".into(),
+        organization_alias: "Acme".into(),
+        max_budget: plenty(),
+        ..Default::default()
+    };
     let request = pb::CreateOrganizationRequest { organization: Some(acme), ..Default::default() };
     let mut organizations = OrganizationServiceClient::new(channel.clone());
     organizations.create_organization(with_key(request, MASTER)).await.expect("an organization");
