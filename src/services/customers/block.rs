@@ -1,7 +1,6 @@
 //! `BlockCustomers`, `UnblockCustomers`: all or none.
 
-use super::create::stale;
-use super::{not_found, to_wire};
+use super::{not_found, stale, to_wire};
 use crate::domain::customer::Customer;
 use crate::domain::ids::CustomerId;
 use crate::error::Error;

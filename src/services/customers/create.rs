@@ -13,7 +13,7 @@ use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::correction::{Owner, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{taken, text};
-use crate::store::{Constraint, StoreError, Tx};
+use crate::store::{Constraint, Tx};
 
 /// A valid request.
 struct Command {
@@ -71,14 +71,6 @@ async fn join_tier(tx: &mut Tx, customer: &mut Customer) -> Result<(), Error> {
     let tier = tx.hold_tier(id).await?.ok_or_else(|| Refusal::not_found(Reason::BudgetNotFound, "budget", [id]))?;
     customer.budget.anchor = tier.anchor_of_new(&customer.budget, tx.now());
     Ok(())
-}
-
-/// What a change says that somebody else was faster with.
-pub(super) fn stale(error: StoreError, id: &CustomerId) -> Error {
-    match error {
-        StoreError::Stale => Refusal::stale("customer", id).into(),
-        error => error.into(),
-    }
 }
 
 impl Answer for pb::CreateCustomerResponse {}

@@ -1,7 +1,6 @@
 //! `DeleteCustomers`: all or none.
 
-use super::create::stale;
-use super::not_found;
+use super::{not_found, stale};
 use crate::domain::ids::CustomerId;
 use crate::error::Error;
 use crate::pb;

@@ -19,7 +19,7 @@ use crate::domain::ids::CustomerId;
 use crate::domain::reason::Reason;
 use crate::error::Error;
 use crate::pb;
-use crate::store::View;
+use crate::store::{StoreError, View};
 
 /// The service.
 pub(super) struct Customers(pub(super) Arc<App>);
@@ -79,6 +79,14 @@ impl pb::customer_service_server::CustomerService for Customers {
 /// No customers have these ids.
 fn not_found<'a>(ids: impl IntoIterator<Item = &'a CustomerId>) -> Refusal {
     Refusal::not_found(Reason::CustomerNotFound, "customer", ids)
+}
+
+/// What a change says that somebody else was faster with.
+fn stale(error: StoreError, id: &CustomerId) -> Error {
+    match error {
+        StoreError::Stale => Refusal::stale("customer", id).into(),
+        error => error.into(),
+    }
 }
 
 /// Customers on the wire, as a view sees them, with what they spent.

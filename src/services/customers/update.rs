@@ -1,7 +1,6 @@
 //! `UpdateCustomer`.
 
-use super::create::stale;
-use super::{fields, not_found, to_wire};
+use super::{fields, not_found, stale, to_wire};
 use crate::domain::customer::Customer;
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::ids::CustomerId;
