@@ -261,6 +261,12 @@ impl<'a> Line<'a> {
         Line { account, budget, rates: &Rates::NONE, budget_binds: true, rates_bind: false }
     }
 
+    /// An account with limits on its calls that bind, and no budget.
+    #[must_use]
+    pub const fn of_rates(account: &'a AccountId, rates: &'a Rates) -> Self {
+        Line { account, budget: &Budget::NONE, rates, budget_binds: false, rates_bind: true }
+    }
+
     /// Whether a reservation must be held here: there is a limit that binds.
     #[must_use]
     pub const fn limits_money(&self) -> bool {

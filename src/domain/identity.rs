@@ -106,7 +106,7 @@ impl From<Team> for TeamFacts {
     fn from(team: Team) -> Self {
         Self {
             account: AccountId::team(&team.team_id),
-            group_models: GroupModels::new(&team.model_rates, |model| AccountId::team_model(&team.team_id, model)),
+            group_models: GroupModels::of_team(&team),
             team_id: team.team_id,
             organization_id: team.organization_id,
             blocked: team.blocked,
@@ -182,10 +182,9 @@ pub struct OrganizationFacts {
 
 impl From<Organization> for OrganizationFacts {
     fn from(organization: Organization) -> Self {
-        let id = &organization.organization_id;
         Self {
-            account: AccountId::organization(id),
-            group_models: GroupModels::new(&organization.model_rates, |model| AccountId::organization_model(id, model)),
+            account: AccountId::organization(&organization.organization_id),
+            group_models: GroupModels::of_organization(&organization),
             organization_id: organization.organization_id,
             blocked: organization.blocked,
             models: organization.models,

@@ -1,14 +1,11 @@
 //! Metering: tokens of whoever is named, where no call is authorised.
 
-use std::sync::Arc;
-
 use super::Gate;
 use super::standing::RateStanding;
-use crate::domain::account::{AccountId, Line};
+use crate::domain::account::Line;
 use crate::domain::clock::Timestamp;
 use crate::domain::identity::Models;
 use crate::domain::ids::{CustomerId, TeamId, UserId};
-use crate::domain::limit::{Budget, Rates};
 use crate::domain::secret::KeyHash;
 use crate::store::StoreError;
 
@@ -23,7 +20,7 @@ pub struct Metered {
     pub team_id: Option<TeamId>,
     /// An end user.
     pub customer_id: Option<CustomerId>,
-    /// The model of which a key has limits.
+    /// The model of which a key or a team has limits.
     pub model: Option<String>,
 }
 
@@ -60,19 +57,16 @@ impl Gate {
         let models = named.model.as_deref().map_or(Models::None, Models::Called);
         let mut lines = identity.as_ref().map_or_else(Vec::new, |identity| self.binding_lines(identity, models));
         let others = [
-            user.as_ref().map(|user| (&user.account, &user.budget, &user.rates)),
-            team.as_ref().map(|team| (&team.account, &team.budget, &team.rates)),
-            customer.as_ref().map(|customer: &Arc<_>| (&customer.account, &customer.budget, &customer.rates)),
+            user.as_ref().map(|user| Line::of_rates(&user.account, &user.rates)),
+            team.as_ref().map(|team| Line::of_rates(&team.account, &team.rates)),
+            customer.as_ref().map(|customer| Line::of_rates(&customer.account, &customer.rates)),
         ];
-        for (account, budget, rates) in others.into_iter().flatten() {
-            if lines.iter().all(|line| line.account != account) {
-                lines.push(of_rates(account, budget, rates));
+        let of_team = team.iter().flat_map(|team| team.group_models.lines(models));
+        for other in others.into_iter().flatten().chain(of_team) {
+            if lines.iter().all(|line| line.account != other.account) {
+                lines.push(other);
             }
         }
         Ok(self.ledger.add_if_room(&lines, tokens, now))
     }
-}
-
-const fn of_rates<'a>(account: &'a AccountId, budget: &'a Budget, rates: &'a Rates) -> Line<'a> {
-    Line { account, budget, rates, budget_binds: false, rates_bind: true }
 }

@@ -3,7 +3,7 @@
 use crate::auth::Reach;
 use crate::domain::account::{AccountId, Line};
 use crate::domain::fault::{Refusal, Violation};
-use crate::domain::identity::{Identity, Models};
+use crate::domain::identity::{GroupModels, Identity, Models};
 use crate::domain::ids::{CustomerId, OrganizationId, TeamId, UserId};
 use crate::domain::reason::Reason;
 use crate::domain::secret::KeyHash;
@@ -108,8 +108,10 @@ async fn of_team(ctx: &Ctx, id: &TeamId) -> Result<pb::GetBudgetStatusResponse, 
     } else {
         visible_team(ctx, view, id).await?.0
     };
-    let account = AccountId::team(id);
-    standings(ctx, &[line(&account, &team.budget, &team.rates, true, true)]).await
+    let (account, models) = (AccountId::team(id), GroupModels::of_team(&team));
+    let whole = line(&account, &team.budget, &team.rates, true, true);
+    let lines: Vec<Line<'_>> = std::iter::once(whole).chain(models.lines(Models::All)).collect();
+    standings(ctx, &lines).await
 }
 
 async fn of_organization(ctx: &Ctx, id: &OrganizationId) -> Result<pb::GetBudgetStatusResponse, Error> {
@@ -120,8 +122,10 @@ async fn of_organization(ctx: &Ctx, id: &OrganizationId) -> Result<pb::GetBudget
         return Err(not_found().into());
     }
     let organization = view.find_organization(id).await?.ok_or_else(not_found)?;
-    let account = AccountId::organization(id);
-    standings(ctx, &[line(&account, &organization.budget, &organization.rates, true, true)]).await
+    let (account, models) = (AccountId::organization(id), GroupModels::of_organization(&organization));
+    let whole = line(&account, &organization.budget, &organization.rates, true, true);
+    let lines: Vec<Line<'_>> = std::iter::once(whole).chain(models.lines(Models::All)).collect();
+    standings(ctx, &lines).await
 }
 
 fn line<'a>(

@@ -72,6 +72,10 @@ on_both! {
         assert_eq!(one(&sidecar, &[("customer_id", "acme")], 15).await, (Code::Ok, 20, 5));
         assert_eq!(one(&sidecar, &[("key", &secret), ("model", MODEL)], 6).await, (Code::OverLimit, 5, 5));
         assert_eq!(one(&sidecar, &[("key", &secret), ("model", "another")], 6).await, (Code::Ok, 0, 0), "no limit");
+        let team = pb::Team { team_id: "red".into(), tpm_limit: Some(50), model_tpm_limit: [(MODEL.to_owned(), 7)].into(), ..Default::default() };
+        world.team(team).await;
+        assert_eq!(one(&sidecar, &[("team_id", "red"), ("model", MODEL)], 8).await, (Code::OverLimit, 7, 7));
+        assert_eq!(one(&sidecar, &[("team_id", "red"), ("model", "another")], 8).await, (Code::Ok, 50, 42));
         assert_eq!(one(&sidecar, &[("key", "sk-nobody")], 6).await, (Code::Ok, 0, 0), "who is unknown has none");
         // Of several each counts by itself, and one without room is enough.
         let both = vec![descriptor(&[("user_id", "alice")]), descriptor(&[("customer_id", "acme")])];

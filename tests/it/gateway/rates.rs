@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bursar::pb;
+use pb::get_budget_status_request::Subject;
 use pb::{BudgetScope, DenyReason, ErrorReason, RateLimitKind};
 use tonic::Code;
 
@@ -112,6 +113,14 @@ on_both! {
         assert_eq!(authorize(&client, other).await.decision(), pb::Decision::Allow, "another model has no limit");
         let status = client.budgets().get_budget_status(pb::GetBudgetStatusRequest::default()).await.answer();
         assert_eq!(status.rate_limits.iter().map(pb::RateLimitStatus::scope).collect::<Vec<_>>(), [BudgetScope::TeamModel, BudgetScope::OrganizationModel]);
+        for (subject, scope) in [
+            (Subject::TeamId("red".into()), BudgetScope::TeamModel),
+            (Subject::OrganizationId("ac/me".into()), BudgetScope::OrganizationModel),
+        ] {
+            let asked = pb::GetBudgetStatusRequest { subject: Some(subject) };
+            let status = world.admin.budgets().get_budget_status(asked).await.answer();
+            assert_eq!(status.rate_limits.iter().map(pb::RateLimitStatus::scope).collect::<Vec<_>>(), [scope]);
+        }
         // A change acts at once.
         let wider = pb::Team { team_id: "red".into(), model_rpm_limit: calls(3), ..Default::default() };
         world.admin.teams().update_team(pb::UpdateTeamRequest { team: Some(wider), ..Default::default() }).await.answer();
