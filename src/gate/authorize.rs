@@ -22,7 +22,7 @@ use crate::store::StoreError;
 
 /// How often a call asks again after its reservation found no room that was
 /// there when it was checked.
-const ATTEMPTS: u32 = 4;
+pub(super) const ATTEMPTS: u32 = 4;
 
 /// What a caller says the call may cost.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,6 +33,13 @@ pub struct Estimate {
     pub input_tokens: Option<i64>,
     /// The most output tokens.
     pub max_output_tokens: Option<i64>,
+}
+
+impl Estimate {
+    /// What rate limits must have room for.
+    pub(super) fn tokens(&self) -> TokenNeed {
+        TokenNeed { input: self.input_tokens.unwrap_or(0), output: self.max_output_tokens }
+    }
 }
 
 /// Who wants to make a model call.
@@ -202,8 +209,7 @@ impl Gate {
     ) -> Result<Decision, AuthorizeError> {
         let Asked { price, cost, scopes, mut providers } = asked;
         let mut exhausted = Exhausted::default();
-        let tokens =
-            TokenNeed { input: call.estimate.input_tokens.unwrap_or(0), output: call.estimate.max_output_tokens };
+        let tokens = call.estimate.tokens();
         let mut attempt = 1;
         let answer = loop {
             let mut lines = identity.lines(Models::Called(resolved), self.rules().user_budget_on_team_keys);
@@ -232,8 +238,7 @@ impl Gate {
                     }
                     attempt += 1;
                     if attempt > ATTEMPTS {
-                        let cause = "room for a reservation is taken again and again".to_owned();
-                        return Err(AuthorizeError::Booking(BookingError::Unavailable(cause)));
+                        return Err(AuthorizeError::Booking(BookingError::taken_again_and_again()));
                     }
                 }
                 Answer::Allowed { reservation, budgets, rates, runs_short } => {

@@ -62,6 +62,13 @@ pub enum BookingError {
     Broken(String),
 }
 
+impl BookingError {
+    /// Others were faster, each time.
+    pub(super) fn taken_again_and_again() -> Self {
+        Self::Unavailable("room for a reservation is taken again and again".to_owned())
+    }
+}
+
 impl From<&StoreError> for BookingError {
     fn from(error: &StoreError) -> Self {
         match error {

@@ -94,8 +94,7 @@ impl Gate {
         let every_provider_is_full = full > 0 && full == providers.len();
         let decisive = |of: &BudgetStanding| of.account.scope() != Scope::Provider || every_provider_is_full;
         steps.extend(binding.into_iter().map(|of| budget_step(of, cost, budgets_apply, decisive(of))));
-        let need =
-            TokenNeed { input: call.estimate.input_tokens.unwrap_or(0), output: call.estimate.max_output_tokens };
+        let need = call.estimate.tokens();
         steps.extend(rates.iter().map(|standing| rate_step(standing, need, call.reserve.is_some())));
 
         let denial = steps.iter().find_map(|step| step.checked.clone().verdict().err());

@@ -1,7 +1,7 @@
 //! Extending: more room, or more time, for a call that goes on.
 
 use super::Gate;
-use super::authorize::{Estimate, price_state};
+use super::authorize::{ATTEMPTS, Estimate, price_state};
 use super::batcher::BookingError;
 use super::ledger::{Extending, Extension, Grant, NewReservation};
 use super::record::Reporter;
@@ -16,9 +16,6 @@ use crate::domain::models::ModelList;
 use crate::domain::money::Usd;
 use crate::domain::ticket::Ticket;
 use crate::store::StoreError;
-
-/// How often more is asked for again after room that was there was gone.
-const ATTEMPTS: u32 = 4;
 
 /// What is asked for beside what a reservation has.
 #[derive(Clone, Copy, Debug, Default)]
@@ -127,8 +124,7 @@ impl Gate {
             }
             attempts += 1;
         }
-        let cause = "room for a reservation is taken again and again".to_owned();
-        Err(ExtendError::Booking(BookingError::Unavailable(cause)))
+        Err(ExtendError::Booking(BookingError::taken_again_and_again()))
     }
 
     /// Whose call it is, as they are now.

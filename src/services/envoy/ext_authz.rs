@@ -18,7 +18,8 @@ use crate::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse, DeniedHtt
 use crate::pb::envoy::r#type::v3::HttpStatus;
 use crate::services::Ctx;
 use crate::services::gateway::authorize::{OF_OTHERS, authorize};
-use crate::services::wire::budget::scope_from_wire;
+use crate::services::wire::budget::{scope_from_wire, scope_name};
+use crate::services::wire::denial;
 
 /// A refusal as a client of an LLM understands it.
 struct Refused {
@@ -83,7 +84,7 @@ fn of_denial(answer: &pb::AuthorizeResponse) -> Refused {
     };
     Refused {
         http,
-        code: answer.deny_reason().as_str_name().trim_start_matches("DENY_REASON_").to_owned(),
+        code: denial::name(answer.deny_reason()).to_owned(),
         // The client is not told what all keys spent.
         message: if is_of_others(answer) { OF_OTHERS.to_owned() } else { answer.message.clone() },
         // Whole seconds, and none too few.
@@ -156,7 +157,7 @@ fn allowed(answer: pb::AuthorizeResponse) -> CheckResponse {
 }
 
 fn budget(standing: &pb::BudgetStatus) -> Value {
-    let scope = standing.scope().as_str_name().trim_start_matches("BUDGET_SCOPE_");
+    let scope = scope_name(standing.scope());
     let mut fields = vec![("scope", text(scope)), ("id", text(&standing.id)), ("spend", text(&standing.spend))];
     fields.extend(standing.max_budget.as_ref().map(|max| ("max_budget", text(max))));
     fields.extend(standing.remaining.as_ref().map(|left| ("remaining", text(left))));

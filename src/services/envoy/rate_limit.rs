@@ -13,6 +13,7 @@ use crate::pb::envoy::service::ratelimit::v3::rate_limit_response::rate_limit::U
 use crate::pb::envoy::service::ratelimit::v3::rate_limit_response::{Code, DescriptorStatus, RateLimit};
 use crate::pb::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
 use crate::services::Ctx;
+use crate::services::wire::instant;
 
 /// Decides about each descriptor by itself: its tokens count where there is room
 /// for all of them, and nowhere if there is not.
@@ -86,7 +87,6 @@ fn status(ctx: &Ctx, has_room: bool, standings: &[RateStanding]) -> DescriptorSt
         return DescriptorStatus { code, ..DescriptorStatus::default() };
     };
     let number = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
-    let wait = tightest.resets_at.map(|at| at.micros_since(ctx.now).max(0));
     DescriptorStatus {
         code,
         current_limit: Some(RateLimit {
@@ -95,9 +95,6 @@ fn status(ctx: &Ctx, has_room: bool, standings: &[RateStanding]) -> DescriptorSt
             unit: Unit::Minute.into(),
         }),
         limit_remaining: number(tightest.remaining),
-        duration_until_reset: wait.map(|micros| prost_types::Duration {
-            seconds: micros / 1_000_000,
-            nanos: i32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0),
-        }),
+        duration_until_reset: tightest.resets_at.map(|at| instant::wait(at, ctx.now)),
     }
 }

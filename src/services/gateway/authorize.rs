@@ -161,14 +161,7 @@ fn render(decision: Decision, customer_id: String, now: Timestamp) -> pb::Author
         rate_limits: decision.rates.iter().map(budget::rate_to_wire).collect(),
         reservation_id: reservation_id.unwrap_or_default(),
         reservation_expires_at: expires_at.map(instant::to_wire),
-        retry_after: decision.retry_at.map(|at| wait(at, now)),
+        retry_after: decision.retry_at.map(|at| instant::wait(at, now)),
         exhausted_providers: decision.exhausted_providers,
     }
-}
-
-/// How long it is until an instant.
-fn wait(until: Timestamp, now: Timestamp) -> prost_types::Duration {
-    let micros = until.micros_since(now).max(0);
-    let nanos = i32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0);
-    prost_types::Duration { seconds: micros / 1_000_000, nanos }
 }

@@ -70,7 +70,7 @@ fn as_authorize(request: pb::ExplainDecisionRequest) -> pb::AuthorizeRequest {
 
 fn of_stranger(denied: &Denial) -> pb::ExplainDecisionResponse {
     let check = pb::DecisionCheck {
-        name: name_of(denied),
+        name: denial::name(denial::reason_to_wire(denied.reason)).to_owned(),
         applies: true,
         message: denied.message.clone(),
         ..pb::DecisionCheck::default()
@@ -82,10 +82,6 @@ fn of_stranger(denied: &Denial) -> pb::ExplainDecisionResponse {
         checks: vec![check],
         ..pb::ExplainDecisionResponse::default()
     }
-}
-
-fn name_of(denied: &Denial) -> String {
-    denial::reason_to_wire(denied.reason).as_str_name().trim_start_matches("DENY_REASON_").to_owned()
 }
 
 fn render(explained: Explained, customer_id: String, sees_all: bool) -> pb::ExplainDecisionResponse {
@@ -114,7 +110,7 @@ fn check(step: Step) -> pb::DecisionCheck {
         Finding::Fails(message) => (false, true, message),
     };
     pb::DecisionCheck {
-        name: denial::reason_to_wire(checked.reason).as_str_name().trim_start_matches("DENY_REASON_").to_owned(),
+        name: denial::name(denial::reason_to_wire(checked.reason)).to_owned(),
         scope: checked.scope.map_or(pb::BudgetScope::Unspecified, budget::scope_to_wire).into(),
         id,
         passed,

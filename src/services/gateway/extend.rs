@@ -56,8 +56,7 @@ fn explain(error: ExtendError, ctx: &Ctx) -> Error {
             Refusal::precondition(Reason::ReservationNotLive, message).into()
         }
         ExtendError::Denied(denied) => {
-            let reason = denial::reason_to_wire(denied.reason).as_str_name();
-            let reason = reason.trim_start_matches("DENY_REASON_");
+            let reason = denial::name(denial::reason_to_wire(denied.reason));
             Refusal::denied(Reason::CallDenied, denied.message).with("deny_reason", reason).into()
         }
         ExtendError::NoRoom { denial, budgets, retry_at } => {
@@ -79,7 +78,7 @@ fn no_room(denied: Denial, full: Option<&BudgetStanding>, seconds: Option<i64>, 
     let wire = budget::to_wire(full);
     let quota = full.account.to_string();
     Refusal::exhausted(Reason::BudgetExceeded, denied.message, quota, seconds)
-        .with("scope", wire.scope().as_str_name().trim_start_matches("BUDGET_SCOPE_"))
+        .with("scope", budget::scope_name(wire.scope()))
         .with("id", wire.id)
         .with("max_budget", wire.max_budget.unwrap_or_default())
         .with("spend", wire.spend)

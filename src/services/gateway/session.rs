@@ -66,8 +66,11 @@ pub(super) fn session(
 /// A call, and what names it.
 type Named = (String, Call);
 
-/// A call under way: its result, and the reservation that it is about.
-type UnderWay = Pin<Box<dyn Future<Output = (pb::SessionResult, Option<String>)> + Send>>;
+/// A result, and the reservation that the call was about.
+type Done = (pb::SessionResult, Option<String>);
+
+/// A call under way.
+type UnderWay = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 /// A stream that is open.
 struct Session {
@@ -84,7 +87,7 @@ struct Session {
 /// What comes next.
 enum Event {
     Message(Result<Option<pb::SessionRequest>, Status>),
-    Done(Box<pb::SessionResult>, Option<String>),
+    Done(Box<Done>),
     Stopping,
     /// Nobody listens any more.
     Gone,
@@ -99,7 +102,7 @@ impl Session {
             let has_room = is_open && self.calls() < UNDER_WAY_MAX;
             let event = tokio::select! {
                 message = inbound.message(), if has_room => Event::Message(message),
-                Some((result, about)) = self.under_way.next() => Event::Done(Box::new(result), about),
+                Some(done) = self.under_way.next() => Event::Done(Box::new(done)),
                 _ = stopping.changed() => Event::Stopping,
                 () = self.sender.closed() => Event::Gone,
             };
@@ -114,8 +117,8 @@ impl Session {
                     // Of a client that went away there is nothing to tell.
                     None => return,
                 },
-                Event::Done(result, about) => {
-                    self.finish(*result, about);
+                Event::Done(done) => {
+                    self.finish(*done);
                     Ok(())
                 }
                 Event::Stopping => {
@@ -125,8 +128,8 @@ impl Session {
                 Event::Gone => return,
             };
             // What else is ready goes with it.
-            while let Some(Some((result, about))) = self.under_way.next().now_or_never() {
-                self.finish(result, about);
+            while let Some(Some(done)) = self.under_way.next().now_or_never() {
+                self.finish(done);
             }
             if self.send().await.is_none() {
                 return;
@@ -151,16 +154,11 @@ impl Session {
         recheck(&self.ctx.caller, self.ctx.rpc, self.ctx.app.gate.directory(), self.ctx.now).await?;
         let calls = parse(message)?;
         self.is_greeted |= calls.is_empty();
-        for (correlation_id, call) in calls {
-            let Some(about) = reservation_of(&call).map(str::to_owned) else {
-                self.begin(correlation_id, call, None);
-                continue;
-            };
-            if let Some(behind) = self.behind.get_mut(&about) {
-                behind.push_back((correlation_id, call));
+        for named in calls {
+            if let Some(behind) = reservation_of(&named.1).and_then(|about| self.behind.get_mut(about)) {
+                behind.push_back(named);
             } else {
-                self.behind.insert(about.clone(), VecDeque::new());
-                self.begin(correlation_id, call, Some(about));
+                self.begin(named);
             }
         }
         Ok(())
@@ -168,23 +166,20 @@ impl Session {
 
     /// Begins a call and, as long as these are answered at once, those that wait
     /// for it.
-    fn begin(&mut self, correlation_id: String, call: Call, about: Option<String>) {
-        let mut next = Some((correlation_id, call, about));
-        while let Some((correlation_id, call, about)) = next {
-            next = match self.start(correlation_id, call, about) {
-                Some((result, about)) => self.keep(result, about),
-                None => None,
-            };
+    fn begin(&mut self, named: Named) {
+        let mut next = Some(named);
+        while let Some(named) = next {
+            next = self.start(named).and_then(|done| self.keep(done));
         }
     }
 
-    /// Starts a call; returns its result if it is answered at once.
-    fn start(
-        &mut self,
-        correlation_id: String,
-        call: Call,
-        about: Option<String>,
-    ) -> Option<(pb::SessionResult, Option<String>)> {
+    /// Starts a call, which others about its reservation wait for; returns its
+    /// result if it is answered at once.
+    fn start(&mut self, (correlation_id, call): Named) -> Option<Done> {
+        let about = reservation_of(&call).map(str::to_owned);
+        if let Some(about) = &about {
+            self.behind.entry(about.clone()).or_default();
+        }
         let ctx = self.ctx.clone();
         let mut work: UnderWay = Box::pin(async move {
             let outcome = perform(&ctx, call).await.unwrap_or_else(|error| {
@@ -201,21 +196,21 @@ impl Session {
     }
 
     /// Keeps a result, and begins what waits for it.
-    fn finish(&mut self, result: pb::SessionResult, about: Option<String>) {
-        if let Some((correlation_id, call, about)) = self.keep(result, about) {
-            self.begin(correlation_id, call, about);
+    fn finish(&mut self, done: Done) {
+        if let Some(named) = self.keep(done) {
+            self.begin(named);
         }
     }
 
     /// Keeps a result; returns the next call about the same reservation.
-    fn keep(&mut self, result: pb::SessionResult, about: Option<String>) -> Option<(String, Call, Option<String>)> {
+    fn keep(&mut self, (result, about): Done) -> Option<Named> {
         self.results.push(result);
         let about = about?;
         let next = self.behind.get_mut(&about).and_then(VecDeque::pop_front);
         if next.is_none() {
             self.behind.remove(&about);
         }
-        next.map(|(correlation_id, call)| (correlation_id, call, Some(about)))
+        next
     }
 
     /// Sends what is answered. `None`: nobody listens any more.

@@ -67,7 +67,7 @@ pub(super) async fn named(
     id: &str,
 ) -> Result<(Holder, Budget), Error> {
     let found = find(ctx, view, scope, id).await?;
-    let kind = scope.as_str_name().trim_start_matches("BUDGET_SCOPE_");
+    let kind = budget::scope_name(scope);
     let message = format!("no account {id:?} of kind {kind}; see BudgetScope for how each kind is named");
     Ok(found.ok_or_else(|| Refusal::not_found(Reason::AccountNotFound, "account", [id]).saying(message))?)
 }

@@ -35,6 +35,11 @@ pub(crate) fn scope_from_wire(scope: pb::BudgetScope) -> Option<Scope> {
     Scope::VARIANTS.iter().copied().find(|known| scope_to_wire(*known) == scope)
 }
 
+/// The name of a scope, such as `TEAM_MEMBER`.
+pub(crate) fn scope_name(scope: pb::BudgetScope) -> &'static str {
+    scope.as_str_name().trim_start_matches("BUDGET_SCOPE_")
+}
+
 /// Leaves the budgets that bind: a user's rates do where its budget may not.
 pub(crate) fn retain_binding(budgets: &mut Vec<BudgetStanding>, lines: &[Line<'_>]) {
     budgets.retain(|standing| lines.iter().any(|line| line.budget_binds && *line.account == standing.account));

@@ -22,3 +22,8 @@ pub(crate) const fn reason_to_wire(reason: DenyReason) -> pb::DenyReason {
         DenyReason::RateLimited => pb::DenyReason::RateLimited,
     }
 }
+
+/// The name of a reason, such as `BUDGET_EXCEEDED`.
+pub(crate) fn name(reason: pb::DenyReason) -> &'static str {
+    reason.as_str_name().trim_start_matches("DENY_REASON_")
+}

@@ -13,6 +13,13 @@ pub(crate) fn to_wire(instant: Timestamp) -> Wire {
     Wire { seconds: micros.div_euclid(1_000_000), nanos }
 }
 
+/// How long it is until an instant; nothing if it is over.
+pub(crate) fn wait(until: Timestamp, now: Timestamp) -> prost_types::Duration {
+    let micros = until.micros_since(now).max(0);
+    let nanos = i32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0);
+    prost_types::Duration { seconds: micros / 1_000_000, nanos }
+}
+
 /// Takes an instant, cut to the microsecond.
 pub(crate) fn from_wire(field: &str, instant: Option<&Wire>, faults: &mut Faults) -> Option<Timestamp> {
     let instant = instant?;
