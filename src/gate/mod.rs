@@ -15,6 +15,7 @@ mod ledger;
 mod meter;
 mod rates;
 mod record;
+mod route;
 mod standing;
 
 use std::sync::Arc;

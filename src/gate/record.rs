@@ -3,24 +3,22 @@
 use std::sync::Arc;
 
 use super::batcher::Booking;
-use super::ledger::Settling;
+use super::route::{Route, closed};
 use super::standing::BudgetStanding;
 use super::{BookingError, Gate};
 use crate::domain::account::{AccountId, Line, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Violation;
-use crate::domain::identity::{Identity, KeyFacts, Models, Payer};
-use crate::domain::ids::{CustomerId, KeyId, OrganizationId, check_id};
-use crate::domain::key::Key;
+use crate::domain::identity::{KeyFacts, Models, Payer};
+use crate::domain::ids::{CustomerId, OrganizationId, check_id};
 use crate::domain::limit::Budget;
 use crate::domain::models::ModelList;
 use crate::domain::money::Usd;
 use crate::domain::scope_budget::CallScopes;
 use crate::domain::secret::KeyHash;
-use crate::domain::ticket::{Ticket, account_tag};
+use crate::domain::ticket::Ticket;
 use crate::domain::usage::{self, AgeRule, Costing, CostingError, Event, UNKNOWN_PROVIDER, Usage};
-use crate::domain::window::Window;
-use crate::store::{ClosedReservation, Eviction, Outcome, StoreError};
+use crate::store::{Eviction, Outcome, StoreError};
 
 /// Who reports usage.
 #[derive(Clone, Debug)]
@@ -99,16 +97,6 @@ pub struct Settled {
 struct Prepared {
     booking: Booking,
     key: Arc<KeyFacts>,
-    late: bool,
-}
-
-/// The accounts that an event moves, before it is booked.
-#[derive(Default)]
-struct Route {
-    accounts: Vec<(AccountId, Budget)>,
-    windows: Vec<(AccountId, Window)>,
-    settles: Option<uuid::Uuid>,
-    closes: Option<ClosedReservation>,
     late: bool,
 }
 
@@ -201,18 +189,6 @@ impl Gate {
         self.batcher.close(closed(ticket, &windows)).await.map_err(RecordError::Booking)
     }
 
-    /// Whether another run holds room for a reservation: one that crashed, or
-    /// one beside this.
-    fn lives_elsewhere(&self, ticket: &Ticket, now: Timestamp) -> bool {
-        ticket.holder != self.holder && now < ticket.expires_at
-    }
-
-    /// The windows in which a reservation was authorised.
-    fn windows_of(&self, ticket: &Ticket, accounts: &[(AccountId, Budget)]) -> Vec<(AccountId, Window)> {
-        let window = |budget: &Budget| budget.window(&self.rules().ledger.calendar, ticket.authorized_at);
-        accounts.iter().map(|(account, budget)| (account.clone(), window(budget))).collect()
-    }
-
     pub(super) fn open(&self, reservation_id: &str, reporter: &Reporter) -> Option<Ticket> {
         let ticket = Ticket::open(reservation_id, &self.tickets)?;
         (reporter.settles_all || ticket.caller == reporter.tag).then_some(ticket)
@@ -288,15 +264,6 @@ impl Gate {
         budgets.of_call(scopes).into_iter().cloned().collect()
     }
 
-    /// The accounts beside the payer's in which a reservation of another run may
-    /// be held.
-    async fn held_beside(&self, ticket: &Ticket) -> Result<Vec<(AccountId, Budget)>, RecordError> {
-        let customer = self.customer(&ticket.customer_id).await?;
-        let budgets = self.scope_budgets.load();
-        let shared = budgets.iter().filter(|(account, _)| ticket.held_by.contains(&account_tag(account))).cloned();
-        Ok(shared.chain(customer.map(|customer| (customer.account.clone(), customer.budget))).collect())
-    }
-
     fn cost(&self, usage: &Usage, reporter: &Reporter, at: Timestamp) -> Result<Costing, RecordError> {
         let prices = self.prices();
         let price = prices.find_for(usage, at);
@@ -310,104 +277,6 @@ impl Gate {
             }
         }
         Ok(costing)
-    }
-
-    /// Where the cost of a reserved call goes: to the windows in which it was
-    /// authorised, while the reservation counts.
-    async fn route_by_ticket(
-        &self,
-        ticket: &Ticket,
-        cost: Usd,
-        now: Timestamp,
-    ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
-        if let Settling::Live { key, windows } = self.ledger.begin_settle(ticket.reservation, cost, now) {
-            let accounts = windows.iter().map(|(account, _)| (account.clone(), Budget::default())).collect();
-            return Ok((key, Route { accounts, windows, settles: Some(ticket.reservation), ..Route::default() }));
-        }
-        let (key, mut route) = Box::pin(self.route_of(&ticket.payer, &ticket.model, now)).await?;
-        route.late = !self.lives_elsewhere(ticket, now);
-        // What was set aside for the call it pays, also when it is late.
-        route.accounts.extend(self.held_beside(ticket).await?);
-        if !route.late {
-            route.windows = self.windows_of(ticket, &route.accounts);
-            route.closes = Some(closed(ticket, &route.windows));
-        }
-        Ok((key, route))
-    }
-
-    async fn route_of(
-        &self,
-        payer: &Payer,
-        model: &str,
-        now: Timestamp,
-    ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
-        match payer {
-            Payer::Key(id) => self.route_by_id(*id, model, now).await,
-            // Whoever is gone meanwhile has no account that could be moved.
-            Payer::Principal(principal) => {
-                let identity = self.directory().principal(principal.clone(), ModelList::default(), now).await?;
-                Ok(route_along(identity, model))
-            }
-        }
-    }
-
-    async fn route_by_id(&self, id: KeyId, model: &str, now: Timestamp) -> Result<(Arc<KeyFacts>, Route), RecordError> {
-        if let Some(key) = self.store.view().find_key_by_id(id).await? {
-            return self.route_by_hash(&key.key_hash, model, now).await;
-        }
-        let deleted = self.store.view().find_deleted_key_by_id(id).await?.ok_or(RecordError::KeyUnknown)?;
-        self.route_of_deleted(deleted.key).await
-    }
-
-    /// The call was made when the secret was good.
-    async fn route_by_hash(
-        &self,
-        hash: &KeyHash,
-        model: &str,
-        now: Timestamp,
-    ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
-        if let Some(identity) = self.directory().find_by_any(hash, now).await? {
-            return Ok(route_along(identity, model));
-        }
-        let deleted = self.store.view().find_deleted_key(hash).await?.ok_or(RecordError::KeyUnknown)?;
-        self.route_of_deleted(deleted.key).await
-    }
-
-    /// The call was made, so it is booked: on whatever of the key's accounts is
-    /// still there, except the key's own.
-    async fn route_of_deleted(&self, key: Key) -> Result<(Arc<KeyFacts>, Route), RecordError> {
-        let view = self.store.view();
-        let mut accounts = Vec::new();
-        let user = match &key.user_id {
-            Some(id) => view.find_user(id).await?,
-            None => None,
-        };
-        let team = match &key.team_id {
-            Some(id) => view.find_team(id).await?,
-            None => None,
-        };
-        if let Some(user) = &user {
-            accounts.push((AccountId::user(&user.user_id), user.budget));
-            if key.team_id.is_none() {
-                accounts.push((AccountId::user_personal(&user.user_id), user.budget));
-            }
-        }
-        if let Some(team) = &team {
-            accounts.push((AccountId::team(&team.team_id), team.budget));
-        }
-        let organization = match (&key.team_id, &user) {
-            (Some(_), _) => team.and_then(|team| team.organization_id),
-            (None, Some(user)) => {
-                self.directory().user(&user.user_id).await?.and_then(|user| user.organization_id.clone())
-            }
-            (None, None) => None,
-        };
-        if let Some(id) = organization
-            && let Some(organization) = view.find_organization(&id).await?
-        {
-            accounts.push((AccountId::organization(&id), organization.budget));
-        }
-        Ok((Arc::new(KeyFacts::new(key, None, 0)), Route { accounts, ..Route::default() }))
     }
 
     /// The budgets that bind whoever called, if it is still there.
@@ -437,24 +306,6 @@ impl Gate {
 fn introduced(bookings: &[Booking]) -> Vec<Eviction> {
     let new = bookings.iter().filter(|booking| booking.introduces);
     new.map(|booking| Eviction::Customer(CustomerId::stored(booking.event.usage.customer_id.as_str()))).collect()
-}
-
-/// What another run need not hold any longer.
-fn closed(ticket: &Ticket, windows: &[(AccountId, Window)]) -> ClosedReservation {
-    let held = windows.iter().filter(|(account, _)| ticket.held_by.contains(&account_tag(account)));
-    ClosedReservation {
-        reservation: ticket.reservation,
-        holder: ticket.holder,
-        amount: ticket.amount,
-        windows: held.map(|(account, window)| (account.clone(), window.start)).collect(),
-    }
-}
-
-/// The accounts of somebody who called a model.
-fn route_along(identity: Identity, model: &str) -> (Arc<KeyFacts>, Route) {
-    let lines = identity.lines(Models::Called(model), false);
-    let accounts = lines.iter().map(|line| (line.account.clone(), *line.budget)).collect();
-    (identity.key, Route { accounts, ..Route::default() })
 }
 
 /// The organization that a call counts for: the one whose account it moves.
