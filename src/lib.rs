@@ -17,6 +17,7 @@ pub mod auth;
 pub mod callout;
 
 pub mod mail;
+pub mod webhooks;
 
 pub mod services;
 

@@ -35,6 +35,7 @@ mod m20261129_000022_sync_teams;
 mod m20261130_000023_rank_days;
 mod m20261130_000024_create_customers;
 mod m20261130_000025_place_budgets;
+mod m20261130_000026_create_budget_alerts;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -68,6 +69,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000023_rank_days::Migration),
             Box::new(m20261130_000024_create_customers::Migration),
             Box::new(m20261130_000025_place_budgets::Migration),
+            Box::new(m20261130_000026_create_budget_alerts::Migration),
         ]
     }
 }

@@ -109,7 +109,7 @@ const fn row(rpc: &'static str, kind: Kind, reaches: [&'static [Reach]; 11]) -> 
 
 /// The policy.
 #[rustfmt::skip]
-pub static POLICY: [Rule; 109] = [
+pub static POLICY: [Rule; 113] = [
     //                                                                     admin    viewer   o.adm    o.mem    t.adm    t.mem    user     reader   t.key    free     gateway
     row("bursar.v1.UserService/CreateUser",                       Write, [ALL,     NO,      ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.UserService/GetUser",                          Read,  [ALL,     ALL,     ORG,     NO,      ADM,     NO,      OWN,     OWN,     NO,      NO,      NO]),
@@ -226,6 +226,11 @@ pub static POLICY: [Rule; 109] = [
     row("bursar.v1.SpendService/ResetSpend",                      Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.SpendService/RebuildRollups",                  Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.SpendService/CalculateCost",                   Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      ALL,     ALL,     ALL,     ALL,     ALL]),
+
+    row("bursar.v1.WebhookService/ListWebhooks",                  Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.WebhookService/ListWebhookDeliveries",         Read,  [ALL,     ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.WebhookService/RetryWebhookDeliveries",        Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
+    row("bursar.v1.WebhookService/TestWebhook",                   Write, [ALL,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
 
     row("bursar.v1.AuditService/ListAuditEntries",                Read,  [ALL,     ALL,     ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),
     row("bursar.v1.AuditService/GetAuditEntry",                   Read,  [ALL,     ALL,     ORG,     NO,      NO,      NO,      NO,      NO,      NO,      NO,      NO]),

@@ -12,6 +12,7 @@ mod parse;
 mod policies;
 mod rules;
 mod sources;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +31,7 @@ use self::parse::{database_url, optional, parsed};
 pub use self::policies::PolicyParams;
 pub use self::rules::Rules;
 pub use self::sources::{Documented, EXAMPLE, client_variable, documented, load, load_from};
+pub use self::webhooks::WebhookParams;
 use crate::domain::key_rules::BoundMode;
 use crate::domain::money::Usd;
 use crate::domain::role::{MemberPermission, Role, TeamRole};
@@ -166,6 +168,9 @@ pub struct Settings {
     pub usage_retention: Option<Period>,
     #[serde(deserialize_with = "parsed")]
     pub user_budget_on_team_keys: bool,
+    pub budget_alert_thresholds: Vec<u8>,
+    #[serde(default)]
+    pub webhooks: Vec<WebhookParams>,
     #[serde(deserialize_with = "parsed")]
     pub allow_custom_keys: bool,
     #[serde(default, deserialize_with = "optional")]

@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+use super::account::{AccountId, Scope};
+use super::alert::BudgetAlert;
 use super::clock::Timestamp;
 use super::ids::{OrganizationId, TeamId};
 
@@ -28,6 +30,7 @@ pub enum Action {
     Reset,
     Import,
     Rotate,
+    BudgetAlert,
 }
 
 impl Action {
@@ -64,6 +67,21 @@ pub enum ObjectType {
 }
 
 impl ObjectType {
+    /// The kind of object that an account belongs to.
+    #[must_use]
+    pub const fn of_account(scope: Scope) -> Self {
+        match scope {
+            Scope::Key | Scope::KeyWindow | Scope::KeyModel => Self::Key,
+            Scope::User | Scope::UserPersonal => Self::User,
+            Scope::Team | Scope::TeamModel => Self::Team,
+            Scope::TeamMember => Self::TeamMember,
+            Scope::Organization | Scope::OrganizationModel => Self::Organization,
+            Scope::OrganizationMember => Self::OrganizationMember,
+            Scope::Customer => Self::Customer,
+            Scope::Tag | Scope::Provider | Scope::Model | Scope::Global => Self::ScopeBudget,
+        }
+    }
+
     /// The name on the wire and in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -157,6 +175,15 @@ impl Change {
         let is_one = !before.is_empty() || !after.is_empty();
         let change = Self::new(Action::Update, object_type, object_id);
         is_one.then_some(Self { before: Some(before), after: Some(after), ..change })
+    }
+
+    /// A budget of an account reached a level. A part of a key is found in the log
+    /// of the key.
+    #[must_use]
+    pub fn alerted(account: &AccountId, alert: &BudgetAlert) -> Self {
+        let object_id = account.part_of_key().map_or_else(|| account.audit_id(), |(key, _)| key.to_owned());
+        let change = Self::new(Action::BudgetAlert, ObjectType::of_account(account.scope()), object_id);
+        Self { after: Some(fields(alert)), ..change }
     }
 
     /// The same change under another name for what was done.

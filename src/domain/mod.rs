@@ -5,8 +5,10 @@
 //! cases in its own file.
 
 pub mod account;
+pub mod alert;
 pub mod audit;
 pub mod callout;
+pub mod cause;
 pub mod clock;
 pub mod correction;
 pub mod customer;
@@ -42,4 +44,5 @@ pub mod tier;
 pub mod token;
 pub mod usage;
 pub mod user;
+pub mod webhook;
 pub mod window;

@@ -54,6 +54,14 @@ impl Usd {
         Self::round(exact, RoundingStrategy::AwayFromZero)
     }
 
+    /// A percentage of the amount, rounded up.
+    #[must_use]
+    pub fn percent(self, percent: u8) -> Self {
+        let hundredths = i128::from(self.0).checked_mul(i128::from(percent));
+        let rounded_up = hundredths.and_then(|exact| exact.checked_add(99)?.checked_div(100));
+        rounded_up.and_then(|nanos| i64::try_from(nanos).ok()).map_or(Self::MAX, Self)
+    }
+
     fn round(exact: Decimal, strategy: RoundingStrategy) -> Option<Self> {
         let rounded = exact.round_dp_with_strategy(FRACTION_DIGITS, strategy);
         let nanos = rounded.checked_mul(Decimal::from(NANOS_PER_USD))?;

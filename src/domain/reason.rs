@@ -89,6 +89,8 @@ pub enum Reason {
     ScopeBudgetNotFound,
     BudgetNotFound,
     CustomerNotFound,
+    WebhookNotFound,
+    WebhookDeliveryNotFound,
     ModelNotFound,
     JobNotFound,
     OrganizationNotFound,

@@ -37,6 +37,12 @@ impl SafeUrl {
         self.0.scheme_str() == Some("https")
     }
 
+    /// The host, with its port if it names one.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.authority().map_or("", |authority| authority.as_str().rsplit('@').next().unwrap_or_default())
+    }
+
     /// Whether it names a host, and nothing on it.
     #[must_use]
     pub fn is_origin(&self) -> bool {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::ledger::Ledger;
@@ -22,7 +22,7 @@ use crate::domain::money::Usd;
 use crate::domain::usage::{Event, Posting};
 use crate::domain::window::{Calendar, Window};
 use crate::store::{
-    BalanceKey, BatchOutcome, ClosedReservation, EventRows, HoldWrite, LedgerBatch, Outcome, Store, StoreError,
+    BalanceKey, BatchOutcome, ClosedReservation, Counted, EventRows, HoldWrite, LedgerBatch, Outcome, Store, StoreError,
 };
 
 /// How many items may wait. A caller beyond that waits for a place.
@@ -110,10 +110,12 @@ impl Batcher {
         holder: i64,
         calendar: Calendar,
         clock: Clock,
+        changed: Arc<Notify>,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, items) = mpsc::channel(QUEUE);
         let upkeep_queued = Arc::new(AtomicBool::new(false));
-        let writer = Writer { store, ledger, holder, calendar, clock, upkeep_queued: Arc::clone(&upkeep_queued) };
+        let writer =
+            Writer { store, ledger, holder, calendar, clock, changed, upkeep_queued: Arc::clone(&upkeep_queued) };
         let task = tokio::spawn(writer.run(items));
         (Self { queue, upkeep_queued }, task)
     }
@@ -198,6 +200,8 @@ struct Writer {
     holder: i64,
     calendar: Calendar,
     clock: Clock,
+    /// Told when the change feed has something to tell.
+    changed: Arc<Notify>,
     upkeep_queued: Arc<AtomicBool>,
 }
 
@@ -272,7 +276,9 @@ impl Batch {
         let mut batch = LedgerBatch::default();
         for booking in self.first_bookings() {
             for (account, window) in &booking.windows {
-                batch.windows.insert((account.clone(), window.start), *window);
+                let budget = booking.accounts.iter().find(|(of, _)| of == account).map(|(_, budget)| *budget);
+                let counted = Counted { window: *window, budget: budget.unwrap_or_default() };
+                batch.windows.insert((account.clone(), window.start), counted);
             }
             let id = || Some(booking.event.usage.request_id.clone());
             batch.closed.extend(booking.closes.iter().map(|closed| (id(), closed.clone())));
@@ -372,6 +378,9 @@ impl Writer {
     }
 
     fn succeed(&self, batch: Batch, outcome: &BatchOutcome, tentative: &[Uuid], now: Timestamp) {
+        if outcome.told {
+            self.changed.notify_one();
+        }
         let results = results(&batch.bookings, outcome);
         let settling = batch.bookings.iter().zip(&results).filter_map(|((booking, _), result)| {
             booking.settles.map(|id| (id, rate_tokens(&booking.event), matches!(result, Outcome::Conflict { .. })))

@@ -14,6 +14,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::Gate;
 use crate::domain::account::AccountId;
+use crate::domain::alert::BudgetAlert;
 use crate::domain::audit::{Action, Fields, ObjectType};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{CustomerId, KeyId, OrganizationId, TeamId, UserId};
@@ -55,6 +56,8 @@ pub enum Subject {
     ScopeBudget(AccountId),
     /// Limits that many keys share, which no sidecar keeps either.
     Tier,
+    /// Nothing: what an account spent reached a level of its budget.
+    BudgetAlert(Box<BudgetAlert>),
     /// Nothing that anybody keeps in memory.
     Other,
 }
@@ -143,6 +146,9 @@ impl Gate {
 async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, StoreError> {
     let id = entry.object_id.as_str();
     let Some(object_type) = entry.object_type else { return Ok(Announcement::of_nothing(entry)) };
+    if entry.action == Some(Action::BudgetAlert) {
+        return Ok(Announcement { subject: alert(entry), ..Announcement::of_nothing(entry) });
+    }
     let subject = match object_type {
         ObjectType::User => Subject::User(UserId::stored(id)),
         ObjectType::Team => Subject::Team(TeamId::stored(id)),
@@ -162,6 +168,12 @@ async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, Stor
     };
     let revoked = matches!(entry.action, Some(Action::Delete | Action::Block | Action::RemoveMember));
     Ok(Announcement { position: entry.sequence, at: entry.at, subject, revoked })
+}
+
+fn alert(entry: &FeedEntry) -> Subject {
+    let fields = entry.after.clone().unwrap_or_default();
+    let alert = serde_json::from_value(Value::Object(fields));
+    alert.map_or(Subject::Other, |alert| Subject::BudgetAlert(Box::new(alert)))
 }
 
 /// A member's ids are in the fields of the change: in the object's id they
@@ -220,6 +232,6 @@ fn evictions_of(change: &Announcement) -> Vec<Eviction> {
         Subject::Prices(_) => vec![Eviction::Prices],
         Subject::ScopeBudget(account) => vec![Eviction::ScopeBudget(account.clone())],
         Subject::Tier => vec![Eviction::Tier],
-        Subject::Other => Vec::new(),
+        Subject::BudgetAlert(_) | Subject::Other => Vec::new(),
     }
 }

@@ -89,7 +89,7 @@ pub struct Gate {
     tickets: TicketKey,
     holder: i64,
     /// Told when this process changed something.
-    changed: Notify,
+    changed: Arc<Notify>,
     news: News,
     stopping: watch::Sender<bool>,
 }
@@ -114,7 +114,15 @@ impl Gate {
     ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
         let holder = store.new_holder(clock.now()).await?;
         let ledger = Arc::new(Ledger::new(rules.ledger));
-        let (batcher, task) = Batcher::start(store.clone(), Arc::clone(&ledger), holder, rules.ledger.calendar, clock);
+        let changed = Arc::new(Notify::new());
+        let (batcher, task) = Batcher::start(
+            store.clone(),
+            Arc::clone(&ledger),
+            holder,
+            rules.ledger.calendar,
+            clock,
+            Arc::clone(&changed),
+        );
         let gate = Self {
             directory: Directory::new(store.clone(), rules.directory_capacity, rules.customers.clone()),
             prices: ArcSwap::from_pointee(store.view().price_book().await?),
@@ -127,7 +135,7 @@ impl Gate {
             batcher,
             tickets,
             holder,
-            changed: Notify::new(),
+            changed,
             news: News::default(),
             stopping: watch::Sender::new(false),
         };

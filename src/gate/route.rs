@@ -49,8 +49,7 @@ impl Gate {
         cost: Usd,
         now: Timestamp,
     ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
-        if let Settling::Live { key, windows } = self.ledger.begin_settle(ticket.reservation, cost, now) {
-            let accounts = windows.iter().map(|(account, _)| (account.clone(), Budget::default())).collect();
+        if let Settling::Live { key, accounts, windows } = self.ledger.begin_settle(ticket.reservation, cost, now) {
             return Ok((key, Route { accounts, windows, settles: Some(ticket.reservation), ..Route::default() }));
         }
         let (key, mut route) = Box::pin(self.route_of(&ticket.payer, &ticket.model, now)).await?;

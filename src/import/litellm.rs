@@ -23,7 +23,7 @@ use crate::domain::role::TeamRole;
 use crate::domain::team::Team;
 use crate::domain::tier::in_force;
 use crate::domain::window::Calendar;
-use crate::store::{Constraint, ForeignDatabase, Store, StoreError, Tx};
+use crate::store::{Constraint, Counted, ForeignDatabase, Store, StoreError, Tx};
 
 /// What audit entries name in place of an RPC.
 const COMMAND: &str = "import litellm";
@@ -118,7 +118,8 @@ impl Import<'_> {
     async fn save(&self, mut tx: Tx, spends: &[(Owner<'_>, Budget, Usd)]) -> Result<(), StoreError> {
         for (owner, budget, wanted) in spends {
             let window = budget.window(&self.calendar, self.now);
-            tx.set_spent(owner, owner.accounts(), window, *wanted).await?;
+            let counted = Counted { window, budget: *budget };
+            tx.set_spent(owner, owner.accounts(), counted, *wanted).await?;
         }
         // No cache of this process is stale: it serves nobody.
         tx.commit().await.map(drop)

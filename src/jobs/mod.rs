@@ -11,6 +11,7 @@ mod rebuild;
 mod retain;
 mod rotate;
 mod send_mail;
+mod send_webhooks;
 mod tend;
 
 use std::sync::Arc;
@@ -21,9 +22,11 @@ pub use self::purge::{KeyRetention, Purger};
 pub use self::rotate::{MakeSecret, Rotator};
 
 use crate::domain::clock::Clock;
+use crate::domain::webhook::Webhook;
 use crate::gate::{Gate, follow_changes};
 use crate::mail::Mailer;
 use crate::store::{SealKey, Store};
+use crate::webhooks::Courier;
 
 /// The jobs; they end when this is dropped.
 pub struct Jobs(JoinSet<()>);
@@ -55,6 +58,14 @@ impl Jobs {
     /// Also purges keys that are kept no longer.
     pub fn purge_keys(&mut self, purger: Purger) {
         self.0.spawn(purge::purge(purger));
+    }
+
+    /// Also sends what webhooks are to get.
+    pub fn send_webhooks(&mut self, store: &Store, courier: &Courier, webhooks: &[Arc<Webhook>], clock: &Clock) {
+        for webhook in webhooks {
+            let webhook = Arc::clone(webhook);
+            self.0.spawn(send_webhooks::send_webhooks(store.clone(), courier.clone(), webhook, clock.clone()));
+        }
     }
 
     /// Also sends what is to be mailed.

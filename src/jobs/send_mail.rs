@@ -43,7 +43,7 @@ impl Sender {
         loop {
             let now = self.clock.now();
             let until = now.plus_seconds(CLAIM_SECONDS);
-            let claimed = self.store.claim_outbox_entry(OutboxKind::InvitationMail, now, until).await?;
+            let claimed = self.store.claim_outbox_entry(OutboxKind::InvitationMail, None, now, until).await?;
             let Some(entry) = claimed else { return Ok(()) };
             self.send(&entry, now).await?;
         }

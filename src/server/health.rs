@@ -13,7 +13,7 @@ const NOTICE: Duration = Duration::from_millis(100);
 
 /// The services that are reported, besides the whole server; a test compares
 /// them with the contract.
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 11] = [
     pb::audit_service_server::SERVICE_NAME,
     pb::budget_service_server::SERVICE_NAME,
     pb::customer_service_server::SERVICE_NAME,
@@ -24,6 +24,7 @@ const SERVICES: [&str; 10] = [
     pb::spend_service_server::SERVICE_NAME,
     pb::team_service_server::SERVICE_NAME,
     pb::user_service_server::SERVICE_NAME,
+    pb::webhook_service_server::SERVICE_NAME,
 ];
 
 /// Reports the health of every service.

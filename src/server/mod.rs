@@ -26,8 +26,9 @@ use crate::gate::Gate;
 use crate::jobs::{Jobs, KeyRetention, Purger, Rotator};
 use crate::pb;
 use crate::services::wire::secret::{fresh_secret, random_bytes};
-use crate::services::{self, App, Host, Passwords, SignIn};
+use crate::services::{self, App, Host, Passwords, Receivers, SignIn};
 use crate::store::{SealKey, SecretName, Store, StoreError};
+use crate::webhooks::Courier;
 
 /// How many streams a client may reset before they were accepted: sidecars
 /// cancel calls in bursts, and must not lose their connection for it.
@@ -90,8 +91,11 @@ impl Server {
         let custom_auth = settings.custom_auth()?.as_ref().map(CustomAuth::new).transpose()?;
         let key_policy = settings.key_policy()?.map(KeyPolicy::new).transpose()?;
         let mailer = settings.mailer()?.map(Arc::new);
+        let telling = settings.telling()?;
+        let webhooks =
+            Receivers { all: telling.webhooks.clone(), courier: Courier::new().map_err(ServerError::Serve)? };
         master_key::check(&settings)?;
-        let store = Store::connect(&settings.connect_options()).await?;
+        let store = Store::connect(&settings.connect_options()).await?.telling(telling);
         store.migrate().await?;
         starter::import(&store, clock.now()).await?;
         let tickets = shared_secret(&store, SecretName::Tickets).await?;
@@ -118,6 +122,7 @@ impl Server {
             clock: clock.clone(),
             seals: seals.clone(),
             mailer: mailer.clone(),
+            webhooks,
             sign_in,
             key_policy,
         });
@@ -135,6 +140,8 @@ impl Server {
         if let Some(purger) = Purger::new(store.clone(), Arc::clone(&gate), clock.clone(), retention) {
             jobs.purge_keys(purger);
         }
+        let Receivers { all, courier } = &app.webhooks;
+        jobs.send_webhooks(&store, courier, all, &clock);
         if let Some(mailer) = mailer {
             jobs.send_mail(store, mailer, seals, clock);
         }

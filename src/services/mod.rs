@@ -15,6 +15,7 @@ mod reports;
 mod spend;
 mod teams;
 mod users;
+mod webhooks;
 pub mod wire;
 
 use std::future::Future;
@@ -32,11 +33,13 @@ use crate::callout::{KeyPolicy, Question};
 use crate::config::Rules;
 use crate::domain::audit::Author;
 use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::webhook::Webhook;
 use crate::error::Error;
 use crate::gate::{Gate, Reporter};
 use crate::mail::Mailer;
 use crate::pb;
 use crate::store::{SealKey, Store, Tx};
+use crate::webhooks::Courier;
 
 /// What all operations work with.
 pub struct App {
@@ -52,10 +55,20 @@ pub struct App {
     pub seals: SealKey,
     /// Sends mail, if there is a mail server.
     pub mailer: Option<Arc<Mailer>>,
+    /// Who is told of budgets by HTTP.
+    pub webhooks: Receivers,
     /// How people sign in.
     pub sign_in: SignIn,
     /// A service that has a say in what is done to keys, if there is one.
     pub key_policy: Option<KeyPolicy>,
+}
+
+/// Who is told of budgets by HTTP.
+pub struct Receivers {
+    /// All of them.
+    pub all: Vec<Arc<Webhook>>,
+    /// Who carries messages there.
+    pub courier: Courier,
 }
 
 /// How people sign in.
@@ -204,6 +217,7 @@ pub fn routes(app: &Arc<App>) -> RoutesBuilder {
         key_service_server::KeyServiceServer, model_service_server::ModelServiceServer,
         organization_service_server::OrganizationServiceServer, spend_service_server::SpendServiceServer,
         team_service_server::TeamServiceServer, user_service_server::UserServiceServer,
+        webhook_service_server::WebhookServiceServer,
     };
     let mut routes = RoutesBuilder::default();
     routes
@@ -228,6 +242,9 @@ pub fn routes(app: &Arc<App>) -> RoutesBuilder {
             ModelServiceServer::new(models::Models(Arc::clone(app))).max_decoding_message_size(USAGE_MAX_BYTES),
         )
         .add_service(SpendServiceServer::new(spend::Spend(Arc::clone(app))).max_decoding_message_size(USAGE_MAX_BYTES))
+        .add_service(
+            WebhookServiceServer::new(webhooks::Webhooks(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES),
+        )
         .add_service(
             AuditServiceServer::new(audit::Audit(Arc::clone(app))).max_decoding_message_size(MESSAGE_MAX_BYTES),
         );

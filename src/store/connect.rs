@@ -15,6 +15,7 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 use super::additions::Additions;
+use super::alerts::Telling;
 use super::error::StoreError;
 use super::partitions::Known;
 use super::tx::Tx;
@@ -54,6 +55,7 @@ pub struct Store {
     statements: Arc<AtomicU64>,
     partitions: Known,
     additions: Arc<Additions>,
+    telling: Option<Arc<Telling>>,
 }
 
 impl Store {
@@ -79,7 +81,7 @@ impl Store {
             let pool = open(options.max_connections).await?;
             (pool.clone(), pool)
         };
-        Ok(Self { readers, writer, statements, partitions: Known::default(), additions: Arc::default() })
+        Ok(Self { readers, writer, statements, partitions: Known::default(), additions: Arc::default(), telling: None })
     }
 
     /// Connects to a database that must be there, with its tables.
@@ -116,6 +118,12 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
+    /// The same database, whose changes of balances tell of budgets.
+    #[must_use]
+    pub fn telling(self, telling: Telling) -> Self {
+        Self { telling: Some(Arc::new(telling)), ..self }
+    }
+
     /// A view of what is committed.
     pub fn view(&self) -> View<'_> {
         View::of_pool(&self.readers)
@@ -126,7 +134,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if no transaction can be begun.
     pub async fn begin(&self, author: Author, now: Timestamp) -> Result<Tx, StoreError> {
-        Ok(Tx::new(self.begin_raw().await?, author, now))
+        Ok(Tx::new(self.begin_raw().await?, author, now, self.telling.clone()))
     }
 
     /// Begins a transaction that may write at once.
@@ -136,6 +144,11 @@ impl Store {
             ..TransactionOptions::default()
         };
         Ok(self.writer.begin_with_options(options).await?)
+    }
+
+    /// What is told of budgets.
+    pub(super) fn told(&self) -> Option<&Telling> {
+        self.telling.as_deref()
     }
 
     /// The keys that wait to be added.

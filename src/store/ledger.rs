@@ -8,6 +8,8 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::alerts::{self, Grown};
+use super::audit::{self, Unwritten};
 use super::balances::{Balance, BalanceKey, OPEN_END};
 use super::connect::Store;
 use super::customers;
@@ -21,20 +23,30 @@ use super::open_reservations::{self, ClosedReservation, Freed};
 use super::partitions::{self, Known};
 use super::tx::Tx;
 use crate::domain::account::{AccountId, Scope};
-use crate::domain::audit::{Change, ObjectType};
+use crate::domain::audit::{Author, Change, ObjectType};
 use crate::domain::clock::Timestamp;
 use crate::domain::correction::Owner;
+use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::domain::usage::{Event, REASON};
 use crate::domain::window::Window;
+
+/// A window in which events count, and the budget that it is a window of.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// The window.
+    pub window: Window,
+    /// The budget, with the limit that holds now.
+    pub budget: Budget,
+}
 
 /// What is written together.
 #[derive(Debug, Default)]
 pub struct LedgerBatch<'a> {
     /// Events to append; no two have the same id.
     pub events: Vec<&'a Event>,
-    /// The windows in which the events' accounts are, by posting.
-    pub windows: HashMap<BalanceKey, Window>,
+    /// Where the events' accounts are, by posting.
+    pub windows: HashMap<BalanceKey, Counted>,
     /// What this run wants to hold.
     pub holds: Vec<HoldWrite>,
     /// Reservations of other runs that are closed; with an event's id, only if
@@ -93,6 +105,8 @@ pub struct BatchOutcome {
     pub closed: HashSet<Uuid>,
     /// What other runs hold no longer.
     pub freed: Vec<Freed>,
+    /// Whether the change feed tells something.
+    pub told: bool,
 }
 
 impl Store {
@@ -129,7 +143,7 @@ impl Store {
         let new: Vec<&Event> = batch.events.iter().copied().filter(|event| is_new(&event.usage.request_id)).collect();
         let customers = new.iter().map(|event| event.usage.customer_id.as_str());
         customers::hear_of(&transaction, customers.filter(|id| batch.new_customers.contains(id)), now).await?;
-        let balances = move_balances(&transaction, batch, &new, now).await?;
+        let (moves, balances) = move_balances(&transaction, batch, &new, now).await?;
         let to_close = batch.closed.iter().filter(|(event, _)| event.as_ref().is_none_or(is_new));
         let to_close: Vec<&ClosedReservation> = to_close.map(|(_, closed)| closed).collect();
         let (closed, freed) = open_reservations::close(&transaction, &to_close).await?;
@@ -139,9 +153,51 @@ impl Store {
         let all_are_new = new.len() == batch.events.len();
         let new_rows = if all_are_new { rows.new } else { NewRows::new(&new)? };
         new_rows.write(&transaction).await?;
+        let told = self.tell(&transaction, (batch, &moves, &balances), &new, now).await?;
         transaction.commit().await?;
-        Ok(BatchOutcome { appended, balances: balances.into_iter().collect(), holds, closed, freed })
+        Ok(BatchOutcome { appended, balances: balances.into_iter().collect(), holds, closed, freed, told })
     }
+}
+
+impl Store {
+    /// Tells of the budgets of which the new events reached a level; says whether
+    /// there are any.
+    async fn tell(
+        &self,
+        transaction: &DatabaseTransaction,
+        (batch, moves, balances): (&LedgerBatch<'_>, &Moves, &BTreeMap<BalanceKey, Balance>),
+        new: &[&Event],
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(telling) = self.told() else { return Ok(false) };
+        let mut changes = Vec::new();
+        for (key, Counted { window, budget }) in &batch.windows {
+            let (Some(added), Some(balance)) = (moves.get(key), balances.get(key)) else { continue };
+            let before = balance.spent.checked_sub(Usd::from_nanos(added.nanos)).unwrap_or(balance.spent);
+            let grown = Grown { account: &key.0, window: *window, budget, before, after: balance.spent };
+            for change in alerts::tell(transaction, telling, grown, now).await? {
+                let cause = new.iter().find(|event| event.postings.iter().any(|posting| posting.account == key.0));
+                changes.push(match cause {
+                    Some(event) => placed(change, key.0.scope(), event),
+                    None => change,
+                });
+            }
+        }
+        let author = Author::bursar("ledger");
+        let entries: Vec<Unwritten<'_>> =
+            changes.iter().map(|change| Unwritten { author: &author, now, change }).collect();
+        audit::append(transaction, &entries).await?;
+        Ok(!entries.is_empty())
+    }
+}
+
+/// An alert, with the team and the organization that it belongs to: those of the
+/// event that caused it, where the account is a part of them.
+fn placed(change: Change, scope: Scope, event: &Event) -> Change {
+    let of_team = matches!(scope, Scope::Key | Scope::KeyWindow | Scope::KeyModel | Scope::Team | Scope::TeamMember);
+    let of_organization = of_team || matches!(scope, Scope::Organization | Scope::OrganizationMember);
+    let change = change.of_team(event.team_id.as_ref().filter(|_| of_team));
+    change.of_organization(event.organization_id.as_ref().filter(|_| of_organization))
 }
 
 impl Tx {
@@ -151,7 +207,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn lock_balance(&mut self, account: &AccountId, window: Window) -> Result<Usd, StoreError> {
-        let locked = write_balances(&self.inner, locks([(account.clone(), window)].into_iter())).await?;
+        let locked = write_balances(&self.inner, &locks([(account.clone(), window)].into_iter())).await?;
         let key = (account.clone(), window.start);
         Ok(locked.get(&key).map_or(Usd::ZERO, |balance| balance.spent))
     }
@@ -165,11 +221,12 @@ impl Tx {
         &mut self,
         windows: impl Iterator<Item = (AccountId, Window)>,
     ) -> Result<(), StoreError> {
-        write_balances(&self.inner, locks(windows)).await.map(drop)
+        write_balances(&self.inner, &locks(windows)).await.map(drop)
     }
 
     /// Sets what accounts of an owner spent in a window, by events in the name of
-    /// whoever makes the change; says whether that is a change.
+    /// whoever makes the change; says whether that is a change. Levels of the
+    /// budget above it are told anew when they are reached.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
@@ -177,17 +234,19 @@ impl Tx {
         &mut self,
         owner: &Owner<'_>,
         accounts: Vec<AccountId>,
-        window: Window,
+        counted: Counted,
         wanted: Usd,
     ) -> Result<bool, StoreError> {
         let mut changes = false;
         for account in accounts {
-            let spent = self.lock_balance(&account, window).await?;
+            let spent = self.lock_balance(&account, counted.window).await?;
             let Some(difference) = wanted.checked_sub(spent).filter(|difference| *difference != Usd::ZERO) else {
                 continue;
             };
-            let event = owner.correction(&account, window.start, difference, (self.author().actor.clone(), self.now()));
-            self.correct_balance(event, window, spent).await?;
+            let by = (self.author().actor.clone(), self.now());
+            let event = owner.correction(&account, counted.window.start, difference, by);
+            self.correct_balance(event, counted, spent).await?;
+            alerts::forget_above(&self.inner, &account, counted.window, wanted).await?;
             changes = true;
         }
         Ok(changes)
@@ -198,11 +257,11 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub async fn correct_balance(&mut self, correction: Event, window: Window, from: Usd) -> Result<(), StoreError> {
+    pub async fn correct_balance(&mut self, correction: Event, counted: Counted, from: Usd) -> Result<(), StoreError> {
         let account = correction.postings.first().map(|posting| posting.account.clone());
         let account = account.ok_or_else(|| StoreError::Broken("a correction of nothing".to_owned()))?;
         self.record_spend(&account, from, &correction);
-        let windows = HashMap::from([((account, window.start), window)]);
+        let windows = HashMap::from([((account.clone(), counted.window.start), counted)]);
         let batch = LedgerBatch { windows, ..LedgerBatch::default() };
         // After the lock of the balance, so without one of its own: there is a
         // partition for today, but for the first moments of a span.
@@ -211,7 +270,15 @@ impl Tx {
         let rows = EventRows::new(&[&correction])?;
         take_ids(&self.inner, &[&correction], rows.ids).await?;
         rows.new.write(&self.inner).await?;
-        let balances = move_balances(&self.inner, &batch, &[&correction], self.now()).await?;
+        let (_, balances) = move_balances(&self.inner, &batch, &[&correction], self.now()).await?;
+        if let Some(telling) = self.told() {
+            let Counted { window, budget } = counted;
+            let after = balances.get(&(account.clone(), window.start)).map_or(from, |balance| balance.spent);
+            let grown = Grown { account: &account, window, budget: &budget, before: from, after };
+            for change in alerts::tell(&self.inner, &telling, grown, self.now()).await? {
+                self.record(placed(change, account.scope(), &correction));
+            }
+        }
         self.moved(balances);
         Ok(())
     }
@@ -221,18 +288,11 @@ impl Tx {
     /// What is shown of an object's spend is set by nobody without a trace, and
     /// with the reason that was given.
     fn record_spend(&mut self, account: &AccountId, from: Usd, correction: &Event) {
-        let object = match account.scope() {
-            Scope::Key | Scope::KeyWindow | Scope::KeyModel => ObjectType::Key,
-            Scope::User => ObjectType::User,
-            Scope::Team => ObjectType::Team,
-            Scope::TeamMember => ObjectType::TeamMember,
-            Scope::Organization => ObjectType::Organization,
-            Scope::OrganizationMember => ObjectType::OrganizationMember,
-            Scope::Customer => ObjectType::Customer,
-            Scope::Tag | Scope::Provider | Scope::Model | Scope::Global => ObjectType::ScopeBudget,
-            // The first follows the user's; the others have no budget.
-            Scope::UserPersonal | Scope::TeamModel | Scope::OrganizationModel => return,
-        };
+        // The first follows the user's; the others have no budget.
+        if matches!(account.scope(), Scope::UserPersonal | Scope::TeamModel | Scope::OrganizationModel) {
+            return;
+        }
+        let object = ObjectType::of_account(account.scope());
         let spent = |spend: Usd| BTreeMap::from([("spend", spend)]);
         let to = from.saturating_add(correction.costing.cost);
         // A part of a key is found in the log of the key.
@@ -293,19 +353,21 @@ async fn take_ids(
 }
 
 /// Adds the new events to their accounts, in one order for all transactions,
-/// and locks the accounts that something is to be held of.
+/// and locks the accounts that something is to be held of; returns what was
+/// added, and the balances.
 async fn move_balances(
     transaction: &DatabaseTransaction,
     batch: &LedgerBatch<'_>,
     new: &[&Event],
     now: Timestamp,
-) -> Result<BTreeMap<BalanceKey, Balance>, StoreError> {
+) -> Result<(Moves, BTreeMap<BalanceKey, Balance>), StoreError> {
     let mut moves: Moves = BTreeMap::new();
     for event in new {
         let cost = event.costing.cost.nanos();
         for posting in &event.postings {
             let key = (posting.account.clone(), posting.window_start);
-            let window = batch.windows.get(&key).copied().unwrap_or(Window { start: posting.window_start, end: None });
+            let counted = batch.windows.get(&key).map(|counted| counted.window);
+            let window = counted.unwrap_or(Window { start: posting.window_start, end: None });
             moves.entry(key).or_insert(Move::lock(window)).add(cost, now);
             if posting.window_start != Timestamp::EPOCH {
                 let life = (posting.account.clone(), Timestamp::EPOCH);
@@ -316,7 +378,8 @@ async fn move_balances(
     for hold in &batch.holds {
         moves.entry(hold.key.clone()).or_insert(Move::lock(hold.window));
     }
-    write_balances(transaction, moves).await
+    let balances = write_balances(transaction, &moves).await?;
+    Ok((moves, balances))
 }
 
 /// What happens to each account's window.
@@ -353,7 +416,7 @@ impl Move {
 /// Adds to balances, in the order of their keys, and returns what they are.
 async fn write_balances(
     transaction: &DatabaseTransaction,
-    moves: Moves,
+    moves: &Moves,
 ) -> Result<BTreeMap<BalanceKey, Balance>, StoreError> {
     let ends = |window: &Window| window.end.map_or(OPEN_END, Timestamp::micros);
     let upsert = Bulk {

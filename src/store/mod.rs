@@ -8,6 +8,7 @@
 //! of its own.
 
 mod additions;
+mod alerts;
 mod archive;
 mod audit;
 mod audit_chain;
@@ -16,6 +17,7 @@ mod cascades;
 mod connect;
 mod counts;
 mod customers;
+mod deliveries;
 mod denials;
 mod dialect;
 mod entity;
@@ -63,6 +65,7 @@ mod verify;
 mod view;
 
 pub use additions::Addition;
+pub use alerts::Telling;
 pub use archive::{DeletedKey, DeletedTeam, DeletedTeamFilter};
 pub use audit::{AuditFilter, FeedEntry, StoredEntry};
 pub use audit_chain::{AuditFault, AuditVerification};
@@ -70,6 +73,7 @@ pub use balances::{Balance, BalanceKey, Spend};
 pub use cascades::Removed;
 pub use connect::{ConnectOptions, Store};
 pub use customers::{CustomerFilter, StoredCustomer};
+pub use deliveries::{Delivery, DeliveryCounts, DeliveryFilter};
 pub use denials::DeniedCalls;
 pub use error::{Constraint, StoreError};
 pub use event_rows::EventRows;
@@ -79,7 +83,7 @@ pub use idempotency::{ANSWER_SECONDS, IdempotencyRecord, SECRET_SECONDS};
 pub use invitations::InvitationFilter;
 pub use key_list::{InstantRange, KeyFilter, KeyScope, StoredKey};
 pub use leases::{HoldWrite, Lease};
-pub use ledger::{Appended, BatchOutcome, LedgerBatch, Outcome};
+pub use ledger::{Appended, BatchOutcome, Counted, LedgerBatch, Outcome};
 pub use models::{ModelFilter, ModelScope, ModelSource};
 pub use names::{Name, Names};
 pub use open_reservations::{ClosedReservation, Freed};

@@ -1,7 +1,7 @@
 //! The outbox: what is to be sent when a change is durable, at least once.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder};
 
 use super::connect::Store;
 use super::entity::outbox::{self, Column};
@@ -10,6 +10,9 @@ use super::tx::Tx;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::new_uuid;
 
+/// When an entry is due that is not sent again.
+pub(super) const NEVER: i64 = i64::MAX;
+
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
@@ -17,10 +20,12 @@ pub enum OutboxKind {
     /// The mail of an invitation, which is the subject; the payload is its
     /// token, sealed.
     InvitationMail,
+    /// A message to the webhook that is the subject; the payload is its body.
+    Webhook,
 }
 
 impl OutboxKind {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         self.into()
     }
 }
@@ -39,14 +44,15 @@ pub struct OutboxEntry {
 }
 
 impl Store {
-    /// Claims what has been due for longest: until an instant nobody else gets
-    /// it, and then it is due again.
+    /// Claims what has been due for longest, of all or of one subject: until an
+    /// instant nobody else gets it, and then it is due again.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn claim_outbox_entry(
         &self,
         kind: OutboxKind,
+        subject: Option<&str>,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<OutboxEntry>, StoreError> {
@@ -54,6 +60,7 @@ impl Store {
             let due = outbox::Entity::find()
                 .filter(Column::Kind.eq(kind.as_str()))
                 .filter(Column::DueAt.lte(now.micros()))
+                .filter(Condition::all().add_option(subject.map(|subject| Column::Subject.eq(subject))))
                 .order_by_asc(Column::DueAt)
                 .one(self.readers())
                 .await?;
@@ -89,17 +96,7 @@ impl Tx {
         subject: &str,
         payload: Vec<u8>,
     ) -> Result<(), StoreError> {
-        let row = outbox::ActiveModel {
-            entry_id: Set(new_uuid().to_string()),
-            kind: Set(kind.as_str().to_owned()),
-            subject: Set(subject.to_owned()),
-            payload: Set(Some(payload)),
-            attempts: Set(0),
-            due_at: Set(self.now().micros()),
-            created_at: Set(self.now().micros()),
-        };
-        outbox::Entity::insert(row).exec_without_returning(&self.inner).await?;
-        Ok(())
+        insert_entry(&self.inner, kind, subject, payload, self.now()).await.map(drop)
     }
 
     /// Removes an entry: it was sent, or never will be.
@@ -123,4 +120,28 @@ impl Tx {
             .await?;
         Ok(())
     }
+}
+
+/// Adds an entry, due at once; returns its name.
+pub(super) async fn insert_entry(
+    transaction: &DatabaseTransaction,
+    kind: OutboxKind,
+    subject: &str,
+    payload: Vec<u8>,
+    now: Timestamp,
+) -> Result<String, StoreError> {
+    let entry_id = new_uuid().to_string();
+    let row = outbox::ActiveModel {
+        entry_id: Set(entry_id.clone()),
+        kind: Set(kind.as_str().to_owned()),
+        subject: Set(subject.to_owned()),
+        payload: Set(Some(payload)),
+        attempts: Set(0),
+        due_at: Set(now.micros()),
+        created_at: Set(now.micros()),
+        dead_at: Set(None),
+        error: Set(None),
+    };
+    outbox::Entity::insert(row).exec_without_returning(transaction).await?;
+    Ok(entry_id)
 }

@@ -1,9 +1,11 @@
 //! Transactions of management: the change, and the entry that says who made it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sea_orm::DatabaseTransaction;
 
+use super::alerts::Telling;
 use super::audit::{self, Unwritten};
 use super::balances::{Balance, BalanceKey};
 use super::error::StoreError;
@@ -25,6 +27,7 @@ pub struct Tx {
     /// The organizations of the teams that it changed, which it may have
     /// deleted.
     team_places: HashMap<TeamId, Option<OrganizationId>>,
+    telling: Option<Arc<Telling>>,
 }
 
 /// What a committed change leaves to do.
@@ -38,7 +41,12 @@ pub struct Committed {
 }
 
 impl Tx {
-    pub(super) fn new(inner: DatabaseTransaction, author: Author, now: Timestamp) -> Self {
+    pub(super) fn new(
+        inner: DatabaseTransaction,
+        author: Author,
+        now: Timestamp,
+        telling: Option<Arc<Telling>>,
+    ) -> Self {
         Self {
             inner,
             author,
@@ -47,6 +55,7 @@ impl Tx {
             evictions: Vec::new(),
             balances: Vec::new(),
             team_places: HashMap::new(),
+            telling,
         }
     }
 
@@ -63,6 +72,11 @@ impl Tx {
     /// Who makes it.
     pub const fn author(&self) -> &Author {
         &self.author
+    }
+
+    /// What is told of budgets.
+    pub(super) fn told(&self) -> Option<Arc<Telling>> {
+        self.telling.clone()
     }
 
     /// Adds an entry to the audit log.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use besides itself.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("gate", &["domain", "store"]),
@@ -14,14 +14,28 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("callout", &["domain", "error", "pb"]),
     ("auth", &["domain", "store", "gate", "error", "callout"]),
     ("mail", &["domain"]),
+    ("webhooks", &["domain"]),
     ("config", &["domain", "store", "gate", "mail"]),
-    ("services", &["domain", "store", "gate", "error", "pb", "callout", "auth", "mail", "config"]),
-    ("jobs", &["domain", "store", "gate", "mail"]),
+    ("services", &["domain", "store", "gate", "error", "pb", "callout", "auth", "mail", "webhooks", "config"]),
+    ("jobs", &["domain", "store", "gate", "mail", "webhooks"]),
     ("import", &["domain", "store"]),
     ("telemetry", &["config"]),
     (
         "server",
-        &["domain", "store", "gate", "error", "pb", "callout", "auth", "config", "services", "jobs", "telemetry"],
+        &[
+            "domain",
+            "store",
+            "gate",
+            "error",
+            "pb",
+            "callout",
+            "auth",
+            "config",
+            "webhooks",
+            "services",
+            "jobs",
+            "telemetry",
+        ],
     ),
     ("cli", &["domain", "store", "pb", "auth", "config", "import", "telemetry", "server"]),
     ("main", &[]),
@@ -36,7 +50,7 @@ const BORDERS: [(&str, &[&str]); 7] = [
     ("lettre", &["mail"]),
     ("tonic", &["error", "pb", "callout", "auth", "services", "server", "cli"]),
     ("prost", &["pb", "services"]),
-    ("reqwest", &["auth"]),
+    ("reqwest", &["auth", "webhooks"]),
     ("tokio", &["store", "gate", "callout", "auth", "services", "jobs", "server", "cli", "main"]),
 ];
 

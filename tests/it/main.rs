@@ -43,3 +43,4 @@ mod support;
 mod teams;
 mod tokens;
 mod users;
+mod webhooks;

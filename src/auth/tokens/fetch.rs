@@ -7,6 +7,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, StatusCode};
 use serde::de::DeserializeOwned;
 
+use crate::domain::cause::causes;
 use crate::domain::safe_url::SafeUrl;
 use crate::error::Error;
 
@@ -54,15 +55,4 @@ fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let from = attempt.previous().last();
     let stays = from.is_some_and(|from| from.host_str() == target.host_str() && from.scheme() == target.scheme());
     if stays && attempt.previous().len() <= REDIRECTS_MAX { attempt.follow() } else { attempt.stop() }
-}
-
-/// An error with what caused it, in one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

@@ -114,6 +114,8 @@ pub enum Settling {
     Live {
         /// The key that called, as it was when it was authorised.
         key: Arc<KeyFacts>,
+        /// The accounts that it moves, with their budgets as they are now.
+        accounts: Vec<(AccountId, Budget)>,
         /// The windows that its cost belongs to.
         windows: Vec<(AccountId, Window)>,
     },

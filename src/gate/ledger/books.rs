@@ -17,6 +17,7 @@ use super::{LedgerRules, MissingWindow};
 use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::{Denial, DenyReason};
+use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::gate::exhausted::latest;
 use crate::gate::rates::{RateCounts, SCOPE_ORDER};
@@ -312,13 +313,15 @@ impl Books {
         reservation.state = State::Settling(before.saturating_add(more));
         let key = Arc::clone(&reservation.asked.key);
         let windows = reservation.lines.iter().map(|line| (line.account.clone(), line.window)).collect();
+        let budget = |account: &AccountId| self.accounts.get(account).map_or(Budget::NONE, Account::budget);
+        let accounts = reservation.lines.iter().map(|line| (line.account.clone(), budget(&line.account))).collect();
         if more > Usd::ZERO {
             // Until it is committed, the real cost must already keep others out.
             let part = Reservation { amount: more, ..reservation.clone() };
             reservation.amount = cost;
             self.for_money_windows(&part, |window, more| window.reserved = window.reserved.saturating_add(more));
         }
-        Settling::Live { key, windows }
+        Settling::Live { key, accounts, windows }
     }
 
     pub(super) fn abort_settle(&mut self, id: Uuid) {

@@ -14,8 +14,8 @@ use crate::domain::reason::Reason;
 use crate::error::{Error, RETRY};
 use crate::gate::{Announcement, Subject};
 use crate::pb;
-use crate::services::wire::instant;
 use crate::services::wire::messages::{Messages, messages};
+use crate::services::wire::{alert, instant};
 use crate::services::{App, Ctx, open};
 
 /// What the service answers with.
@@ -153,6 +153,9 @@ fn to_wire(change: &Announcement) -> Option<pb::Change> {
             pb::Change { model_name: model.clone().unwrap_or_default(), ..of_kind(pb::ChangeKind::Prices) }
         }
         Subject::Customer(id) => pb::Change { customer_id: id.to_string(), ..of_kind(pb::ChangeKind::Customer) },
+        Subject::BudgetAlert(told) => {
+            pb::Change { budget_alert: Some(alert::to_wire(told)), ..of_kind(pb::ChangeKind::BudgetAlert) }
+        }
         Subject::ScopeBudget(_) | Subject::Tier | Subject::Other => return None,
     })
 }

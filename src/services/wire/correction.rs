@@ -9,7 +9,7 @@ use crate::domain::usage::REASON;
 use crate::domain::window::Window;
 use crate::error::Error;
 use crate::services::Ctx;
-use crate::store::{BalanceKey, Tx};
+use crate::store::{BalanceKey, Counted, Tx};
 
 /// Sets what an object spent in its current window; says whether that is a
 /// change. Its usage events stay.
@@ -24,7 +24,8 @@ pub(crate) async fn set_spend(
     wanted: Usd,
 ) -> Result<bool, Error> {
     let window = budget.window(&ctx.app.rules.calendar, ctx.now);
-    Ok(tx.set_spent(owner, owner.accounts(), window, wanted).await?)
+    let counted = Counted { window, budget: *budget };
+    Ok(tx.set_spent(owner, owner.accounts(), counted, wanted).await?)
 }
 
 /// Refuses to set what an object spent to more than that.
@@ -91,7 +92,7 @@ pub(crate) async fn adjust_spend(
         let reporter = (tx.author().actor.clone(), tx.now());
         let mut event = owner.correction(&account, window.start, amount, reporter);
         event.usage.metadata.insert(REASON.to_owned(), reason.into());
-        tx.correct_balance(event, window, spent).await?;
+        tx.correct_balance(event, Counted { window, budget: *budget }, spent).await?;
         first.get_or_insert(after);
     }
     Ok(first.unwrap_or_default())
@@ -132,7 +133,8 @@ pub(crate) async fn begin_at_zero(tx: &mut Tx, owners: &[Owner<'_>]) -> Result<(
             .accounts()
             .into_iter()
             .filter(|account| former.contains_key(&(account.clone(), Window::LIFETIME.start)));
-        tx.set_spent(owner, spent.collect(), Window::LIFETIME, Usd::ZERO).await?;
+        let counted = Counted { window: Window::LIFETIME, budget: Budget::NONE };
+        tx.set_spent(owner, spent.collect(), counted, Usd::ZERO).await?;
     }
     Ok(())
 }

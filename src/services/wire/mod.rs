@@ -1,6 +1,7 @@
 //! The wire: conversions that services share.
 
 pub(super) mod access;
+pub(super) mod alert;
 pub(super) mod answer;
 pub(super) mod budget;
 pub(super) mod consent;

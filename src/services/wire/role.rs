@@ -1,11 +1,13 @@
 //! Enums of the wire and of the domain, side by side.
 
 use super::faults::Faults;
+use crate::domain::alert::AlertKind;
 use crate::domain::audit::Action;
 use crate::domain::invitation::InvitationState;
 use crate::domain::key::{KeyState, KeyType};
 use crate::domain::role::{MemberPermission, OrganizationRole, Role, TeamRole};
 use crate::domain::team::ThroughputType;
+use crate::domain::webhook::EventType;
 use crate::pb;
 
 /// Pairs of equal values; `None` stands for a value that clients may not send.
@@ -103,4 +105,24 @@ pairs!(action_to_wire, action_from_wire, Action, pb::AuditAction, {
     Reset = Reset,
     Rotate = Rotate,
     Import = Import,
+    BudgetAlert = BudgetAlert,
 });
+
+/// The kind of an alert on the wire.
+pub(crate) const fn alert_kind_to_wire(kind: AlertKind) -> pb::BudgetAlertKind {
+    match kind {
+        AlertKind::SoftBudgetCrossed => pb::BudgetAlertKind::SoftBudgetCrossed,
+        AlertKind::ThresholdCrossed => pb::BudgetAlertKind::ThresholdCrossed,
+        AlertKind::BudgetCrossed => pb::BudgetAlertKind::BudgetCrossed,
+    }
+}
+
+/// The type of an event on the wire.
+pub(crate) const fn event_type_to_wire(event: EventType) -> pb::WebhookEventType {
+    match event {
+        EventType::SoftBudgetCrossed => pb::WebhookEventType::SoftBudgetCrossed,
+        EventType::ThresholdCrossed => pb::WebhookEventType::ThresholdCrossed,
+        EventType::BudgetCrossed => pb::WebhookEventType::BudgetCrossed,
+        EventType::Test => pb::WebhookEventType::Test,
+    }
+}

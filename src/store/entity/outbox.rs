@@ -13,6 +13,8 @@ pub struct Model {
     pub attempts: i64,
     pub due_at: i64,
     pub created_at: i64,
+    pub dead_at: Option<i64>,
+    pub error: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

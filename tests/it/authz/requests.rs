@@ -81,9 +81,22 @@ pub fn request(rpc: &str, place: &Place) -> Vec<u8> {
         "Spend" => of_spend(rpc, place),
         "Model" => of_models(rpc, place),
         "Audit" => of_audit(rpc, place),
+        "Webhook" => of_webhooks(rpc),
         _ => None,
     };
     found.unwrap_or_else(|| panic!("no request for {service}/{rpc}: every RPC has a place in the matrix"))
+}
+
+fn of_webhooks(rpc: &str) -> Option<Vec<u8>> {
+    // Nothing waits, and nobody listens.
+    let webhook = "nobody".to_owned();
+    Some(match rpc {
+        "ListWebhooks" => pb::ListWebhooksRequest {}.encode_to_vec(),
+        "ListWebhookDeliveries" => pb::ListWebhookDeliveriesRequest::default().encode_to_vec(),
+        "RetryWebhookDeliveries" => pb::RetryWebhookDeliveriesRequest { webhook, ..Default::default() }.encode_to_vec(),
+        "TestWebhook" => pb::TestWebhookRequest { webhook }.encode_to_vec(),
+        _ => return None,
+    })
 }
 
 fn of_users(rpc: &str, place: Place) -> Option<Vec<u8>> {

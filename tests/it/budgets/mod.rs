@@ -1,5 +1,6 @@
 //! `BudgetService`: budgets and limits as they stand.
 
+mod alerts;
 mod scopes;
 mod tiers;
 

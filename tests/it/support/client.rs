@@ -11,6 +11,7 @@ use pb::organization_service_client::OrganizationServiceClient;
 use pb::spend_service_client::SpendServiceClient;
 use pb::team_service_client::TeamServiceClient;
 use pb::user_service_client::UserServiceClient;
+use pb::webhook_service_client::WebhookServiceClient;
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -62,6 +63,10 @@ impl Client {
 
     pub fn transport(&self) -> Transport {
         InterceptedService::new(self.channel.clone(), self.headers.clone())
+    }
+
+    pub fn webhooks(&self) -> WebhookServiceClient<Transport> {
+        WebhookServiceClient::new(self.transport())
     }
 
     pub fn users(&self) -> UserServiceClient<Transport> {

@@ -10,6 +10,7 @@ pub mod issuer;
 pub mod mail_server;
 pub mod process;
 pub mod raw;
+pub mod receiver;
 pub mod world;
 
 pub use self::answer::{Answer, reason_of};
