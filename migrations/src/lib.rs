@@ -36,6 +36,7 @@ mod m20261130_000023_rank_days;
 mod m20261130_000024_create_customers;
 mod m20261130_000025_place_budgets;
 mod m20261130_000026_create_budget_alerts;
+mod m20261130_000027_limit_models;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -70,6 +71,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000024_create_customers::Migration),
             Box::new(m20261130_000025_place_budgets::Migration),
             Box::new(m20261130_000026_create_budget_alerts::Migration),
+            Box::new(m20261130_000027_limit_models::Migration),
         ]
     }
 }

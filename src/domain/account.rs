@@ -53,8 +53,12 @@ pub enum Scope {
     TeamModel,
     /// All keys of an organization with one model, likewise.
     OrganizationModel,
+    /// A user's keys with one model: those that its budget binds.
+    UserModel,
     /// All calls on behalf of an end user.
     Customer,
+    /// All calls on behalf of an end user with one model.
+    CustomerModel,
     /// All calls under one label.
     Tag,
     /// All calls that one provider answered.
@@ -96,7 +100,9 @@ impl Scope {
             Self::OrganizationMember => "organization member",
             Self::TeamModel => "team and model",
             Self::OrganizationModel => "organization and model",
+            Self::UserModel => "user and model",
             Self::Customer => "customer",
+            Self::CustomerModel => "customer and model",
             Self::Tag => "tag",
             Self::Provider => "provider",
             Self::Model => "model",
@@ -179,6 +185,18 @@ impl AccountId {
         Self { scope: Scope::OrganizationModel, name: part_name(organization.as_str(), model) }
     }
 
+    /// The account of a user with a model.
+    #[must_use]
+    pub fn user_model(user: &UserId, model: &str) -> Self {
+        Self { scope: Scope::UserModel, name: part_name(user.as_str(), model) }
+    }
+
+    /// The account of an end user with a model.
+    #[must_use]
+    pub fn customer_model(customer: &CustomerId, model: &str) -> Self {
+        Self { scope: Scope::CustomerModel, name: part_name(customer.as_str(), model) }
+    }
+
     /// The account of an end user.
     #[must_use]
     pub fn customer(id: &CustomerId) -> Self {
@@ -203,10 +221,13 @@ impl AccountId {
         &self.name
     }
 
-    /// The key that it is a part of, and which part: a duration, or a model.
+    /// The object that it is a part of, and which part: a duration or a model.
     #[must_use]
-    pub fn part_of_key(&self) -> Option<(&str, &str)> {
-        matches!(self.scope, Scope::KeyWindow | Scope::KeyModel).then(|| self.name.split_once('/')).flatten()
+    pub fn part_of_object(&self) -> Option<(String, &str)> {
+        let is_part =
+            matches!(self.scope, Scope::KeyWindow | Scope::KeyModel | Scope::UserModel | Scope::CustomerModel);
+        let (owner, part) = self.name.split_once('/').filter(|_| is_part)?;
+        Some((unescaped(owner), part))
     }
 
     /// Its object in the audit log: of what calls of all keys share with its
@@ -225,16 +246,21 @@ impl AccountId {
     }
 
     /// The id of the object that it belongs to: `team_id/user_id` or
-    /// `organization_id/user_id` for a member, likewise for a group with a model,
-    /// `key_id/duration` or `key_id/model` for a part of a key.
+    /// `organization_id/user_id` for a member, likewise for something else with a
+    /// model, `key_id/duration` or `key_id/model` for a part of a key.
     #[must_use]
     pub fn object_id(&self) -> String {
         let is_part_of_group = matches!(
             self.scope,
-            Scope::TeamMember | Scope::OrganizationMember | Scope::TeamModel | Scope::OrganizationModel
+            Scope::TeamMember
+                | Scope::OrganizationMember
+                | Scope::TeamModel
+                | Scope::OrganizationModel
+                | Scope::UserModel
+                | Scope::CustomerModel
         );
         match self.name.split_once('/').filter(|(group, _)| is_part_of_group && group.contains('%')) {
-            Some((group, part)) => format!("{}/{part}", group.replace("%2F", "/").replace("%25", "%")),
+            Some((group, part)) => format!("{}/{part}", unescaped(group)),
             None => self.name.to_string(),
         }
     }
@@ -244,6 +270,10 @@ impl AccountId {
 /// escaped in the group, so that no two pairs share a name.
 fn part_name(group: &str, part: impl fmt::Display) -> Arc<str> {
     format!("{}/{part}", group.replace('%', "%25").replace('/', "%2F")).into()
+}
+
+fn unescaped(group: &str) -> String {
+    group.replace("%2F", "/").replace("%25", "%")
 }
 
 impl fmt::Display for AccountId {

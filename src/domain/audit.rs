@@ -72,12 +72,12 @@ impl ObjectType {
     pub const fn of_account(scope: Scope) -> Self {
         match scope {
             Scope::Key | Scope::KeyWindow | Scope::KeyModel => Self::Key,
-            Scope::User | Scope::UserPersonal => Self::User,
+            Scope::User | Scope::UserPersonal | Scope::UserModel => Self::User,
             Scope::Team | Scope::TeamModel => Self::Team,
             Scope::TeamMember => Self::TeamMember,
             Scope::Organization | Scope::OrganizationModel => Self::Organization,
             Scope::OrganizationMember => Self::OrganizationMember,
-            Scope::Customer => Self::Customer,
+            Scope::Customer | Scope::CustomerModel => Self::Customer,
             Scope::Tag | Scope::Provider | Scope::Model | Scope::Global => Self::ScopeBudget,
         }
     }
@@ -177,11 +177,11 @@ impl Change {
         is_one.then_some(Self { before: Some(before), after: Some(after), ..change })
     }
 
-    /// A budget of an account reached a level. A part of a key is found in the log
-    /// of the key.
+    /// A budget of an account reached a level. A part of an object is found in the
+    /// log of the object.
     #[must_use]
     pub fn alerted(account: &AccountId, alert: &BudgetAlert) -> Self {
-        let object_id = account.part_of_key().map_or_else(|| account.audit_id(), |(key, _)| key.to_owned());
+        let object_id = account.part_of_object().map_or_else(|| account.audit_id(), |(object, _)| object);
         let change = Self::new(Action::BudgetAlert, ObjectType::of_account(account.scope()), object_id);
         Self { after: Some(fields(alert)), ..change }
     }

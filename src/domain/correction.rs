@@ -25,6 +25,10 @@ pub enum Owner<'a> {
     Customer(&'a CustomerId),
     /// A key in one window, or with one model.
     KeyPart(KeyId, &'a AccountId),
+    /// A user with one model.
+    UserModel(&'a UserId, &'a AccountId),
+    /// An end user with one model.
+    CustomerModel(&'a CustomerId, &'a AccountId),
     /// What calls of all keys share.
     Scope(&'a AccountId),
 }
@@ -42,7 +46,10 @@ impl Owner<'_> {
             Self::Organization(id) => vec![AccountId::organization(id)],
             Self::OrganizationMember(organization, user) => vec![AccountId::organization_member(organization, user)],
             Self::Customer(id) => vec![AccountId::customer(id)],
-            Self::KeyPart(_, account) | Self::Scope(account) => vec![(*account).clone()],
+            Self::KeyPart(_, account)
+            | Self::UserModel(_, account)
+            | Self::CustomerModel(_, account)
+            | Self::Scope(account) => vec![(*account).clone()],
         }
     }
 
@@ -71,7 +78,9 @@ impl Owner<'_> {
             fingerprint: String::new(),
             key_id: if let Self::Key(id) | Self::KeyPart(id, _) = self { Some(*id) } else { None },
             user_id: match self {
-                Self::User(id) | Self::Member(_, id) | Self::OrganizationMember(_, id) if !personal => {
+                Self::User(id) | Self::Member(_, id) | Self::OrganizationMember(_, id) | Self::UserModel(id, _)
+                    if !personal =>
+                {
                     Some((*id).clone())
                 }
                 _ => None,
@@ -93,7 +102,10 @@ impl Owner<'_> {
             usage: Usage {
                 request_id,
                 call_type: "adjustment".to_owned(),
-                customer_id: if let Self::Customer(id) = self { id.to_string() } else { String::new() },
+                customer_id: match self {
+                    Self::Customer(id) | Self::CustomerModel(id, _) => id.to_string(),
+                    _ => String::new(),
+                },
                 ..Usage::default()
             },
         }

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::account::{AccountId, Line};
 use super::audit::Fields;
 use super::clock::Timestamp;
+use super::identity::{ModelAccounts, Models};
 use super::ids::{BudgetId, CustomerId};
 use super::limit::{Budget, Rates};
+use super::model_limit::ModelLimits;
 use super::models::ModelList;
 use super::money::Usd;
 use super::tier::{Tier, in_force};
@@ -31,6 +33,9 @@ pub struct Customer {
     /// The calls that may be made on its behalf.
     #[serde(flatten)]
     pub rates: Rates,
+    /// What may be done on its behalf with single models.
+    #[serde(rename = "model_max_budget", default, skip_serializing_if = "ModelLimits::is_empty")]
+    pub model_limits: ModelLimits,
     /// Its tier.
     pub budget_id: Option<BudgetId>,
     /// Free data.
@@ -58,6 +63,7 @@ impl Customer {
             allowed_models: ModelList::default(),
             budget: Budget::default(),
             rates: Rates::NONE,
+            model_limits: ModelLimits::new(),
             budget_id: None,
             metadata: Fields::new(),
             created_at: now,
@@ -82,6 +88,14 @@ impl CustomerDefaults {
     #[must_use]
     pub fn tier_of<'a>(&'a self, customer: &'a Customer) -> Option<&'a BudgetId> {
         customer.budget_id.as_ref().or(self.budget_id.as_ref())
+    }
+
+    /// The limits in force of a customer by model: its own, if it has any, else
+    /// those of the tier.
+    #[must_use]
+    pub fn model_limits_of<'a>(customer: &'a Customer, tier: Option<&'a Tier>) -> &'a ModelLimits {
+        let own = &customer.model_limits;
+        tier.filter(|_| own.is_empty()).map_or(own, |tier| &tier.models)
     }
 
     /// The limits in force of a customer: its own; those of the tier, which is
@@ -117,6 +131,8 @@ pub struct CustomerFacts {
     pub budget: Budget,
     /// Its rate limits in force.
     pub rates: Rates,
+    /// Its accounts with single models.
+    pub model_accounts: ModelAccounts,
     /// Whether anybody has heard of it.
     pub is_known: bool,
     /// How many changes of tiers had been seen when it was read.
@@ -124,10 +140,11 @@ pub struct CustomerFacts {
 }
 
 impl CustomerFacts {
-    /// The account with its limits.
-    #[must_use]
-    pub const fn line(&self) -> Line<'_> {
-        Line { account: &self.account, budget: &self.budget, rates: &self.rates, budget_binds: true, rates_bind: true }
+    /// The accounts with their limits.
+    pub fn lines(&self, models: Models<'_>) -> impl Iterator<Item = Line<'_>> {
+        let Self { account, budget, rates, .. } = self;
+        let whole = Line { account, budget, rates, budget_binds: true, rates_bind: true };
+        std::iter::once(whole).chain(self.model_accounts.lines(models))
     }
 }
 

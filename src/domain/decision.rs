@@ -149,7 +149,7 @@ mod tests {
     use crate::domain::account::AccountId;
     use crate::domain::clock::Timestamp;
     use crate::domain::identity::{
-        Affiliation, GroupModels, Holder, KeyFacts, MemberFacts, Membership, Models, OrganizationFacts,
+        Affiliation, Holder, KeyFacts, MemberFacts, Membership, ModelAccounts, Models, OrganizationFacts,
         OrganizationMemberFacts, Principal, Ranks, TeamFacts, UserFacts,
     };
     use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
@@ -198,6 +198,7 @@ mod tests {
         let user_id = UserId::stored("u");
         UserFacts {
             account: AccountId::user(&user_id),
+            model_accounts: ModelAccounts::default(),
             personal_account: AccountId::user_personal(&user_id),
             user_id,
             role: Role::InternalUser,
@@ -222,7 +223,7 @@ mod tests {
             aliases: ModelAliases::default(),
             budget: Budget::default(),
             rates: Rates::default(),
-            group_models: GroupModels::default(),
+            group_models: ModelAccounts::default(),
             member_defaults: MemberDefaults::default(),
         }
     }
@@ -263,7 +264,7 @@ mod tests {
             models: ModelList::default(),
             budget: Budget::new(None, None, Some("1d".parse().expect("a length")), NOW),
             rates: Rates::default(),
-            group_models: GroupModels::default(),
+            group_models: ModelAccounts::default(),
         }
     }
 

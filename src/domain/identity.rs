@@ -1,17 +1,16 @@
 //! Identities: what must be known of a key, its owner and its team to judge a
 //! call. Small, so that many fit into memory.
 
-mod group_models;
 mod key_facts;
+mod model_accounts;
 
 use std::sync::Arc;
 
-pub use self::group_models::GroupModels;
 pub use self::key_facts::{Holder, KeyFacts, Payer, Principal};
+pub use self::model_accounts::ModelAccounts;
 use super::account::{AccountId, Line};
 use super::customer::CustomerFacts;
 use super::ids::{OrganizationId, TeamId, UserId};
-use super::key_limits::ModelFacts;
 use super::limit::{Budget, Rates};
 use super::models::{ModelAliases, ModelList};
 use super::money::Usd;
@@ -55,6 +54,8 @@ pub struct UserFacts {
     pub account: AccountId,
     /// The account of its keys without a team.
     pub personal_account: AccountId,
+    /// Its accounts with single models.
+    pub model_accounts: ModelAccounts,
 }
 
 impl UserFacts {
@@ -64,6 +65,7 @@ impl UserFacts {
         Self {
             account: AccountId::user(&user.user_id),
             personal_account: AccountId::user_personal(&user.user_id),
+            model_accounts: ModelAccounts::of_user(&user),
             user_id: user.user_id,
             role: user.user_role,
             blocked: user.blocked,
@@ -95,7 +97,7 @@ pub struct TeamFacts {
     /// Its rate limits.
     pub rates: Rates,
     /// Those of single models.
-    pub group_models: GroupModels,
+    pub group_models: ModelAccounts,
     /// The limits of members without their own.
     pub member_defaults: MemberDefaults,
     /// Its account.
@@ -106,7 +108,7 @@ impl From<Team> for TeamFacts {
     fn from(team: Team) -> Self {
         Self {
             account: AccountId::team(&team.team_id),
-            group_models: GroupModels::of_team(&team),
+            group_models: ModelAccounts::of_team(&team),
             team_id: team.team_id,
             organization_id: team.organization_id,
             blocked: team.blocked,
@@ -175,7 +177,7 @@ pub struct OrganizationFacts {
     /// Its rate limits.
     pub rates: Rates,
     /// Those of single models.
-    pub group_models: GroupModels,
+    pub group_models: ModelAccounts,
     /// Its account.
     pub account: AccountId,
 }
@@ -184,7 +186,7 @@ impl From<Organization> for OrganizationFacts {
     fn from(organization: Organization) -> Self {
         Self {
             account: AccountId::organization(&organization.organization_id),
-            group_models: GroupModels::of_organization(&organization),
+            group_models: ModelAccounts::of_organization(&organization),
             organization_id: organization.organization_id,
             blocked: organization.blocked,
             models: organization.models,
@@ -264,16 +266,6 @@ pub enum Models<'a> {
     None,
 }
 
-impl Models<'_> {
-    fn hold(self, model: &str) -> bool {
-        match self {
-            Self::Called(called) => called == model,
-            Self::All => true,
-            Self::None => false,
-        }
-    }
-}
-
 /// The organization that calls with these count for: that of the team; without
 /// one, that of the token, else of the owner.
 #[must_use]
@@ -307,50 +299,55 @@ impl Identity {
     ///
     /// A user's budget binds keys without a team, compared with what those
     /// spent; with `user_budget_on_team_keys` it binds every key, compared
-    /// with what all of them spent. A user's rates bind every key. Of the models
-    /// that the key, its team or its organization has limits of, the one that is
-    /// called counts. The end user's
-    /// limits bind whoever calls on its behalf.
+    /// with what all of them spent. A user's rates bind every key; its limits of
+    /// models, those that its budget binds. Of the models that somebody has limits
+    /// of, the one that is called counts. The end user's limits bind whoever calls
+    /// on its behalf.
     #[must_use]
     pub fn lines(&self, models: Models<'_>, user_budget_on_team_keys: bool) -> Vec<Line<'_>> {
         let mut lines = Vec::with_capacity(7);
-        let mut add = |account, budget, rates, budget_binds, rates_bind| {
-            lines.push(Line { account, budget, rates, budget_binds, rates_bind });
+        let line = |account, budget, rates, budget_binds, rates_bind| Line {
+            account,
+            budget,
+            rates,
+            budget_binds,
+            rates_bind,
         };
         let budget = self.raised_budget.as_deref().unwrap_or(&self.key.budget);
         if let Holder::Key { account, .. } = &self.key.holder {
-            add(account, budget, &self.key.rates, true, true);
+            lines.push(line(account, budget, &self.key.rates, true, true));
         }
         if let Some(limits) = &self.key.limits {
             for (account, budget) in &limits.windows {
-                add(account, budget, &Rates::NONE, true, false);
+                lines.push(line(account, budget, &Rates::NONE, true, false));
             }
-            for ModelFacts { account, budget, rates, .. } in limits.models.iter().filter(|of| models.hold(&of.model)) {
-                add(account, budget, rates, true, true);
-            }
+            lines.extend(limits.models.lines(models));
         }
         if let Some(team) = &self.team {
-            add(&team.account, &team.budget, &team.rates, true, true);
+            lines.push(line(&team.account, &team.budget, &team.rates, true, true));
         }
         if let Some(Affiliation { organization, member }) = &self.affiliation {
-            add(&organization.account, &organization.budget, &organization.rates, true, true);
+            lines.push(line(&organization.account, &organization.budget, &organization.rates, true, true));
             if let Some((member, budget)) = member {
-                add(&member.account, budget, &Rates::NONE, true, false);
+                lines.push(line(&member.account, budget, &Rates::NONE, true, false));
             }
         }
         if let Some(user) = &self.user {
-            add(&user.account, &user.budget, &user.rates, user_budget_on_team_keys, true);
+            lines.push(line(&user.account, &user.budget, &user.rates, user_budget_on_team_keys, true));
             if self.key.team_id.is_none() {
-                add(&user.personal_account, &user.budget, &user.rates, !user_budget_on_team_keys, false);
+                lines.push(line(&user.personal_account, &user.budget, &user.rates, !user_budget_on_team_keys, false));
+            }
+            if user_budget_on_team_keys || self.key.team_id.is_none() {
+                lines.extend(user.model_accounts.lines(models));
             }
         }
         if let Some(member) = &self.membership {
-            add(&member.facts.account, &member.budget, &member.rates, true, true);
+            lines.push(line(&member.facts.account, &member.budget, &member.rates, true, true));
         }
         let team_models = self.team.iter().flat_map(|team| team.group_models.lines(models));
         let organizations = self.affiliation.iter().map(|affiliation| &affiliation.organization);
         lines.extend(team_models.chain(organizations.flat_map(|of| of.group_models.lines(models))));
-        lines.extend(self.customer.as_ref().map(|customer| customer.line()));
+        lines.extend(self.customer.iter().flat_map(|customer| customer.lines(models)));
         lines
     }
 }

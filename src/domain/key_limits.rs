@@ -3,14 +3,14 @@
 
 #![expect(clippy::disallowed_types, reason = "what serde derives for flatten knows floats; no field is one")]
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::{Deserialize, Serialize};
 
 use super::account::AccountId;
 use super::clock::Timestamp;
+use super::identity::{ModelAccounts, Models};
 use super::ids::KeyId;
-use super::limit::{Budget, ModelRates, Rates};
+use super::limit::{Budget, ModelRates};
+use super::model_limit::{ModelLimits, following};
 use super::money::Usd;
 
 /// The most budgets in windows of their own.
@@ -24,8 +24,8 @@ pub struct KeyLimits {
     #[serde(rename = "budget_limits", skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<Budget>,
     /// Limits by the model that is called.
-    #[serde(rename = "model_max_budget", skip_serializing_if = "BTreeMap::is_empty")]
-    pub models: BTreeMap<String, ModelLimit>,
+    #[serde(rename = "model_max_budget", skip_serializing_if = "ModelLimits::is_empty")]
+    pub models: ModelLimits,
     /// Rates by the model that is called; where `models` has one, that holds.
     #[serde(flatten)]
     pub model_rates: ModelRates,
@@ -35,20 +35,6 @@ pub struct KeyLimits {
     /// … before this instant.
     #[serde(rename = "temp_budget_expires_at", skip_serializing_if = "Option::is_none")]
     pub increase_until: Option<Timestamp>,
-}
-
-/// What a key may do with one model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelLimit {
-    /// What it may spend.
-    #[serde(flatten)]
-    pub budget: Budget,
-    /// Tokens a minute.
-    #[serde(rename = "tpm_limit")]
-    pub tpm: Option<i64>,
-    /// Calls a minute.
-    #[serde(rename = "rpm_limit")]
-    pub rpm: Option<i64>,
 }
 
 impl KeyLimits {
@@ -61,14 +47,7 @@ impl KeyLimits {
             let same = before.windows.iter().find(|known| known.duration == budget.duration);
             budget.anchor = same.map_or(now, |known| known.anchor);
         }
-        for (model, limit) in &mut self.models {
-            let goes_on = |known: &&ModelLimit| {
-                known.budget.duration == limit.budget.duration
-                    && known.budget.max.is_some() >= limit.budget.max.is_some()
-            };
-            let known = before.models.get(model).filter(goes_on);
-            limit.budget.anchor = known.map_or(now, |known| known.budget.anchor);
-        }
+        self.models = following(self.models, &before.models, now);
         self
     }
 
@@ -89,21 +68,8 @@ pub struct LimitFacts {
     /// The accounts of the windows.
     pub windows: Box<[(AccountId, Budget)]>,
     /// The accounts of the models.
-    pub models: Box<[ModelFacts]>,
+    pub models: ModelAccounts,
     increase: Option<(Usd, Timestamp)>,
-}
-
-/// The account of a key with one model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelFacts {
-    /// The model.
-    pub model: Box<str>,
-    /// The account.
-    pub account: AccountId,
-    /// Its budget.
-    pub budget: Budget,
-    /// Its rate limits.
-    pub rates: Rates,
 }
 
 impl LimitFacts {
@@ -114,21 +80,9 @@ impl LimitFacts {
             return None;
         }
         let window = |budget: &Budget| Some((AccountId::key_window(key, budget.duration?), *budget));
-        let names: BTreeSet<&str> =
-            limits.models.keys().map(String::as_str).chain(limits.model_rates.models()).collect();
-        let model = |name: &str| {
-            let rates = limits.model_rates.of(name);
-            let limit = limits.models.get(name).copied().unwrap_or_default();
-            ModelFacts {
-                model: name.into(),
-                account: AccountId::key_model(key, name),
-                budget: limit.budget,
-                rates: Rates { tpm: limit.tpm.or(rates.tpm), rpm: limit.rpm.or(rates.rpm), parallel: None },
-            }
-        };
         Some(Box::new(Self {
             windows: limits.windows.iter().filter_map(window).collect(),
-            models: names.into_iter().map(model).collect(),
+            models: ModelAccounts::of_key(key, &limits.models, &limits.model_rates),
             increase: limits.increase.zip(limits.increase_until),
         }))
     }
@@ -136,7 +90,7 @@ impl LimitFacts {
     /// All its accounts, each with its budget.
     pub fn parts(&self) -> impl Iterator<Item = (&AccountId, &Budget)> {
         let windows = self.windows.iter().map(|(account, budget)| (account, budget));
-        windows.chain(self.models.iter().map(|of| (&of.account, &of.budget)))
+        windows.chain(self.models.lines(Models::All).map(|line| (line.account, line.budget)))
     }
 
     /// A budget that is larger now; `None`: it is as it is. What has no limit is
@@ -150,7 +104,10 @@ impl LimitFacts {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::domain::model_limit::ModelLimit;
 
     fn usd(text: &str) -> Usd {
         text.parse().expect("money")
@@ -195,23 +152,5 @@ mod tests {
         let raised = |budget: &Budget, now| facts.raise(budget, at(now)).and_then(|budget| budget.max);
         assert_eq!((raised(&limited, 99), raised(&limited, 100)), (Some(usd("15")), None));
         assert_eq!(raised(&Budget::default(), 0), None, "unlimited stays so");
-    }
-
-    #[test]
-    fn each_model_that_is_limited_has_one_account() {
-        let key = KeyId::generate();
-        let limit = ModelLimit { budget: budget("1", "1d"), tpm: Some(7), rpm: None };
-        let rates = |pairs: &[(&str, i64)]| pairs.iter().map(|(name, limit)| ((*name).to_owned(), *limit)).collect();
-        let limits = KeyLimits {
-            models: BTreeMap::from([("a".to_owned(), limit)]),
-            model_rates: ModelRates { tpm: rates(&[("a", 100), ("b", 200)]), rpm: rates(&[("a", 3)]) },
-            ..KeyLimits::default()
-        };
-        let facts = LimitFacts::new(key, limits).expect("limits");
-        let outline: Vec<_> =
-            facts.models.iter().map(|of| (&*of.model, of.budget.max, of.rates.tpm, of.rates.rpm)).collect();
-        assert_eq!(outline, [("a", Some(usd("1")), Some(7), Some(3)), ("b", None, Some(200), None)]);
-        assert_eq!(facts.models[0].account.object_id(), format!("{key}/a"));
-        assert_eq!(LimitFacts::new(key, KeyLimits::default()), None);
     }
 }

@@ -308,8 +308,8 @@ pub fn keep_below_ceiling(max_budget: &mut Option<Usd>, ceiling: Option<Usd>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::key_limits::ModelLimit;
     use crate::domain::limit::Budget;
+    use crate::domain::model_limit::ModelLimit;
 
     fn usd(text: &str) -> Usd {
         text.parse().expect("money")

@@ -22,6 +22,7 @@ pub mod key_limits;
 pub mod key_rules;
 pub mod limit;
 pub mod model;
+pub mod model_limit;
 pub mod models;
 pub mod money;
 pub mod organization;

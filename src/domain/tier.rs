@@ -3,14 +3,13 @@
 
 #![expect(clippy::disallowed_types, reason = "what serde derives for flatten knows floats; no field is one")]
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::ids::BudgetId;
-use super::key_limits::{KeyLimits, ModelLimit};
+use super::key_limits::KeyLimits;
 use super::limit::{Budget, Rates};
+use super::model_limit::{ModelLimit, ModelLimits};
 use super::patch::Patch;
 use super::window::Calendar;
 
@@ -27,7 +26,7 @@ pub struct Tier {
     pub rates: Rates,
     /// Limits by the model that is called.
     #[serde(rename = "model_max_budget")]
-    pub models: BTreeMap<String, ModelLimit>,
+    pub models: ModelLimits,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -107,6 +106,7 @@ pub fn anchor_after(was: &Budget, is: &Budget, calendar: &Calendar, now: Timesta
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::identity::Models;
     use crate::domain::ids::KeyId;
     use crate::domain::key_limits::LimitFacts;
     use crate::domain::limit::ModelRates;
@@ -171,7 +171,8 @@ mod tests {
             ..KeyLimits::default()
         };
         let limits = LimitFacts::new(KeyId::generate(), tier().limits_of(own)).expect("limits");
-        assert_eq!(limits.models[0].rates.rpm, Some(5));
+        let rpm: Vec<_> = limits.models.lines(Models::All).map(|line| line.rates.rpm).collect();
+        assert_eq!(rpm, [Some(5)]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::audit::Fields;
 use super::clock::Timestamp;
 use super::ids::{OrganizationId, TeamId, UserId, new_uuid};
 use super::limit::{Budget, Rates};
+use super::model_limit::{ModelLimits, following};
 use super::models::ModelList;
 use super::money::Usd;
 use super::password::PasswordHash;
@@ -36,6 +37,9 @@ pub struct User {
     /// The calls that all keys may make.
     #[serde(flatten)]
     pub rates: Rates,
+    /// What the keys that its budget binds may do with single models.
+    #[serde(rename = "model_max_budget", skip_serializing_if = "ModelLimits::is_empty")]
+    pub model_limits: ModelLimits,
     /// Free data.
     pub metadata: Fields,
     /// A blocked user's keys are refused.
@@ -177,6 +181,8 @@ pub struct NewUser {
     pub budget_duration: Option<Length>,
     /// The rate limits.
     pub rates: Rates,
+    /// Limits of single models, whose windows begin now.
+    pub model_limits: ModelLimits,
     /// Free data.
     pub metadata: Fields,
     /// Made blocked.
@@ -248,6 +254,7 @@ impl NewUser {
             models,
             budget: Budget::new(max, self.soft_budget, duration, now),
             rates: self.rates,
+            model_limits: following(self.model_limits, &ModelLimits::new(), now),
             metadata: self.metadata,
             blocked: self.blocked,
             home_organization_id: self.home_organization_id,
@@ -263,7 +270,7 @@ impl NewUser {
 }
 
 /// The fields of a user that the admins of its home organization may change.
-pub const HOME_ADMIN_FIELDS: [&str; 11] = [
+pub const HOME_ADMIN_FIELDS: [&str; 12] = [
     "user_alias",
     "models",
     "max_budget",
@@ -273,6 +280,7 @@ pub const HOME_ADMIN_FIELDS: [&str; 11] = [
     "tpm_limit",
     "rpm_limit",
     "max_parallel_requests",
+    "model_max_budget",
     "metadata",
     "blocked",
 ];

@@ -14,15 +14,17 @@ const MINUTE_MICROS: i64 = 60_000_000;
 const EXPECTED_OUTPUT: i64 = 1_024;
 
 /// The order in which scopes are checked.
-pub(super) const SCOPE_ORDER: [Scope; 11] = [
+pub(super) const SCOPE_ORDER: [Scope; 13] = [
     Scope::Key,
     Scope::KeyModel,
     Scope::User,
     Scope::UserPersonal,
+    Scope::UserModel,
     Scope::Team,
     Scope::TeamModel,
     Scope::TeamMember,
     Scope::Customer,
+    Scope::CustomerModel,
     Scope::Organization,
     Scope::OrganizationModel,
     Scope::OrganizationMember,

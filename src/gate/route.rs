@@ -74,7 +74,7 @@ impl Gate {
             // Whoever is gone meanwhile has no account that could be moved.
             Payer::Principal(principal) => {
                 let identity = self.directory().principal(principal.clone(), ModelList::default(), now).await?;
-                Ok(route_along(identity, model))
+                Ok(self.route_along(identity, model))
             }
         }
     }
@@ -95,10 +95,17 @@ impl Gate {
         now: Timestamp,
     ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
         if let Some(identity) = self.directory().find_by_any(hash, now).await? {
-            return Ok(route_along(identity, model));
+            return Ok(self.route_along(identity, model));
         }
         let deleted = self.store.view().find_deleted_key(hash).await?.ok_or(RecordError::KeyUnknown)?;
         self.route_of_deleted(deleted.key).await
+    }
+
+    /// The accounts of somebody who called a model.
+    fn route_along(&self, identity: Identity, model: &str) -> (Arc<KeyFacts>, Route) {
+        let lines = identity.lines(Models::Called(model), self.rules().user_budget_on_team_keys);
+        let accounts = lines.iter().map(|line| (line.account.clone(), *line.budget)).collect();
+        (identity.key, Route { accounts, ..Route::default() })
     }
 
     /// The call was made, so it is booked: on whatever of the key's accounts is
@@ -157,11 +164,4 @@ pub(super) fn closed(ticket: &Ticket, windows: &[(AccountId, Window)]) -> Closed
         amount: ticket.amount,
         windows: held.map(|(account, window)| (account.clone(), window.start)).collect(),
     }
-}
-
-/// The accounts of somebody who called a model.
-fn route_along(identity: Identity, model: &str) -> (Arc<KeyFacts>, Route) {
-    let lines = identity.lines(Models::Called(model), false);
-    let accounts = lines.iter().map(|line| (line.account.clone(), *line.budget)).collect();
-    (identity.key, Route { accounts, ..Route::default() })
 }

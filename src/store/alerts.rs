@@ -95,17 +95,15 @@ async fn is_news(
 
 /// What people call the object of an account.
 async fn label(transaction: &DatabaseTransaction, account: &AccountId) -> Result<String, StoreError> {
-    let (dimension, id) = match account.scope() {
-        Scope::Key => (Dimension::Key, account.object_id()),
-        Scope::KeyWindow | Scope::KeyModel => {
-            (Dimension::Key, account.part_of_key().map(|(key, _)| key.to_owned()).unwrap_or_default())
-        }
-        Scope::Team => (Dimension::Team, account.object_id()),
-        Scope::User | Scope::UserPersonal => (Dimension::User, account.object_id()),
-        Scope::Organization => (Dimension::Organization, account.object_id()),
+    let dimension = match account.scope() {
+        Scope::Key | Scope::KeyWindow | Scope::KeyModel => Dimension::Key,
+        Scope::Team => Dimension::Team,
+        Scope::User | Scope::UserPersonal | Scope::UserModel => Dimension::User,
+        Scope::Organization => Dimension::Organization,
         // They have no other name, or are named by two ids.
         _ => return Ok(String::new()),
     };
+    let id = account.part_of_object().map_or_else(|| account.object_id(), |(object, _)| object);
     let names = View::of_transaction(transaction).names(dimension, std::slice::from_ref(&id)).await?;
     Ok(names.into_values().next().map(|name| name.alias).unwrap_or_default())
 }

@@ -12,7 +12,7 @@ use super::dialect::{Bulk, Column};
 use super::entity::customers;
 use super::error::{Constraint, StoreError, one_row};
 use super::evictions::Eviction;
-use super::json::{from_text, to_text};
+use super::json::{from_text, to_text, to_text_if_any};
 use super::limits::budget;
 use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, rows};
 use super::tx::Tx;
@@ -22,9 +22,12 @@ use crate::domain::account::AccountId;
 use crate::domain::audit::{Action, Change, ObjectType};
 use crate::domain::clock::Timestamp;
 use crate::domain::customer::{Customer, CustomerDefaults, CustomerFacts};
+use crate::domain::identity::ModelAccounts;
 use crate::domain::ids::{BudgetId, CustomerId};
 use crate::domain::limit::{Budget, Rates};
+use crate::domain::model_limit::ModelLimits;
 use crate::domain::money::Usd;
+use crate::domain::tier::Tier;
 use crate::domain::window::{Calendar, Window};
 
 /// The columns that customers can be ordered by.
@@ -80,8 +83,11 @@ impl View<'_> {
         let found = self.find_customer(id).await?;
         let is_known = found.is_some();
         let customer = found.unwrap_or_else(|| Customer::unheard_of(id.clone(), Timestamp::EPOCH));
-        let (budget, rates) = self.limits_of_customer(&customer, defaults).await?;
+        let tier = self.tier_of_customer(&customer, defaults).await?;
+        let (budget, rates) = defaults.limits_of(&customer, tier.as_ref());
+        let model_limits = CustomerDefaults::model_limits_of(&customer, tier.as_ref());
         Ok(CustomerFacts {
+            model_accounts: ModelAccounts::of_customer(&customer, model_limits),
             account: AccountId::customer(id),
             customer_id: customer.customer_id,
             blocked: customer.blocked,
@@ -102,11 +108,32 @@ impl View<'_> {
         customer: &Customer,
         defaults: &CustomerDefaults,
     ) -> Result<(Budget, Rates), StoreError> {
-        let tier = match defaults.tier_of(customer) {
-            Some(id) => self.find_tier(id).await?,
-            None => None,
-        };
+        let tier = self.tier_of_customer(customer, defaults).await?;
         Ok(defaults.limits_of(customer, tier.as_ref()))
+    }
+
+    /// The limits in force of a customer by model.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn model_limits_of_customer(
+        &self,
+        customer: &Customer,
+        defaults: &CustomerDefaults,
+    ) -> Result<ModelLimits, StoreError> {
+        let tier = self.tier_of_customer(customer, defaults).await?;
+        Ok(CustomerDefaults::model_limits_of(customer, tier.as_ref()).clone())
+    }
+
+    async fn tier_of_customer(
+        &self,
+        customer: &Customer,
+        defaults: &CustomerDefaults,
+    ) -> Result<Option<Tier>, StoreError> {
+        match defaults.tier_of(customer) {
+            Some(id) => self.find_tier(id).await,
+            None => Ok(None),
+        }
     }
 
     /// One page of customers.
@@ -199,6 +226,7 @@ impl Tx {
             Column::TpmLimit,
             Column::RpmLimit,
             Column::MaxParallelRequests,
+            Column::ModelMaxBudget,
             Column::UpdatedAt,
             Column::Version,
         ]);
@@ -320,6 +348,7 @@ fn to_customer(row: customers::Model) -> Result<Customer, StoreError> {
             row.budget_anchor_at,
         )?,
         rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
+        model_limits: row.model_max_budget.as_deref().map(from_text).transpose()?.unwrap_or_default(),
         budget_id: row.budget_id.map(BudgetId::stored),
         metadata: from_text(&row.metadata)?,
         created_at: Timestamp::from_micros(row.created_at),
@@ -343,6 +372,7 @@ fn to_row(customer: &Customer) -> Result<customers::ActiveModel, StoreError> {
         tpm_limit: Set(customer.rates.tpm),
         rpm_limit: Set(customer.rates.rpm),
         max_parallel_requests: Set(customer.rates.parallel),
+        model_max_budget: Set(to_text_if_any(&customer.model_limits)?),
         created_at: Set(customer.created_at.micros()),
         updated_at: Set(customer.updated_at.micros()),
         version: Set(customer.version),

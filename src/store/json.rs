@@ -10,6 +10,11 @@ pub(super) fn to_text(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Broken(error.to_string()))
 }
 
+/// The text of a collection that is stored; none of one that is empty.
+pub(super) fn to_text_if_any<T: Serialize + Default + PartialEq>(value: &T) -> Result<Option<String>, StoreError> {
+    (*value != T::default()).then(|| to_text(value)).transpose()
+}
+
 /// The value that was stored.
 pub(super) fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| StoreError::Broken(format!("stored JSON: {error}")))

@@ -295,12 +295,14 @@ impl Tx {
         let object = ObjectType::of_account(account.scope());
         let spent = |spend: Usd| BTreeMap::from([("spend", spend)]);
         let to = from.saturating_add(correction.costing.cost);
-        // A part of a key is found in the log of the key.
-        let part = account.part_of_key();
-        let object_id = part.map_or_else(|| account.audit_id(), |(key, _)| key.to_owned());
+        // A part of an object is found in the log of the object.
+        let (object_id, part) = match account.part_of_object() {
+            Some((object, part)) => (object, Some(part)),
+            None => (account.audit_id(), None),
+        };
         let change = Change::updated(object, object_id, &spent(from), &spent(to));
         if let Some(mut change) = change {
-            if let Some((_, part)) = part {
+            if let Some(part) = part {
                 change = change.naming(&[("part", part)]);
             }
             let placed =

@@ -9,7 +9,7 @@ use super::balances::{Spend, WithSpend, select_with_spend, spend_in_window};
 use super::entity::{organization_members, team_members, users};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
-use super::json::{from_text, to_text, word};
+use super::json::{from_text, to_text, to_text_if_any, word};
 use super::like;
 use super::limits::budget;
 use super::page::{Cursor, Order, Page, PageRequest, SortKey, count, rows};
@@ -359,6 +359,7 @@ fn to_user(row: users::Model) -> Result<User, StoreError> {
             row.budget_anchor_at,
         )?,
         rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
+        model_limits: row.model_max_budget.as_deref().map(from_text).transpose()?.unwrap_or_default(),
         metadata: from_text(&row.metadata)?,
         blocked: row.blocked,
         home_organization_id: row.home_organization_id.map(OrganizationId::stored),
@@ -390,6 +391,7 @@ fn to_row(user: &User) -> Result<users::ActiveModel, StoreError> {
         tpm_limit: Set(user.rates.tpm),
         rpm_limit: Set(user.rates.rpm),
         max_parallel_requests: Set(user.rates.parallel),
+        model_max_budget: Set(to_text_if_any(&user.model_limits)?),
         created_at: Set(user.created_at.micros()),
         updated_at: Set(user.updated_at.micros()),
         version: Set(user.version),

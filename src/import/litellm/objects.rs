@@ -10,8 +10,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::customer::Customer;
 use crate::domain::fault::Violation;
 use crate::domain::ids::{BudgetId, CustomerId, OrganizationId, TeamId, UserId};
-use crate::domain::key_limits::ModelLimit;
 use crate::domain::limit::{Budget, ModelRates, Rates};
+use crate::domain::model_limit::{ModelLimit, ModelLimits};
 use crate::domain::models::{ListOwner, ModelAliases};
 use crate::domain::organization::{Organization, OrganizationMember};
 use crate::domain::role::{MemberPermission, OrganizationRole, Role, TeamRole};
@@ -71,6 +71,7 @@ pub(super) fn user(row: &Row, now: Timestamp) -> Result<User, Fault> {
         models: row.models(ListOwner::UserOrTeam)?,
         budget: row.budget(now)?,
         rates: row.rates()?,
+        model_limits: model_limits(row, now)?,
         metadata: row.fields("metadata"),
         blocked: false,
         home_organization_id: None,
@@ -256,7 +257,7 @@ pub(super) fn customer(
 }
 
 /// Budgets and rates by model.
-pub(super) fn model_limits(row: &Row, now: Timestamp) -> Result<BTreeMap<String, ModelLimit>, Fault> {
+pub(super) fn model_limits(row: &Row, now: Timestamp) -> Result<ModelLimits, Fault> {
     let mut limits = BTreeMap::new();
     for (model, value) in row.fields("model_max_budget") {
         // Early versions have an amount; later ones an object.

@@ -3,7 +3,7 @@
 use crate::auth::Reach;
 use crate::domain::account::{AccountId, Line};
 use crate::domain::fault::{Refusal, Violation};
-use crate::domain::identity::{GroupModels, Identity, Models};
+use crate::domain::identity::{Identity, ModelAccounts, Models};
 use crate::domain::ids::{CustomerId, OrganizationId, TeamId, UserId};
 use crate::domain::reason::Reason;
 use crate::domain::secret::KeyHash;
@@ -63,7 +63,7 @@ async fn of_customer(ctx: &Ctx, id: &CustomerId) -> Result<pb::GetBudgetStatusRe
         return Err(Refusal::not_found(Reason::CustomerNotFound, "customer", [id]).into());
     }
     let customer = ctx.app.gate.directory().customer(id).await?;
-    standings(ctx, &[customer.line()]).await
+    standings(ctx, &customer.lines(Models::All).collect::<Vec<_>>()).await
 }
 
 async fn of_key(ctx: &Ctx, hash: &KeyHash) -> Result<pb::GetBudgetStatusResponse, Error> {
@@ -88,16 +88,12 @@ async fn of_user(ctx: &Ctx, id: &UserId) -> Result<pb::GetBudgetStatusResponse, 
     }
     let user = view.find_user(id).await?.ok_or_else(not_found)?;
     let on_all_keys = ctx.app.gate.rules().user_budget_on_team_keys;
-    let account = if on_all_keys { AccountId::user(id) } else { AccountId::user_personal(id) };
-    let budget = line(&account, &user.budget, &user.rates, true, false);
-    let of_all = AccountId::user(id);
-    let rates = line(&of_all, &user.budget, &user.rates, false, true);
-    let (budgets, _) = ctx.app.gate.standings(&[budget], ctx.now).await?;
-    let (_, rates) = ctx.app.gate.standings(&[rates], ctx.now).await?;
-    Ok(pb::GetBudgetStatusResponse {
-        budgets: budgets.iter().map(budget::to_wire).collect(),
-        rate_limits: rates.iter().map(budget::rate_to_wire).collect(),
-    })
+    let (of_all, personal) = (AccountId::user(id), AccountId::user_personal(id));
+    let all = line(&of_all, &user.budget, &user.rates, on_all_keys, true);
+    let own = (!on_all_keys).then(|| line(&personal, &user.budget, &user.rates, true, false));
+    let models = ModelAccounts::of_user(&user);
+    let lines: Vec<Line<'_>> = std::iter::once(all).chain(own).chain(models.lines(Models::All)).collect();
+    standings(ctx, &lines).await
 }
 
 async fn of_team(ctx: &Ctx, id: &TeamId) -> Result<pb::GetBudgetStatusResponse, Error> {
@@ -108,7 +104,7 @@ async fn of_team(ctx: &Ctx, id: &TeamId) -> Result<pb::GetBudgetStatusResponse, 
     } else {
         visible_team(ctx, view, id).await?.0
     };
-    let (account, models) = (AccountId::team(id), GroupModels::of_team(&team));
+    let (account, models) = (AccountId::team(id), ModelAccounts::of_team(&team));
     let whole = line(&account, &team.budget, &team.rates, true, true);
     let lines: Vec<Line<'_>> = std::iter::once(whole).chain(models.lines(Models::All)).collect();
     standings(ctx, &lines).await
@@ -122,7 +118,7 @@ async fn of_organization(ctx: &Ctx, id: &OrganizationId) -> Result<pb::GetBudget
         return Err(not_found().into());
     }
     let organization = view.find_organization(id).await?.ok_or_else(not_found)?;
-    let (account, models) = (AccountId::organization(id), GroupModels::of_organization(&organization));
+    let (account, models) = (AccountId::organization(id), ModelAccounts::of_organization(&organization));
     let whole = line(&account, &organization.budget, &organization.rates, true, true);
     let lines: Vec<Line<'_>> = std::iter::once(whole).chain(models.lines(Models::All)).collect();
     standings(ctx, &lines).await

@@ -4,11 +4,12 @@ use crate::domain::clock::Timestamp;
 use crate::domain::customer::Customer;
 use crate::domain::ids::CustomerId;
 use crate::domain::limit::Budget;
+use crate::domain::model_limit::{ModelLimits, following};
 use crate::domain::models::{ListOwner, ModelList};
 use crate::domain::window::Calendar;
 use crate::pb;
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{etag, instant, metadata, spend, text};
+use crate::services::wire::{etag, instant, key_limits, metadata, spend, text};
 use crate::store::StoredCustomer;
 
 /// Takes the values of a customer; what is absent is empty.
@@ -28,6 +29,11 @@ pub(super) fn take(sent: &pb::Customer, id: CustomerId, now: Timestamp, faults: 
         allowed_models: models,
         budget,
         rates: faults.rates("customer.", sent.tpm_limit, sent.rpm_limit, sent.max_parallel_requests),
+        model_limits: following(
+            key_limits::models("customer.model_max_budget", &sent.model_max_budget, faults),
+            &ModelLimits::new(),
+            now,
+        ),
         budget_id: text::budget_id("customer.budget_id", budget_id, faults),
         metadata: metadata::take("customer.metadata", sent.metadata.as_ref(), metadata::METADATA_MAX_BYTES, faults),
         version: Customer::UNTOUCHED + 1,
@@ -50,6 +56,7 @@ pub(super) fn to_wire(stored: &StoredCustomer, calendar: &Calendar, now: Timesta
         rpm_limit: customer.rates.rpm,
         max_parallel_requests: customer.rates.parallel,
         allowed_models: customer.allowed_models.iter().map(str::to_owned).collect(),
+        model_max_budget: key_limits::models_to_wire(&customer.model_limits, calendar, now),
         metadata: metadata::to_wire_if_any(&customer.metadata),
         spend: Some(spend.window.to_string()),
         lifetime_spend: spend.lifetime.to_string(),

@@ -4,6 +4,7 @@ use super::{fields, not_found, stale, to_wire};
 use crate::domain::customer::Customer;
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::ids::CustomerId;
+use crate::domain::model_limit::following;
 use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
 use crate::domain::reason::Reason;
@@ -19,7 +20,7 @@ use crate::services::wire::{etag, text};
 use crate::store::Tx;
 
 /// The fields that a mask may name.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "alias",
     "blocked",
     "max_budget",
@@ -29,6 +30,7 @@ const FIELDS: [&str; 13] = [
     "tpm_limit",
     "rpm_limit",
     "max_parallel_requests",
+    "model_max_budget",
     "allowed_models",
     "metadata",
     "metadata.*",
@@ -93,6 +95,7 @@ async fn change(
     let id = &before.customer_id;
     etag::check(&sent.etag, before.version, "customer", id)?;
     let mut after = apply(&before, wanted, sent, &mask);
+    after.model_limits = following(after.model_limits, &before.model_limits, ctx.now);
     if !metadata.apply(&mut after.metadata) {
         return Err(Error::invalid(Violation::new("customer.metadata", "must have at most 65536 bytes as JSON")));
     }
@@ -128,6 +131,8 @@ fn apply(before: &Customer, wanted: Customer, sent: &pb::Customer, mask: &Mask<'
     mask.field("tpm_limit", wanted.rates.tpm).apply(&mut after.rates.tpm);
     mask.field("rpm_limit", wanted.rates.rpm).apply(&mut after.rates.rpm);
     mask.field("max_parallel_requests", wanted.rates.parallel).apply(&mut after.rates.parallel);
+    mask.list("model_max_budget", wanted.model_limits, sent.model_max_budget.is_empty())
+        .apply_or_default(&mut after.model_limits);
     mask.list("allowed_models", wanted.allowed_models, sent.allowed_models.is_empty())
         .apply_or_default(&mut after.allowed_models);
     after

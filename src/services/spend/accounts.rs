@@ -27,6 +27,8 @@ pub(super) enum Holder {
     Organization(OrganizationId),
     OrganizationMember(OrganizationId, UserId),
     Customer(CustomerId),
+    UserModel(UserId, AccountId),
+    CustomerModel(CustomerId, AccountId),
     Scope(AccountId),
 }
 
@@ -42,6 +44,8 @@ impl Holder {
             Self::Organization(id) => Owner::Organization(id),
             Self::OrganizationMember(organization, user) => Owner::OrganizationMember(organization, user),
             Self::Customer(id) => Owner::Customer(id),
+            Self::UserModel(id, account) => Owner::UserModel(id, account),
+            Self::CustomerModel(id, account) => Owner::CustomerModel(id, account),
             Self::Scope(account) => Owner::Scope(account),
         }
     }
@@ -101,6 +105,8 @@ async fn find(ctx: &Ctx, view: View<'_>, scope: pb::BudgetScope, id: &str) -> Re
             let (budget, _) = view.limits_of_customer(&customer, &ctx.app.gate.rules().customers).await?;
             Ok(Some((Holder::Customer(id), budget)))
         }
+        pb::BudgetScope::UserModel => user_model(view, id).await,
+        pb::BudgetScope::CustomerModel => customer_model(ctx, view, id).await,
         pb::BudgetScope::TeamMember => team_member(view, id).await,
         pb::BudgetScope::OrganizationMember => organization_member(view, id).await,
         pb::BudgetScope::Tag | pb::BudgetScope::Provider | pb::BudgetScope::Model | pb::BudgetScope::Global => {
@@ -126,6 +132,32 @@ async fn part_of_key(view: View<'_>, id: &str) -> Result<Option<(Holder, Budget)
     let Some(limits) = LimitFacts::new(key_id, limits) else { return Ok(None) };
     let parts = limits.parts().find(|(account, _)| account.name() == id);
     Ok(parts.map(|(account, budget)| (Holder::KeyPart(key_id, account.clone()), *budget)))
+}
+
+async fn user_model(view: View<'_>, id: &str) -> Result<Option<(Holder, Budget)>, Error> {
+    for (user, model) in pairs(id) {
+        let Ok(user) = UserId::parse(user) else { continue };
+        if let Some(of) = view.find_user(&user).await?
+            && let Some(limit) = of.model_limits.get(model)
+        {
+            let account = AccountId::user_model(&user, model);
+            return Ok(Some((Holder::UserModel(user, account), limit.budget)));
+        }
+    }
+    Ok(None)
+}
+
+async fn customer_model(ctx: &Ctx, view: View<'_>, id: &str) -> Result<Option<(Holder, Budget)>, Error> {
+    for (customer, model) in pairs(id) {
+        let Ok(customer) = CustomerId::parse(customer) else { continue };
+        if let Some(of) = view.find_customer(&customer).await?
+            && let Some(limit) = view.model_limits_of_customer(&of, &ctx.app.gate.rules().customers).await?.get(model)
+        {
+            let account = AccountId::customer_model(&customer, model);
+            return Ok(Some((Holder::CustomerModel(customer, account), limit.budget)));
+        }
+    }
+    Ok(None)
 }
 
 async fn team_member(view: View<'_>, id: &str) -> Result<Option<(Holder, Budget)>, Error> {

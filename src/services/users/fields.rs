@@ -7,7 +7,7 @@ use crate::domain::models::{ListOwner, ModelList};
 use crate::domain::user::{Email, NewUser};
 use crate::pb;
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{metadata, role, text};
+use crate::services::wire::{key_limits, metadata, role, text};
 
 /// Takes a user that is to be made.
 pub(super) fn take_new(user: &pb::User, faults: &mut Faults) -> NewUser {
@@ -21,6 +21,7 @@ pub(super) fn take_new(user: &pb::User, faults: &mut Faults) -> NewUser {
         soft_budget: faults.money("user.soft_budget", user.soft_budget.as_ref()),
         budget_duration: faults.length("user.budget_duration", user.budget_duration.as_ref()),
         rates: faults.rates("user.", user.tpm_limit, user.rpm_limit, user.max_parallel_requests),
+        model_limits: key_limits::models("user.model_max_budget", &user.model_max_budget, faults),
         metadata: metadata::take("user.metadata", user.metadata.as_ref(), metadata::METADATA_MAX_BYTES, faults),
         blocked: user.blocked.unwrap_or(false),
         team_ids: memberships("user.team_ids", &user.team_ids, TeamId::parse, faults),

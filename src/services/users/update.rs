@@ -4,6 +4,7 @@ use crate::auth::{Credential, Reach};
 use crate::domain::audit::{Change, ObjectType};
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::ids::{OrganizationId, UserId};
+use crate::domain::model_limit::{ModelLimits, following};
 use crate::domain::models::{ListOwner, ModelList};
 use crate::domain::money::Usd;
 use crate::domain::password::Password;
@@ -27,7 +28,7 @@ use super::create::{self, Command as CreateCommand};
 use super::{fields, password, shown};
 
 /// The fields that a mask may name.
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "user_email",
     "user_alias",
     "user_role",
@@ -38,6 +39,7 @@ const FIELDS: [&str; 16] = [
     "tpm_limit",
     "rpm_limit",
     "max_parallel_requests",
+    "model_max_budget",
     "metadata",
     "metadata.*",
     "blocked",
@@ -74,6 +76,7 @@ struct UserPatch {
     tpm: Patch<i64>,
     rpm: Patch<i64>,
     parallel: Patch<i64>,
+    model_limits: Patch<ModelLimits>,
     metadata: MetadataPatch,
     blocked: Patch<bool>,
     home: Patch<OrganizationId>,
@@ -96,7 +99,8 @@ pub(super) async fn update_user(ctx: Ctx, request: pb::UpdateUserRequest) -> Res
             || access::sees_user(&ctx, view, &id).await?;
         return Err(if sees { access::not_your_user(&id).into() } else { not_found(&command.who).into() });
     }
-    change(&ctx, before, manages_home, command).await?;
+    // Large, and awaited once for each of a batch.
+    Box::pin(change(&ctx, before, manages_home, command)).await?;
     let stored = ctx.app.store.view().find_stored_user(&id, ctx.now).await?;
     let stored = stored.ok_or_else(|| Refusal::not_found(Reason::UserNotFound, "user", [&id]))?;
     let shown = shown::of_one(&ctx, &id).await?;
@@ -135,6 +139,7 @@ fn parse(ctx: &Ctx, request: &pb::UpdateUserRequest) -> Result<Command, Error> {
         tpm: mask.field("tpm_limit", sent.tpm_limit),
         rpm: mask.field("rpm_limit", sent.rpm_limit),
         parallel: mask.field("max_parallel_requests", sent.max_parallel_requests),
+        model_limits: mask.list("model_max_budget", new.model_limits.clone(), sent.model_max_budget.is_empty()),
         metadata: MetadataPatch::take("user.metadata", &mask, sent.metadata.as_ref(), &mut Faults::default()),
         blocked: mask.field("blocked", sent.blocked),
         home: mask.field("home_organization_id", new.home_organization_id.clone()),
@@ -225,6 +230,8 @@ fn apply(ctx: &Ctx, before: &User, patch: UserPatch) -> User {
     patch.tpm.apply(&mut after.rates.tpm);
     patch.rpm.apply(&mut after.rates.rpm);
     patch.parallel.apply(&mut after.rates.parallel);
+    patch.model_limits.apply_or_default(&mut after.model_limits);
+    after.model_limits = following(after.model_limits, &before.model_limits, ctx.now);
     patch.blocked.apply_or_default(&mut after.blocked);
     patch.home.apply(&mut after.home_organization_id);
     if let Patch::Set(role) = patch.role

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::faults::Faults;
 use super::{instant, spend};
 use crate::domain::clock::Timestamp;
-use crate::domain::key_limits::{KeyLimits, ModelLimit, WINDOWS_MAX};
+use crate::domain::key_limits::{KeyLimits, WINDOWS_MAX};
 use crate::domain::limit::{Budget, ModelRates};
+use crate::domain::model_limit::{ModelLimit, ModelLimits};
 use crate::domain::models::MODELS_MAX;
 use crate::domain::reason::Reason;
 use crate::domain::window::Calendar;
@@ -51,11 +52,7 @@ fn windows(field: &str, limits: &[pb::BudgetLimit], faults: &mut Faults) -> Vec<
 }
 
 /// Takes limits by model.
-pub(crate) fn models(
-    field: &str,
-    limits: &HashMap<String, pb::ModelLimit>,
-    faults: &mut Faults,
-) -> BTreeMap<String, ModelLimit> {
+pub(crate) fn models(field: &str, limits: &HashMap<String, pb::ModelLimit>, faults: &mut Faults) -> ModelLimits {
     if limits.len() > MODELS_MAX {
         faults.add(field, format!("must have at most {MODELS_MAX} entries"));
         return BTreeMap::new();
@@ -111,7 +108,7 @@ pub(crate) fn show(limits: &KeyLimits, key: &mut pb::Key, calendar: &Calendar, n
 
 /// Limits by model on the wire.
 pub(crate) fn models_to_wire(
-    limits: &BTreeMap<String, ModelLimit>,
+    limits: &ModelLimits,
     calendar: &Calendar,
     now: Timestamp,
 ) -> HashMap<String, pb::ModelLimit> {

@@ -1,6 +1,6 @@
 //! Users on the wire.
 
-use super::{etag, instant, metadata, role, spend};
+use super::{etag, instant, key_limits, metadata, role, spend};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::TeamId;
 use crate::domain::window::Calendar;
@@ -32,6 +32,7 @@ pub(crate) fn to_wire(stored: &StoredUser, shown: &Shown, calendar: &Calendar, n
         tpm_limit: user.rates.tpm,
         rpm_limit: user.rates.rpm,
         max_parallel_requests: user.rates.parallel,
+        model_max_budget: key_limits::models_to_wire(&user.model_limits, calendar, now),
         metadata: metadata::to_wire_if_any(&user.metadata),
         blocked: Some(user.blocked),
         spend: Some(stored.spend.window.to_string()),

@@ -28,6 +28,7 @@ pub struct Model {
     pub password_hash: Option<String>,
     pub password_set_at: Option<i64>,
     pub session_epoch: String,
+    pub model_max_budget: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

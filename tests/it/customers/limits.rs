@@ -223,4 +223,30 @@ on_both! {
         let status = alice.budgets().get_budget_status(pb::GetBudgetStatusRequest { subject }).await;
         status.refused(Code::NotFound, ErrorReason::CustomerNotFound);
     }
+
+    async fn limits_of_a_model_are_its_own_or_its_tiers(world: World) {
+        let limit = |max: &str| pb::ModelLimit { max_budget: Some(max.into()), ..Default::default() };
+        tier(&world, pb::Budget { budget_id: "free".into(), model_max_budget: [("gpt-4o".to_owned(), limit("1"))].into(), ..Default::default() }).await;
+        create(&world, pb::Customer { budget_id: Some("free".into()), ..customer("acme", None) }).await;
+        let own = pb::Customer { model_max_budget: [("gpt-*".to_owned(), limit("2"))].into(), budget_id: Some("free".into()), ..customer("rich", None) };
+        assert_eq!(create(&world, own).await.model_max_budget.len(), 1);
+        let (secret, _) = world.key(pb::Key::default()).await;
+        let client = world.with_key(&secret);
+        let spent = (DenyReason::BudgetExceeded, BudgetScope::CustomerModel);
+        let id = reserve(&client, "acme", "a", "0.9").await;
+        let denied = authorize(&client, on_behalf("acme", "b", "0.2")).await;
+        assert_eq!((denial(&denied), denied.budgets[0].id.as_str()), (spent, "acme/gpt-4o"));
+        reserve(&client, "rich", "c", "1.9").await;
+        let denied = authorize(&client, on_behalf("rich", "d", "0.2")).await;
+        assert_eq!((denial(&denied), denied.budgets[0].id.as_str()), (spent, "rich/gpt-*"));
+        settle(&client, &id, 100_000).await;
+        let subject = Some(pb::get_budget_status_request::Subject::CustomerId("acme".into()));
+        let budgets = world.admin.budgets().get_budget_status(pb::GetBudgetStatusRequest { subject }).await.answer().budgets;
+        let rows: Vec<_> = budgets.iter().map(|budget| (budget.scope(), budget.id.as_str(), budget.spend.as_str())).collect();
+        assert_eq!(rows, [(BudgetScope::Customer, "acme", "0.25"), (BudgetScope::CustomerModel, "acme/gpt-4o", "0.25")]);
+        // Its own limits taken away, the tier's hold.
+        update(&world, customer("rich", None), &["model_max_budget"]).await.answer();
+        assert_eq!(denial(&authorize(&client, on_behalf("rich", "e", "1.1")).await), spent);
+        assert_eq!(world.store().verify().await.unwrap().discrepancies, []);
+    }
 }

@@ -8,6 +8,7 @@ mod get;
 mod invitations;
 mod list;
 mod mail;
+mod models;
 pub mod sessions;
 mod takeover;
 mod update;

@@ -6,9 +6,10 @@ use crate::domain::clock::Timestamp;
 use crate::domain::fault::Violation;
 use crate::domain::ids::{BudgetId, TeamId, UserId};
 use crate::domain::key::{Key, KeyType};
-use crate::domain::key_limits::{KeyLimits, ModelLimit};
+use crate::domain::key_limits::KeyLimits;
 use crate::domain::key_rules::{Adjusted, Bounded, Lifetime, NewKey};
 use crate::domain::limit::Budget;
+use crate::domain::model_limit::ModelLimits;
 use crate::domain::models::{ModelAliases, ModelList};
 use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
@@ -76,7 +77,7 @@ pub(super) struct KeyPatch {
     pub(super) parallel: Patch<i64>,
     pub(super) budget_id: Patch<BudgetId>,
     pub(super) windows: Patch<Vec<Budget>>,
-    pub(super) model_limits: Patch<BTreeMap<String, ModelLimit>>,
+    pub(super) model_limits: Patch<ModelLimits>,
     pub(super) model_tpm: Patch<BTreeMap<String, i64>>,
     pub(super) model_rpm: Patch<BTreeMap<String, i64>>,
     pub(super) increase: Patch<Usd>,
