@@ -37,6 +37,7 @@ mod m20261130_000024_create_customers;
 mod m20261130_000025_place_budgets;
 mod m20261130_000026_create_budget_alerts;
 mod m20261130_000027_limit_models;
+mod m20261130_000028_fall_back;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -72,6 +73,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000025_place_budgets::Migration),
             Box::new(m20261130_000026_create_budget_alerts::Migration),
             Box::new(m20261130_000027_limit_models::Migration),
+            Box::new(m20261130_000028_fall_back::Migration),
         ]
     }
 }

@@ -3,6 +3,8 @@
 
 #![expect(clippy::disallowed_types, reason = "what serde derives for flatten knows floats; no field is one")]
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::account::AccountId;
@@ -29,6 +31,10 @@ pub struct KeyLimits {
     /// Rates by the model that is called; where `models` has one, that holds.
     #[serde(flatten)]
     pub model_rates: ModelRates,
+    /// The models that may be called instead of one whose budget is spent, best
+    /// first.
+    #[serde(rename = "budget_fallbacks", skip_serializing_if = "BTreeMap::is_empty")]
+    pub fallbacks: BTreeMap<String, Vec<String>>,
     /// What may be spent on top of the key's budget …
     #[serde(rename = "temp_budget_increase", skip_serializing_if = "Option::is_none")]
     pub increase: Option<Usd>,
@@ -69,6 +75,7 @@ pub struct LimitFacts {
     pub windows: Box<[(AccountId, Budget)]>,
     /// The accounts of the models.
     pub models: ModelAccounts,
+    fallbacks: BTreeMap<String, Vec<String>>,
     increase: Option<(Usd, Timestamp)>,
 }
 
@@ -83,6 +90,7 @@ impl LimitFacts {
         Some(Box::new(Self {
             windows: limits.windows.iter().filter_map(window).collect(),
             models: ModelAccounts::of_key(key, &limits.models, &limits.model_rates),
+            fallbacks: limits.fallbacks,
             increase: limits.increase.zip(limits.increase_until),
         }))
     }
@@ -91,6 +99,13 @@ impl LimitFacts {
     pub fn parts(&self) -> impl Iterator<Item = (&AccountId, &Budget)> {
         let windows = self.windows.iter().map(|(account, budget)| (account, budget));
         windows.chain(self.models.lines(Models::All).map(|line| (line.account, line.budget)))
+    }
+
+    /// The models that may be called instead of one whose budget is spent, best
+    /// first.
+    #[must_use]
+    pub fn fallbacks_of(&self, model: &str) -> &[String] {
+        self.fallbacks.get(model).map_or(&[], Vec::as_slice)
     }
 
     /// A budget that is larger now; `None`: it is as it is. What has no limit is
@@ -104,8 +119,6 @@ impl LimitFacts {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::domain::model_limit::ModelLimit;
 

@@ -74,7 +74,7 @@ pub struct NewKey {
 }
 
 /// The fields that a generation setting may require.
-pub const REQUIRABLE_FIELDS: [&str; 19] = [
+pub const REQUIRABLE_FIELDS: [&str; 20] = [
     "key_alias",
     "user_id",
     "team_id",
@@ -91,6 +91,7 @@ pub const REQUIRABLE_FIELDS: [&str; 19] = [
     "model_max_budget",
     "model_tpm_limit",
     "model_rpm_limit",
+    "budget_fallbacks",
     "tags",
     "metadata",
     "duration",

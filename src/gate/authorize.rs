@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::exhausted::Exhausted;
+use super::fall_back::spent_model;
 use super::ledger::{Answer, Ask, Grant, NewReservation, Reservation};
 use super::rates::TokenNeed;
 use super::standing::{BudgetStanding, RateStanding};
@@ -70,6 +71,9 @@ pub struct Call<'a> {
     pub estimate: Estimate,
     /// The caller's id for the request, if money is to be set aside.
     pub reserve: Option<&'a str>,
+    /// Whether another model may be called if the key's budget for this one is
+    /// spent.
+    pub falls_back: bool,
     /// A hash of the request.
     pub payload: u64,
 }
@@ -93,6 +97,8 @@ pub struct Decision {
     pub retry_at: Option<Timestamp>,
     /// The model's providers whose budgets have no room.
     pub exhausted_providers: Vec<String>,
+    /// What could be called instead, if the key's budget for the model is spent.
+    pub fallback_models: Vec<String>,
 }
 
 impl Decision {
@@ -106,6 +112,7 @@ impl Decision {
             reservation: None,
             retry_at: None,
             exhausted_providers: Vec::new(),
+            fallback_models: Vec::new(),
         }
     }
 }
@@ -149,18 +156,33 @@ impl Gate {
         if let Err(denial) = decision::check_caller(&judged) {
             return Ok(Decision::denied(denial, &resolved, Some(identity)));
         }
+        let decision = self.decide(call, identity, &resolved, now).await?;
+        if spent_model(decision.denial.as_ref()) {
+            return Box::pin(self.fall_back(call, decision, now)).await;
+        }
+        Ok(decision)
+    }
+
+    /// Decides about a model that somebody asks for who may come in.
+    pub(super) async fn decide(
+        &self,
+        call: &Call<'_>,
+        identity: Identity,
+        resolved: &str,
+        now: Timestamp,
+    ) -> Result<Decision, AuthorizeError> {
         let prices = self.prices.load();
-        let offers = prices.offers(&resolved, call.model, now);
+        let offers = prices.offers(resolved, call.model, now);
         let state = price_state(&offers);
-        let asked = AskedModel { name: &resolved, groups: prices.groups_of(&resolved), price: state };
+        let asked = AskedModel { name: resolved, groups: prices.groups_of(resolved), price: state };
         if let Err(denial) = decision::check_model(&identity, &asked, self.rules().prices) {
-            return Ok(Decision::denied(denial, &resolved, Some(identity)));
+            return Ok(Decision::denied(denial, resolved, Some(identity)));
         }
         let cost = self.estimated_cost(&offers, call, now);
         let scopes = self.scope_budgets.load();
-        let providers = if scopes.is_empty() { Vec::new() } else { prices.providers(&resolved, &offers) };
+        let providers = if scopes.is_empty() { Vec::new() } else { prices.providers(resolved, &offers) };
         let asked = Asked { price: state, cost, scopes: &scopes, providers };
-        self.check_limits(call, identity, &resolved, asked, now).await
+        self.check_limits(call, identity, resolved, asked, now).await
     }
 
     /// The end user that a call names, heard of or not.
@@ -275,16 +297,18 @@ impl Gate {
         if denial.is_none() {
             budgets.retain(is_open);
         }
+        let resolved_model = reservation.as_ref().map_or(resolved, |reservation| &reservation.asked.model).to_owned();
         let reservation = reservation.map(|reservation| (self.ticket(&reservation), reservation.expires_at));
         Ok(Decision {
             denial,
-            resolved_model: resolved.to_owned(),
+            resolved_model,
             identity: Some(identity),
             budgets,
             rates,
             reservation,
             retry_at,
             exhausted_providers,
+            fallback_models: Vec::new(),
         })
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::authorize::{price_state, scopes_of};
+use super::fall_back::{fallbacks_of, spent_model};
 use super::rates::{RateCounts, TokenNeed};
 use super::standing::{BudgetStanding, RateStanding};
 use super::{Call, Calling, Gate};
@@ -68,20 +69,48 @@ impl Gate {
         };
         let mut steps: Vec<Step> = decision::caller_checks(&judged).map(of_caller).collect();
 
+        let of_caller = steps.len();
+        steps.extend(self.explain_model(call, &identity, &resolved, now).await?);
+        let mut denial = first_denial(&steps);
+        let mut resolved_model = resolved;
+        if call.falls_back && spent_model(denial.as_ref()) {
+            for model in fallbacks_of(&identity, &resolved_model).to_vec() {
+                let instead = self.explain_model(call, &identity, &model, now).await?;
+                if first_denial(&instead).is_none() {
+                    steps.truncate(of_caller);
+                    steps.extend(instead);
+                    (denial, resolved_model) = (None, model);
+                    break;
+                }
+            }
+        }
+        Ok(Explained { denial, resolved_model, identity: Some(identity), steps })
+    }
+
+    /// The checks of a model that somebody asks for.
+    pub(super) async fn explain_model(
+        &self,
+        call: &Call<'_>,
+        identity: &Identity,
+        resolved: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Step>, StoreError> {
+        let of_model = |checked: Checked| {
+            let id = checked.scope.map(|scope| id_in(identity, scope)).unwrap_or_default();
+            Step { checked, id, values: BTreeMap::from([("model", resolved.to_owned())]) }
+        };
         let prices = self.prices.load();
-        let offers = prices.offers(&resolved, call.model, now);
+        let offers = prices.offers(resolved, call.model, now);
         let price = price_state(&offers);
-        let asked = AskedModel { name: &resolved, groups: prices.groups_of(&resolved), price };
-        steps.extend(
-            decision::model_checks(&identity, &asked, self.rules().prices)
-                .map(|checked| Step { values: BTreeMap::from([("model", resolved.clone())]), ..of_caller(checked) }),
-        );
+        let asked = AskedModel { name: resolved, groups: prices.groups_of(resolved), price };
+        let checks = decision::model_checks(identity, &asked, self.rules().prices);
+        let mut steps: Vec<Step> = checks.map(of_model).collect();
 
         let cost = self.estimated_cost(&offers, call, now);
         let scopes = self.scope_budgets.load();
-        let providers = prices.providers(&resolved, &offers);
-        let mut lines = identity.lines(Models::Called(&resolved), self.rules().user_budget_on_team_keys);
-        let shared = scopes.of_call(scopes_of(call, &identity, &providers, &resolved));
+        let providers = prices.providers(resolved, &offers);
+        let mut lines = identity.lines(Models::Called(resolved), self.rules().user_budget_on_team_keys);
+        let shared = scopes.of_call(scopes_of(call, identity, &providers, resolved));
         lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
         let (budgets, rates) = self.standings(&lines, now).await?;
         let budgets_apply = price != PriceState::Zero;
@@ -96,10 +125,13 @@ impl Gate {
         steps.extend(binding.into_iter().map(|of| budget_step(of, cost, budgets_apply, decisive(of))));
         let need = call.estimate.tokens();
         steps.extend(rates.iter().map(|standing| rate_step(standing, need, call.reserve.is_some())));
-
-        let denial = steps.iter().find_map(|step| step.checked.clone().verdict().err());
-        Ok(Explained { denial, resolved_model: resolved, identity: Some(identity), steps })
+        Ok(steps)
     }
+}
+
+/// Why a call with these steps is denied.
+pub(super) fn first_denial(steps: &[Step]) -> Option<Denial> {
+    steps.iter().find_map(|step| step.checked.clone().verdict().err())
 }
 
 /// Which one of a scope a caller's checks look at.

@@ -10,6 +10,7 @@ mod directory;
 mod exhausted;
 mod explain;
 mod extend;
+mod fall_back;
 mod feed;
 mod ledger;
 mod meter;

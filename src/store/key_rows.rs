@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::entity::keys;
 use super::error::StoreError;
-use super::json::{from_text, to_text, word};
+use super::json::{from_text, to_text, to_text_if_any, word};
 use super::limits::budget;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{BudgetId, KeyId, TeamId, UserId};
@@ -43,6 +43,7 @@ pub(super) fn to_key(row: keys::Model) -> Result<Key, StoreError> {
             windows: from_text(&row.budget_limits)?,
             models: from_text(&row.model_max_budget)?,
             model_rates: ModelRates { tpm: from_text(&row.model_tpm_limit)?, rpm: from_text(&row.model_rpm_limit)? },
+            fallbacks: row.budget_fallbacks.as_deref().map(from_text).transpose()?.unwrap_or_default(),
             increase: row.temp_budget_increase_nanos.map(Usd::from_nanos),
             increase_until: row.temp_budget_expires_at.map(Timestamp::from_micros),
         },
@@ -100,6 +101,7 @@ pub(super) fn to_row(key: &Key) -> Result<keys::ActiveModel, StoreError> {
         model_max_budget: Set(to_text(&key.limits.models)?),
         model_tpm_limit: Set(to_text(&key.limits.model_rates.tpm)?),
         model_rpm_limit: Set(to_text(&key.limits.model_rates.rpm)?),
+        budget_fallbacks: Set(to_text_if_any(&key.limits.fallbacks)?),
         temp_budget_increase_nanos: Set(key.limits.increase.map(Usd::nanos)),
         temp_budget_expires_at: Set(key.limits.increase_until.map(Timestamp::micros)),
         tpm_limit: Set(key.rates.tpm),

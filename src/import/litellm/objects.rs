@@ -273,6 +273,15 @@ pub(super) fn model_limits(row: &Row, now: Timestamp) -> Result<ModelLimits, Fau
     Ok(limits)
 }
 
+/// What may be called instead of models whose budgets are spent.
+pub(super) fn fallbacks(row: &Row) -> Result<BTreeMap<String, Vec<String>>, Fault> {
+    let models = |(model, instead): (String, Value)| {
+        let names: Result<Vec<String>, _> = serde_json::from_value(instead);
+        names.map(|names| (model, names)).map_err(|_| "budget_fallbacks has what is no list of models".to_owned())
+    };
+    row.fields("budget_fallbacks").into_iter().map(models).collect()
+}
+
 /// Rates by model, which stand in the metadata there.
 pub(super) fn model_rates(metadata: &mut Fields) -> Result<ModelRates, Fault> {
     let mut take = |name: &str| {

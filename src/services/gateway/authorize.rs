@@ -48,6 +48,7 @@ pub(in crate::services) async fn authorize(
         params: &request.params,
         estimate,
         reserve: request.reserve.then_some(request.request_id.as_str()),
+        falls_back: request.allow_fallback,
         payload: if request.reserve { FixedState::default().hash_one(request.encode_to_vec()) } else { 0 },
     };
     let decision = ctx.app.gate.authorize(&call, ctx.now).await.map_err(explain)?;
@@ -163,5 +164,6 @@ fn render(decision: Decision, customer_id: String, now: Timestamp) -> pb::Author
         reservation_expires_at: expires_at.map(instant::to_wire),
         retry_after: decision.retry_at.map(|at| instant::wait(at, now)),
         exhausted_providers: decision.exhausted_providers,
+        fallback_models: decision.fallback_models,
     }
 }

@@ -31,6 +31,7 @@ pub(super) async fn explain_decision(
         params: &request.params,
         estimate,
         reserve: request.reserve.then_some(""),
+        falls_back: request.allow_fallback,
         payload: 0,
     };
     let explained = ctx.app.gate.explain(&call, ctx.now).await?;
@@ -51,6 +52,7 @@ fn as_authorize(request: pb::ExplainDecisionRequest) -> pb::AuthorizeRequest {
         // Nothing is reserved under it.
         request_id: _,
         params,
+        allow_fallback,
     } = request;
     let request_id = if reserve { "explain".to_owned() } else { String::new() };
     pb::AuthorizeRequest {
@@ -65,6 +67,7 @@ fn as_authorize(request: pb::ExplainDecisionRequest) -> pb::AuthorizeRequest {
         reserve,
         request_id,
         params,
+        allow_fallback,
     }
 }
 

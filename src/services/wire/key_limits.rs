@@ -24,6 +24,7 @@ pub(crate) fn take(key: &pb::Key, prefix: &str, faults: &mut Faults) -> KeyLimit
             tpm: faults.limits_by_model(&field("model_tpm_limit"), &key.model_tpm_limit),
             rpm: faults.limits_by_model(&field("model_rpm_limit"), &key.model_rpm_limit),
         },
+        fallbacks: fallbacks(&field("budget_fallbacks"), &key.budget_fallbacks, faults),
         increase: faults.money(field("temp_budget_increase"), key.temp_budget_increase.as_ref()),
         increase_until: instant::from_wire(
             &field("temp_budget_expires_at"),
@@ -31,6 +32,35 @@ pub(crate) fn take(key: &pb::Key, prefix: &str, faults: &mut Faults) -> KeyLimit
             faults,
         ),
     }
+}
+
+/// The most models that may be called instead of one.
+const FALLBACKS_MAX: usize = 20;
+
+fn fallbacks(
+    field: &str,
+    sent: &HashMap<String, pb::FallbackModels>,
+    faults: &mut Faults,
+) -> BTreeMap<String, Vec<String>> {
+    if sent.len() > MODELS_MAX {
+        faults.add(field, format!("must have at most {MODELS_MAX} entries"));
+        return BTreeMap::new();
+    }
+    for (model, instead) in sent {
+        let entry = format!("{field}[{model:?}]");
+        faults.model(&entry, model);
+        if !(1..=FALLBACKS_MAX).contains(&instead.models.len()) {
+            faults.add(format!("{entry}.models"), format!("must have 1-{FALLBACKS_MAX} entries"));
+        }
+        for (index, other) in instead.models.iter().take(FALLBACKS_MAX).enumerate() {
+            let path = format!("{entry}.models[{index}]");
+            faults.model(&path, other);
+            if other == model || instead.models[..index].contains(other) {
+                faults.add(path, "must be another model, each once");
+            }
+        }
+    }
+    sent.iter().map(|(model, instead)| (model.clone(), instead.models.clone())).collect()
 }
 
 fn windows(field: &str, limits: &[pb::BudgetLimit], faults: &mut Faults) -> Vec<Budget> {
@@ -102,6 +132,8 @@ pub(crate) fn show(limits: &KeyLimits, key: &mut pb::Key, calendar: &Calendar, n
     key.model_max_budget = models_to_wire(&limits.models, calendar, now);
     key.model_tpm_limit = limits.model_rates.tpm.iter().map(|(name, limit)| (name.clone(), *limit)).collect();
     key.model_rpm_limit = limits.model_rates.rpm.iter().map(|(name, limit)| (name.clone(), *limit)).collect();
+    let instead = |models: &Vec<String>| pb::FallbackModels { models: models.clone() };
+    key.budget_fallbacks = limits.fallbacks.iter().map(|(model, models)| (model.clone(), instead(models))).collect();
     key.temp_budget_increase = limits.increase.map(|increase| increase.to_string());
     key.temp_budget_expires_at = limits.increase_until.map(instant::to_wire);
 }

@@ -20,6 +20,7 @@ fn about(asked: pb::AuthorizeRequest) -> pb::ExplainDecisionRequest {
         reserve: asked.reserve,
         request_id: asked.request_id,
         params: asked.params,
+        allow_fallback: asked.allow_fallback,
     }
 }
 

@@ -3,6 +3,7 @@
 mod authorize;
 mod explain;
 mod extend;
+mod fall_back;
 mod identity;
 mod rates;
 mod release;

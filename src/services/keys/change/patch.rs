@@ -25,7 +25,7 @@ use crate::services::wire::metadata::MetadataPatch;
 use crate::services::wire::{key_limits, new_key};
 
 /// The fields that a mask may name.
-const FIELDS: [&str; 30] = [
+const FIELDS: [&str; 31] = [
     "key_alias",
     "key_type",
     "user_id",
@@ -54,6 +54,7 @@ const FIELDS: [&str; 30] = [
     "model_max_budget",
     "model_tpm_limit",
     "model_rpm_limit",
+    "budget_fallbacks",
     "temp_budget_increase",
     "temp_budget_expires_at",
 ];
@@ -80,6 +81,7 @@ pub(super) struct KeyPatch {
     pub(super) model_limits: Patch<ModelLimits>,
     pub(super) model_tpm: Patch<BTreeMap<String, i64>>,
     pub(super) model_rpm: Patch<BTreeMap<String, i64>>,
+    pub(super) fallbacks: Patch<BTreeMap<String, Vec<String>>>,
     pub(super) increase: Patch<Usd>,
     pub(super) increase_until: Patch<Timestamp>,
     pub(super) routes: Patch<Vec<String>>,
@@ -139,6 +141,7 @@ impl KeyPatch {
                 sent.model_rpm_limit.is_empty(),
             ),
             increase: mask.field("temp_budget_increase", new.limits.increase),
+            fallbacks: mask.list("budget_fallbacks", new.limits.fallbacks.clone(), sent.budget_fallbacks.is_empty()),
             increase_until: mask.field("temp_budget_expires_at", new.limits.increase_until),
             routes: mask.list("allowed_routes", sent.allowed_routes.clone(), sent.allowed_routes.is_empty()),
             tags: mask.list("tags", new.tags.clone(), sent.tags.is_empty()),
@@ -187,6 +190,7 @@ impl KeyPatch {
         patch.model_tpm.apply_or_default(&mut after.limits.model_rates.tpm);
         patch.model_rpm.apply_or_default(&mut after.limits.model_rates.rpm);
         patch.increase.apply(&mut after.limits.increase);
+        patch.fallbacks.apply_or_default(&mut after.limits.fallbacks);
         patch.increase_until.apply(&mut after.limits.increase_until);
         after.limits = after.limits.following(&before.limits, ctx.now);
         let increase = |limits: &KeyLimits| (limits.increase, limits.increase_until);
