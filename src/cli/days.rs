@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use chrono::{Days, NaiveDate, NaiveTime};
+use chrono::{Days, NaiveDate};
 use chrono_tz::Tz;
 use clap::{Arg, ArgMatches, value_parser};
 use prost_types::Timestamp as Wire;
@@ -47,7 +47,7 @@ pub(super) fn instants(arguments: &ArgMatches) -> Result<(Option<Wire>, Option<W
     if first.zip(last).is_some_and(|(first, last)| last < first) {
         return Err("--end-date must not lie before --start-date".into());
     }
-    let calendar = Calendar { zone: zone(arguments), day_start: NaiveTime::MIN };
+    let calendar = Calendar { zone: zone(arguments), ..Calendar::UTC };
     let begins = |day: NaiveDate| Wire { seconds: calendar.day_start_at(day).micros() / 1_000_000, nanos: 0 };
     Ok((first.map(begins), last.map(|last| begins(last + Days::new(1)))))
 }

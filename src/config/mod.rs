@@ -35,7 +35,7 @@ pub use self::webhooks::WebhookParams;
 use crate::domain::key_rules::BoundMode;
 use crate::domain::money::Usd;
 use crate::domain::role::{MemberPermission, Role, TeamRole};
-use crate::domain::window::Length;
+use crate::domain::window::{Length, YearStart};
 use crate::store::ConnectOptions;
 
 /// A setting that is wrong, or can't be read.
@@ -146,6 +146,8 @@ pub struct Settings {
     pub time_zone: Tz,
     #[serde(deserialize_with = "parsed")]
     pub budget_reset_time: NaiveTime,
+    #[serde(deserialize_with = "parsed")]
+    pub fiscal_year_start: YearStart,
     #[serde(deserialize_with = "parsed")]
     pub default_output_tokens: i64,
     #[serde(deserialize_with = "parsed")]

@@ -180,7 +180,7 @@ impl Settings {
     }
 
     fn calendar(&self) -> Calendar {
-        Calendar { zone: self.time_zone, day_start: self.budget_reset_time }
+        Calendar { zone: self.time_zone, day_start: self.budget_reset_time, year_start: self.fiscal_year_start }
     }
 }
 

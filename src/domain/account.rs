@@ -80,6 +80,19 @@ impl Scope {
         Self::SHARED.contains(&self)
     }
 
+    /// Whether its accounts are named by two ids, the first of them escaped.
+    const fn is_part_of_group(self) -> bool {
+        matches!(
+            self,
+            Self::TeamMember
+                | Self::OrganizationMember
+                | Self::TeamModel
+                | Self::OrganizationModel
+                | Self::UserModel
+                | Self::CustomerModel
+        )
+    }
+
     /// The name in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -209,6 +222,17 @@ impl AccountId {
         Self { scope, name: name.into() }
     }
 
+    /// The accounts that an id of an object may mean: both parts of it may hold the
+    /// character that separates them.
+    #[must_use]
+    pub fn of_object_id(scope: Scope, id: &str) -> Vec<Self> {
+        if !scope.is_part_of_group() {
+            return vec![Self::stored(scope, id)];
+        }
+        let parts = id.match_indices('/').map(|(at, _)| part_name(&id[..at], &id[at + 1..]));
+        parts.map(|name| Self { scope, name }).collect()
+    }
+
     /// Its kind.
     #[must_use]
     pub const fn scope(&self) -> Scope {
@@ -250,16 +274,8 @@ impl AccountId {
     /// model, `key_id/duration` or `key_id/model` for a part of a key.
     #[must_use]
     pub fn object_id(&self) -> String {
-        let is_part_of_group = matches!(
-            self.scope,
-            Scope::TeamMember
-                | Scope::OrganizationMember
-                | Scope::TeamModel
-                | Scope::OrganizationModel
-                | Scope::UserModel
-                | Scope::CustomerModel
-        );
-        match self.name.split_once('/').filter(|(group, _)| is_part_of_group && group.contains('%')) {
+        let is_escaped = |(group, _): &(&str, &str)| self.scope.is_part_of_group() && group.contains('%');
+        match self.name.split_once('/').filter(is_escaped) {
             Some((group, part)) => format!("{}/{part}", unescaped(group)),
             None => self.name.to_string(),
         }
@@ -338,7 +354,9 @@ mod tests {
         assert_ne!(member("a/b", "c"), member("a", "b/c"));
         assert_ne!(member("a%2Fb", "c"), member("a/b", "c"));
         for (team, user) in [("a", "b"), ("a/b", "c"), ("a%2Fb", "c/d"), ("%", "%25")] {
-            assert_eq!(member(team, user).object_id(), format!("{team}/{user}"));
+            let account = member(team, user);
+            assert_eq!(account.object_id(), format!("{team}/{user}"));
+            assert!(AccountId::of_object_id(Scope::TeamMember, &account.object_id()).contains(&account));
         }
     }
 }

@@ -423,6 +423,7 @@ mod tests {
             limits: KeyLimits {
                 windows: vec![Budget::default()],
                 models: [("m".to_owned(), ModelLimit::default())].into(),
+                fallbacks: [("m".to_owned(), Vec::new())].into(),
                 ..KeyLimits::default()
             },
             duration: Some(Lifetime::Forever),

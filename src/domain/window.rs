@@ -179,7 +179,7 @@ enum Rule {
     Mondays,
     /// The start of the first of every n-th month, counted from the anchor's.
     Months(i64),
-    /// The start of 1 January of every n-th year, counted from the anchor's.
+    /// The start of every n-th fiscal year, counted from the anchor's.
     Years(i64),
     /// Every n elapsed seconds from the start of each day; the last part of a
     /// day ends with the day.
@@ -189,19 +189,60 @@ enum Rule {
     Elapsed { seconds: i64, unit: i64 },
 }
 
-/// The calendar that budgets follow: a time zone and the hour at which a day
-/// begins in it.
+/// The day on which fiscal years begin: one that every year has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct YearStart {
+    month: u32,
+    day: u32,
+}
+
+/// Text that is no such day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be the month and day on which a fiscal year begins, such as \"04-01\", and one that every year has")]
+pub struct ParseYearStartError;
+
+impl YearStart {
+    /// 1 January.
+    pub const JANUARY: Self = Self { month: 1, day: 1 };
+
+    /// The fiscal year that a day belongs to, by the year in which it began.
+    fn year_of(self, day: NaiveDate) -> i64 {
+        let has_begun = (day.month(), day.day()) >= (self.month, self.day);
+        i64::from(day.year()) - i64::from(!has_begun)
+    }
+
+    /// The first day of a fiscal year.
+    fn of_year(self, year: i64) -> NaiveDate {
+        let year = i32::try_from(year).unwrap_or(i32::MAX);
+        NaiveDate::from_ymd_opt(year, self.month, self.day).unwrap_or(NaiveDate::MAX)
+    }
+}
+
+impl FromStr for YearStart {
+    type Err = ParseYearStartError;
+
+    fn from_str(text: &str) -> Result<Self, ParseYearStartError> {
+        // A year without a leap day.
+        let day: NaiveDate = format!("2001-{text}").parse().map_err(|_| ParseYearStartError)?;
+        if text.len() == 5 { Ok(Self { month: day.month(), day: day.day() }) } else { Err(ParseYearStartError) }
+    }
+}
+
+/// The calendar that budgets follow: a time zone, the hour at which a day begins
+/// in it, and the day on which a year does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calendar {
     /// The time zone.
     pub zone: Tz,
     /// The local time at which a day begins.
     pub day_start: NaiveTime,
+    /// The day on which a fiscal year begins.
+    pub year_start: YearStart,
 }
 
 impl Calendar {
-    /// UTC, days that begin at midnight.
-    pub const UTC: Self = Self { zone: Tz::UTC, day_start: NaiveTime::MIN };
+    /// UTC, days that begin at midnight, years that begin in January.
+    pub const UTC: Self = Self { zone: Tz::UTC, day_start: NaiveTime::MIN, year_start: YearStart::JANUARY };
 
     /// The instant at which a day begins. A local time that does not exist is
     /// the first instant after the gap; one that occurs twice is the earlier.
@@ -307,9 +348,10 @@ fn borders(rule: Rule, anchor: Timestamp, calendar: &Calendar, now: Timestamp) -
             calendar.span(start, end)
         }
         Rule::Years(n) => {
-            let first = first();
-            let (start, end) = every_months(first.with_month0(0).unwrap_or(first), today(), 12 * n);
-            calendar.span(start, end)
+            let begins = calendar.year_start;
+            let (first, today) = (begins.year_of(first()), begins.year_of(today()));
+            let start = first + (today - first).div_euclid(n) * n;
+            calendar.span(begins.of_year(start), begins.of_year(start + n))
         }
     }
 }

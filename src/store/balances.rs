@@ -10,11 +10,12 @@ use sea_orm::{
 
 use super::entity::balances;
 use super::error::StoreError;
-use super::page::{CursorKey, SortKey};
+use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
 use super::view::View;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::money::Usd;
+use crate::domain::window::Window;
 
 /// An account's window, by its start.
 pub type BalanceKey = (AccountId, Timestamp);
@@ -64,6 +65,56 @@ impl View<'_> {
             }
         }
         Ok(found)
+    }
+}
+
+/// What an account spent in a window that is, or was, open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastWindow {
+    /// The account.
+    pub account: AccountId,
+    /// The window; that of its whole life begins at [`Timestamp::EPOCH`].
+    pub window: Window,
+    /// What was spent in it.
+    pub spent: Usd,
+    /// When an event was last committed there.
+    pub used_at: Option<Timestamp>,
+}
+
+/// Windows are listed by when they began, the last first.
+const LATEST_FIRST: Order = Order { key: SortKey::number("window_start_at"), descending: true };
+
+impl View<'_> {
+    /// One page of the windows in which these accounts spent something, the last
+    /// first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn list_windows(
+        &self,
+        accounts: &[AccountId],
+        page: &PageRequest,
+    ) -> Result<Page<PastWindow>, StoreError> {
+        use balances::Column;
+        if accounts.is_empty() {
+            return Ok(Page { items: Vec::new(), next: None, total: page.count.then_some(0) });
+        }
+        let is = |account: &AccountId| Column::Scope.eq(account.scope().as_str()).and(Column::Name.eq(account.name()));
+        let any = accounts.iter().fold(Condition::any(), |any, account| any.add(is(account)));
+        let query = balances::Entity::find().filter(any);
+        let total = if page.count { Some(count(query.clone(), &self.executor()).await?) } else { None };
+        let (start, name) = (Expr::col(Column::WindowStartAt), Expr::col(Column::Name));
+        let rows = paginate(query, &start, &name, LATEST_FIRST, page).all(&self.executor()).await?;
+        let page = Page::cut(rows, page.size, total, |row| Cursor {
+            key: CursorKey::Int(row.window_start_at),
+            id: row.name.clone(),
+        });
+        page.try_map(|row| {
+            let (account, start) = key_of(&row)?;
+            let end = (row.window_end_at != OPEN_END).then(|| Timestamp::from_micros(row.window_end_at));
+            let used_at = (row.used_at > 0).then(|| Timestamp::from_micros(row.used_at));
+            Ok(PastWindow { account, window: Window { start, end }, spent: Usd::from_nanos(row.spent_nanos), used_at })
+        })
     }
 }
 

@@ -69,7 +69,7 @@ pub use alerts::Telling;
 pub use archive::{DeletedKey, DeletedTeam, DeletedTeamFilter};
 pub use audit::{AuditFilter, FeedEntry, StoredEntry};
 pub use audit_chain::{AuditFault, AuditVerification};
-pub use balances::{Balance, BalanceKey, Spend};
+pub use balances::{Balance, BalanceKey, PastWindow, Spend};
 pub use cascades::Removed;
 pub use connect::{ConnectOptions, Store};
 pub use customers::{CustomerFilter, StoredCustomer};

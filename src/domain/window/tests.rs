@@ -89,6 +89,31 @@ fn days_begin_at_the_configured_hour() {
 }
 
 #[test]
+fn years_begin_on_the_configured_day() {
+    let fiscal = |text: &str| Calendar { year_start: text.parse().expect("a day"), ..Calendar::UTC };
+    for (begins, length, anchor, now, end) in [
+        ("04-01", "1y", "2025-01-15", "2025-01-15", "2025-04-01"),
+        ("04-01", "1y", "2025-01-15", "2025-04-01", "2026-04-01"),
+        ("04-01", "1y", "2025-01-15", "2026-03-31T23:59:59", "2026-04-01"),
+        ("10-01", "2y", "2024-10-01", "2026-01-01", "2026-10-01"),
+        ("10-01", "2y", "2024-09-30", "2025-12-01", "2027-10-01"),
+        ("12-31", "1y", "2024-02-29", "2024-12-30", "2024-12-31"),
+        ("02-28", "1y", "2024-02-28", "2024-02-29", "2025-02-28"),
+        // Months begin on the first, whatever a year does.
+        ("04-15", "1mo", "2025-01-15", "2025-04-20", "2025-05-01"),
+    ] {
+        assert_eq!(
+            resets_at(length, &fiscal(begins), at(anchor), at(now)),
+            at(end),
+            "{begins} {length} {anchor} {now}"
+        );
+    }
+    for bad in ["", "4-1", "04-31", "02-29", "13-01", "04-01x", "2025-04-01", "04/01"] {
+        assert_eq!(bad.parse::<YearStart>(), Err(ParseYearStartError), "{bad}");
+    }
+}
+
+#[test]
 fn a_border_belongs_to_the_window_that_it_opens() {
     let monday = at("2025-01-13");
     assert_eq!(resets_at("1h", &Calendar::UTC, monday, monday), at("2025-01-13T01:00"));
@@ -196,8 +221,9 @@ fn any_calendar() -> impl Strategy<Value = Calendar> {
         Just("Australia/Lord_Howe"),
         Just("Europe/Berlin"),
     ];
-    (zones, 0_u32..24).prop_map(|(name, hour)| Calendar {
+    (zones, 0_u32..24, 1_u32..13, 1_u32..29).prop_map(|(name, hour, month, day)| Calendar {
         day_start: NaiveTime::from_hms_opt(hour, 0, 0).expect("an hour"),
+        year_start: YearStart { month, day },
         ..zone(name)
     })
 }

@@ -3,6 +3,7 @@
 mod scopes;
 mod status;
 mod tiers;
+mod windows;
 
 use std::sync::Arc;
 
@@ -56,6 +57,13 @@ impl pb::budget_service_server::BudgetService for Budgets {
         request: Request<pb::GetBudgetStatusRequest>,
     ) -> Result<Response<pb::GetBudgetStatusResponse>, Status> {
         read(&self.0, request, status::get_budget_status).await
+    }
+
+    async fn list_budget_windows(
+        &self,
+        request: Request<pb::ListBudgetWindowsRequest>,
+    ) -> Result<Response<pb::ListBudgetWindowsResponse>, Status> {
+        read(&self.0, request, windows::list_budget_windows).await
     }
 
     async fn set_scope_budget(

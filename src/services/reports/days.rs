@@ -1,6 +1,6 @@
 //! Days: the calendar days of a report, in the time zone asked for.
 
-use chrono::{Days, NaiveDate, NaiveTime};
+use chrono::{Days, NaiveDate};
 use chrono_tz::Tz;
 
 use crate::domain::clock::Timestamp;
@@ -52,7 +52,7 @@ impl DayRange {
             );
             return None;
         }
-        let calendar = Calendar { zone, day_start: NaiveTime::MIN };
+        let calendar = Calendar { zone, ..Calendar::UTC };
         let days: Vec<NaiveDate> = first.iter_days().take(usize::try_from(count).unwrap_or(0)).collect();
         let ends = days.iter().copied().chain([last + Days::new(1)]);
         let borders = ends.map(|day| calendar.day_start_at(day)).collect();
@@ -111,7 +111,7 @@ impl DayRange {
 /// The first instant of a day of UTC in the words of reports.
 pub(crate) fn day_of(field: &str, text: &str, faults: &mut Faults) -> Option<Timestamp> {
     let day = date(field, text, faults)?;
-    Some(Calendar { zone: Tz::UTC, day_start: NaiveTime::MIN }.day_start_at(day))
+    Some(Calendar::UTC.day_start_at(day))
 }
 
 /// The day of UTC of an instant in the words of reports.

@@ -331,6 +331,10 @@ fn of_budgets(rpc: &str, place: Place) -> Option<Vec<u8>> {
             let budget = Some(pb::Budget { max_budget: Some("1000000".into()), ..Default::default() });
             pb::SetScopeBudgetRequest { scope: pb::BudgetScope::Tag.into(), id: "authz".into(), budget }.encode_to_vec()
         }
+        "ListBudgetWindows" => {
+            let scope = pb::BudgetScope::Team.into();
+            pb::ListBudgetWindowsRequest { scope, id: place.team, ..Default::default() }.encode_to_vec()
+        }
         "ListScopeBudgets" => pb::ListScopeBudgetsRequest::default().encode_to_vec(),
         "DeleteScopeBudget" => {
             pb::DeleteScopeBudgetRequest { scope: pb::BudgetScope::Tag.into(), id: "authz".into() }.encode_to_vec()

@@ -3,6 +3,7 @@
 mod alerts;
 mod scopes;
 mod tiers;
+mod windows;
 
 use bursar::pb;
 use pb::get_budget_status_request::Subject;
