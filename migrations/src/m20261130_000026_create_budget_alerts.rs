@@ -28,7 +28,11 @@ impl MigrationTrait for Migration {
         ];
         let key = ["scope", "name", "window_start_at", "kind", "threshold"];
         let alerts = table("budget_alerts", &key, columns);
-        let indexes = vec![index("budget_alerts", &["window_end_at"]), index("outbox", &["kind", "created_at"])];
+        let indexes = vec![
+            index("budget_alerts", &["window_end_at"]),
+            index("outbox", &["kind", "created_at"]),
+            index("outbox", &["kind", "subject", "due_at"]),
+        ];
         create(manager, vec![alerts], indexes).await
     }
 }

@@ -13,7 +13,19 @@ use super::window::Window;
 
 /// What was reached.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -33,6 +45,9 @@ impl AlertKind {
         self.into()
     }
 }
+
+/// The percentage that is all of a budget.
+const ALL: u8 = 100;
 
 /// At which parts of a budget something is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +75,7 @@ pub struct Level {
 }
 
 impl AlertRules {
-    /// Rules that tell at these percentages of a budget.
+    /// Rules that tell at these percentages of a budget, and at all of it.
     ///
     /// # Errors
     /// [`ThresholdError`] if there is another number, or one twice.
@@ -68,7 +83,10 @@ impl AlertRules {
         let count = thresholds.len();
         thresholds.sort_unstable();
         thresholds.dedup();
-        let fits = thresholds.len() == count && thresholds.iter().all(|percent| (1..=100).contains(percent));
+        let fits = thresholds.len() == count && thresholds.iter().all(|percent| (1..=ALL).contains(percent));
+        if thresholds.last() != Some(&ALL) {
+            thresholds.push(ALL);
+        }
         if fits { Ok(Self { thresholds, user_budget_on_team_keys }) } else { Err(ThresholdError) }
     }
 
@@ -98,7 +116,7 @@ impl AlertRules {
 /// The level at a percentage of a budget, rounded up: below it, less than that
 /// part is spent.
 fn part_of(max: Usd, percent: u8) -> Level {
-    let kind = if percent == 100 { AlertKind::BudgetCrossed } else { AlertKind::ThresholdCrossed };
+    let kind = if percent == ALL { AlertKind::BudgetCrossed } else { AlertKind::ThresholdCrossed };
     Level { kind, threshold: percent, spend: max.percent(percent) }
 }
 
@@ -215,6 +233,8 @@ mod tests {
 
     #[test]
     fn thresholds_are_percentages() {
+        let rules = AlertRules::new(vec![80], false).expect("percentages");
+        assert_eq!(rules.thresholds, [80, 100], "a budget that is spent is always told of");
         for (thresholds, fits) in
             [(vec![], true), (vec![100, 1], true), (vec![0], false), (vec![101], false), (vec![5, 5], false)]
         {

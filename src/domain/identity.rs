@@ -260,6 +260,13 @@ pub struct Identity {
 pub enum Models<'a> {
     /// The one that is called.
     Called(&'a str),
+    /// The one that was used, or else, by the name under which it was asked for.
+    Used {
+        /// What answered.
+        model: &'a str,
+        /// What was asked for.
+        group: &'a str,
+    },
     /// All that somebody has limits of.
     All,
     /// None.

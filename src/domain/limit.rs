@@ -58,6 +58,12 @@ impl Budget {
         window::current(self.duration, self.anchor, &calendar, now)
     }
 
+    /// Whether it limits anything, and has this window.
+    #[must_use]
+    pub fn has_window(&self, window: &Window, calendar: &Calendar) -> bool {
+        (self.max.is_some() || self.soft.is_some()) && self.window(calendar, window.start).start == window.start
+    }
+
     /// Changes the duration. A different one starts a new window now, at zero;
     /// the same one changes nothing; none leaves the current window open for
     /// ever, with its spend.
@@ -199,6 +205,22 @@ mod tests {
         assert_eq!(budget.window(&Calendar::UTC, NOW), Window::LIFETIME);
         budget.set_duration(Patch::Set(day()), &Calendar::UTC, NOW);
         assert_eq!(budget.window(&Calendar::UTC, NOW).start, NOW);
+    }
+
+    #[test]
+    fn a_budget_knows_its_own_windows() {
+        let daily = Budget::new(Some(Usd::ZERO), None, Some(day()), NOW);
+        let later = daily.window(&Calendar::UTC, NOW.plus_seconds(5 * 86_400));
+        for (budget, window, expected) in [
+            (daily, daily.window(&Calendar::UTC, NOW), true),
+            (daily, later, true),
+            (daily, Window::LIFETIME, false),
+            (Budget::new(Some(Usd::ZERO), None, None, NOW), Window::LIFETIME, true),
+            (Budget { anchor: later.start, duration: None, ..daily }, later, true),
+            (Budget { max: None, ..daily }, later, false),
+        ] {
+            assert_eq!(budget.has_window(&window, &Calendar::UTC), expected, "{budget:?} {window:?}");
+        }
     }
 
     #[test]

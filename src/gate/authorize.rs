@@ -160,6 +160,9 @@ impl Gate {
         if spent_model(decision.denial.as_ref()) {
             return Box::pin(self.fall_back(call, decision, now)).await;
         }
+        if decision.resolved_model != resolved {
+            return Box::pin(self.show_instead(call, decision, now)).await;
+        }
         Ok(decision)
     }
 

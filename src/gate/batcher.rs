@@ -243,10 +243,14 @@ impl Batch {
             booking.event.recorded_at = now;
             let Booking { event, accounts, windows, .. } = booking.as_mut();
             event.postings = accounts
-                .iter()
+                .iter_mut()
                 .map(|(account, budget)| {
                     let reserved = windows.iter().find(|(reserved, _)| reserved == account).map(|(_, window)| *window);
                     let window = reserved.unwrap_or_else(|| budget.window(calendar, now));
+                    if reserved.is_some() && !budget.has_window(&window, calendar) {
+                        // The budget has other windows by now: it says nothing of this one.
+                        *budget = Budget::NONE;
+                    }
                     if reserved.is_none() {
                         windows.push((account.clone(), window));
                     }
@@ -276,9 +280,11 @@ impl Batch {
         let mut batch = LedgerBatch::default();
         for booking in self.first_bookings() {
             for (account, window) in &booking.windows {
-                let budget = booking.accounts.iter().find(|(of, _)| of == account).map(|(_, budget)| *budget);
-                let counted = Counted { window: *window, budget: budget.unwrap_or_default() };
-                batch.windows.insert((account.clone(), window.start), counted);
+                // Only of accounts that the event moves: others it was held in.
+                if let Some((_, budget)) = booking.accounts.iter().find(|(of, _)| of == account) {
+                    let counted = Counted { window: *window, budget: *budget };
+                    batch.windows.insert((account.clone(), window.start), counted);
+                }
             }
             let id = || Some(booking.event.usage.request_id.clone());
             batch.closed.extend(booking.closes.iter().map(|closed| (id(), closed.clone())));

@@ -75,7 +75,8 @@ impl Gate {
         let mut resolved_model = resolved;
         if call.falls_back && spent_model(denial.as_ref()) {
             for model in fallbacks_of(&identity, &resolved_model).to_vec() {
-                let instead = self.explain_model(call, &identity, &model, now).await?;
+                let asked = Call { model: &model, ..call.clone() };
+                let instead = self.explain_model(&asked, &identity, &model, now).await?;
                 if first_denial(&instead).is_none() {
                     steps.truncate(of_caller);
                     steps.extend(instead);

@@ -1,12 +1,12 @@
 //! Falling back: what may be called instead of a model whose budget is spent.
 
 use super::Gate;
-use super::authorize::{AuthorizeError, Call, Decision};
+use super::authorize::{AuthorizeError, Call, Decision, scopes_of};
 use super::explain::first_denial;
-use crate::domain::account::Scope;
+use crate::domain::account::{Line, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::{Denial, DenyReason};
-use crate::domain::identity::Identity;
+use crate::domain::identity::{Identity, Models};
 
 /// Whether a call is denied because the key's budget for the model is spent.
 pub(super) fn spent_model(denial: Option<&Denial>) -> bool {
@@ -32,15 +32,42 @@ impl Gate {
     ) -> Result<Decision, AuthorizeError> {
         let Some(identity) = denied.identity.clone() else { return Ok(denied) };
         for model in fallbacks_of(&identity, &denied.resolved_model) {
+            // It is judged, priced and booked as if it had been asked for.
+            let instead = Call { model, ..call.clone() };
             if call.falls_back {
-                let decision = self.decide(call, identity.clone(), model, now).await?;
+                let decision = self.decide(&instead, identity.clone(), model, now).await?;
                 if decision.denial.is_none() {
                     return Ok(decision);
                 }
-            } else if first_denial(&self.explain_model(call, &identity, model, now).await?).is_none() {
+            } else if first_denial(&self.explain_model(&instead, &identity, model, now).await?).is_none() {
                 denied.fallback_models.push(model.clone());
             }
         }
         Ok(denied)
+    }
+
+    /// How the limits stand of a model that was called instead, for whoever asks
+    /// once more about the same request.
+    ///
+    /// # Errors
+    /// [`AuthorizeError`] if the database fails.
+    pub(super) async fn show_instead(
+        &self,
+        call: &Call<'_>,
+        mut allowed: Decision,
+        now: Timestamp,
+    ) -> Result<Decision, AuthorizeError> {
+        let Some(identity) = &allowed.identity else { return Ok(allowed) };
+        let model = allowed.resolved_model.as_str();
+        let mut lines = self.binding_lines(identity, Models::Called(model));
+        let (scopes, prices) = (self.scope_budgets.load(), self.prices.load());
+        let providers = prices.providers(model, &prices.offers(model, model, now));
+        let instead = Call { model, ..call.clone() };
+        let shared = scopes.of_call(scopes_of(&instead, identity, &providers, model));
+        lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
+        let (mut budgets, rates) = self.standings(&lines, now).await?;
+        budgets.retain(|of| lines.iter().any(|line| line.limits_money() && *line.account == of.account));
+        (allowed.budgets, allowed.rates) = (budgets, rates);
+        Ok(allowed)
     }
 }

@@ -20,7 +20,7 @@ pub struct Metered {
     pub team_id: Option<TeamId>,
     /// An end user.
     pub customer_id: Option<CustomerId>,
-    /// The model of which a key or a team has limits.
+    /// The model of which a key, a team or a customer has limits.
     pub model: Option<String>,
 }
 
@@ -59,10 +59,10 @@ impl Gate {
         let others = [
             user.as_ref().map(|user| Line::of_rates(&user.account, &user.rates)),
             team.as_ref().map(|team| Line::of_rates(&team.account, &team.rates)),
-            customer.as_ref().map(|customer| Line::of_rates(&customer.account, &customer.rates)),
         ];
         let of_team = team.iter().flat_map(|team| team.group_models.lines(models));
-        for other in others.into_iter().flatten().chain(of_team) {
+        let of_customer = customer.iter().flat_map(|customer| customer.lines(models));
+        for other in others.into_iter().flatten().chain(of_team).chain(of_customer) {
             if lines.iter().all(|line| line.account != other.account) {
                 lines.push(other);
             }

@@ -224,19 +224,27 @@ impl Gate {
             usage.model_group.clone_from(&usage.model);
         }
         let costing = self.cost(&usage, reporter, started_at)?;
+        // Before the reservation begins to settle: what fails now leaves it alone.
+        let customer = self.customer(&usage.customer_id).await?;
         let (key, route) = match (&ticket, key) {
             (Some(ticket), _) => self.route_by_ticket(ticket, costing.cost, now).await?,
             (None, Some(hash)) => {
-                let (key, mut route) = self.route_by_hash(&hash, &usage.model, now).await?;
+                let models = Models::Used { model: &usage.model, group: &usage.model_group };
+                let (key, mut route) = self.route_by_hash(&hash, models, now).await?;
                 route.late = !reservation_id.is_empty();
                 (key, route)
             }
             (None, None) => return Err(RecordError::ReservationUnknown),
         };
         let Route { mut accounts, mut windows, settles, closes, late } = route;
-        let customer = self.customer(&usage.customer_id).await?;
         let mut shared = self.shared_accounts(&usage, &costing.provider, &key);
-        shared.extend(customer.as_ref().map(|customer| (customer.account.clone(), customer.budget)));
+        let models = match settles {
+            // The model's account is the one that was reserved in.
+            Some(_) => Models::None,
+            None => Models::Used { model: &usage.model, group: &usage.model_group },
+        };
+        let of_customer = customer.iter().flat_map(|customer| customer.lines(models));
+        shared.extend(of_customer.map(|line| (line.account.clone(), *line.budget)));
         // What was set aside for the call it pays, but for the providers that it
         // did not go to.
         accounts

@@ -7,7 +7,7 @@ use super::ledger::Settling;
 use super::record::RecordError;
 use crate::domain::account::AccountId;
 use crate::domain::clock::Timestamp;
-use crate::domain::identity::{Identity, KeyFacts, Models, Payer};
+use crate::domain::identity::{Identity, KeyFacts, ModelAccounts, Models, Payer};
 use crate::domain::ids::KeyId;
 use crate::domain::key::Key;
 use crate::domain::limit::Budget;
@@ -49,7 +49,8 @@ impl Gate {
         cost: Usd,
         now: Timestamp,
     ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
-        if let Settling::Live { key, accounts, windows } = self.ledger.begin_settle(ticket.reservation, cost, now) {
+        if let Settling::Live { key, mut accounts, windows } = self.ledger.begin_settle(ticket.reservation, cost, now) {
+            self.renew_budgets(&key, ticket, &mut accounts, now);
             return Ok((key, Route { accounts, windows, settles: Some(ticket.reservation), ..Route::default() }));
         }
         let (key, mut route) = Box::pin(self.route_of(&ticket.payer, &ticket.model, now)).await?;
@@ -63,6 +64,21 @@ impl Gate {
         Ok((key, route))
     }
 
+    /// Replaces budgets by those that hold now, as far as memory knows them.
+    fn renew_budgets(&self, key: &KeyFacts, ticket: &Ticket, accounts: &mut [(AccountId, Budget)], now: Timestamp) {
+        let models = Models::Called(&ticket.model);
+        let identity = key.hash().and_then(|hash| self.directory().known(&hash, now));
+        let customer = self.directory().known_customer(&ticket.customer_id);
+        let on_team_keys = self.rules().user_budget_on_team_keys;
+        let mut lines = identity.as_ref().map_or_else(Vec::new, |identity| identity.lines(models, on_team_keys));
+        lines.extend(customer.iter().flat_map(|customer| customer.lines(models)));
+        for (account, budget) in accounts {
+            if let Some(line) = lines.iter().find(|line| line.account == account) {
+                *budget = *line.budget;
+            }
+        }
+    }
+
     pub(super) async fn route_of(
         &self,
         payer: &Payer,
@@ -74,43 +90,43 @@ impl Gate {
             // Whoever is gone meanwhile has no account that could be moved.
             Payer::Principal(principal) => {
                 let identity = self.directory().principal(principal.clone(), ModelList::default(), now).await?;
-                Ok(self.route_along(identity, model))
+                Ok(self.route_along(identity, Models::Called(model)))
             }
         }
     }
 
     async fn route_by_id(&self, id: KeyId, model: &str, now: Timestamp) -> Result<(Arc<KeyFacts>, Route), RecordError> {
         if let Some(key) = self.store.view().find_key_by_id(id).await? {
-            return self.route_by_hash(&key.key_hash, model, now).await;
+            return self.route_by_hash(&key.key_hash, Models::Called(model), now).await;
         }
         let deleted = self.store.view().find_deleted_key_by_id(id).await?.ok_or(RecordError::KeyUnknown)?;
-        self.route_of_deleted(deleted.key).await
+        self.route_of_deleted(deleted.key, Models::Called(model)).await
     }
 
     /// The call was made when the secret was good.
     pub(super) async fn route_by_hash(
         &self,
         hash: &KeyHash,
-        model: &str,
+        models: Models<'_>,
         now: Timestamp,
     ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
         if let Some(identity) = self.directory().find_by_any(hash, now).await? {
-            return Ok(self.route_along(identity, model));
+            return Ok(self.route_along(identity, models));
         }
         let deleted = self.store.view().find_deleted_key(hash).await?.ok_or(RecordError::KeyUnknown)?;
-        self.route_of_deleted(deleted.key).await
+        self.route_of_deleted(deleted.key, models).await
     }
 
     /// The accounts of somebody who called a model.
-    fn route_along(&self, identity: Identity, model: &str) -> (Arc<KeyFacts>, Route) {
-        let lines = identity.lines(Models::Called(model), self.rules().user_budget_on_team_keys);
+    fn route_along(&self, identity: Identity, models: Models<'_>) -> (Arc<KeyFacts>, Route) {
+        let lines = identity.lines(models, self.rules().user_budget_on_team_keys);
         let accounts = lines.iter().map(|line| (line.account.clone(), *line.budget)).collect();
         (identity.key, Route { accounts, ..Route::default() })
     }
 
     /// The call was made, so it is booked: on whatever of the key's accounts is
     /// still there, except the key's own.
-    async fn route_of_deleted(&self, key: Key) -> Result<(Arc<KeyFacts>, Route), RecordError> {
+    async fn route_of_deleted(&self, key: Key, models: Models<'_>) -> Result<(Arc<KeyFacts>, Route), RecordError> {
         let view = self.store.view();
         let mut accounts = Vec::new();
         let user = match &key.user_id {
@@ -125,6 +141,10 @@ impl Gate {
             accounts.push((AccountId::user(&user.user_id), user.budget));
             if key.team_id.is_none() {
                 accounts.push((AccountId::user_personal(&user.user_id), user.budget));
+            }
+            if key.team_id.is_none() || self.rules().user_budget_on_team_keys {
+                let with_models = ModelAccounts::of_user(user);
+                accounts.extend(with_models.lines(models).map(|line| (line.account.clone(), *line.budget)));
             }
         }
         if let Some(team) = &team {
@@ -151,7 +171,8 @@ impl Gate {
         let customer = self.customer(&ticket.customer_id).await?;
         let budgets = self.scope_budgets.load();
         let shared = budgets.iter().filter(|(account, _)| ticket.held_by.contains(&account_tag(account))).cloned();
-        Ok(shared.chain(customer.map(|customer| (customer.account.clone(), customer.budget))).collect())
+        let lines = customer.iter().flat_map(|customer| customer.lines(Models::Called(&ticket.model)));
+        Ok(shared.chain(lines.map(|line| (line.account.clone(), *line.budget))).collect())
     }
 }
 

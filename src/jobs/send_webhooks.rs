@@ -49,16 +49,23 @@ impl Sender {
     async fn send_due(&self) -> Result<(), StoreError> {
         loop {
             let mut due = Vec::with_capacity(AT_ONCE);
-            while due.len() < AT_ONCE
-                && let Some(entry) = self.claim().await?
-            {
-                due.push(entry);
-            }
-            if due.is_empty() {
-                return Ok(());
-            }
+            let claimed = loop {
+                match self.claim().await {
+                    Ok(Some(entry)) => due.push(entry),
+                    other => break other.map(drop),
+                }
+                if due.len() == AT_ONCE {
+                    break Ok(());
+                }
+            };
+            let is_last = due.len() < AT_ONCE;
+            // What was claimed is sent, whatever failed after it.
             for sent in join_all(due.into_iter().map(|entry| self.send(entry))).await {
                 sent?;
+            }
+            claimed?;
+            if is_last {
+                return Ok(());
             }
         }
     }
@@ -70,15 +77,16 @@ impl Sender {
     }
 
     async fn send(&self, entry: OutboxEntry) -> Result<(), StoreError> {
-        let OutboxEntry { entry_id, payload, attempts, .. } = entry;
-        let Err(error) = self.courier.deliver(&self.webhook, &entry_id, payload, self.clock.now()).await else {
-            return self.store.remove_delivery(&entry_id).await;
+        let OutboxEntry { entry_id, payload, attempts, .. } = &entry;
+        let attempts = *attempts;
+        let Err(error) = self.courier.deliver(&self.webhook, entry_id, payload.clone(), self.clock.now()).await else {
+            return self.store.remove_delivery(entry_id).await;
         };
         let now = self.clock.now();
         let due_at = next_attempt(attempts, error.is_final, error.retry_after_seconds, now);
         let (webhook, error, is_given_up) = (&self.webhook.name, error.message, due_at.is_none());
         tracing::warn!(%webhook, delivery_id = entry_id, attempts, error, is_given_up, "a webhook did not take a message");
-        self.store.fail_delivery(&entry_id, due_at, &error, now).await
+        self.store.fail_delivery(&entry, due_at, &error, now).await
     }
 }
 

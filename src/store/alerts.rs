@@ -1,19 +1,21 @@
 //! Alerts: told in the transaction that moves a balance to a level of its
 //! budget, once for each level and window, over all instances.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sea_orm::sea_query::{Alias, Expr, ExprTrait, OnConflict};
-use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryResult};
 
-use super::balances::OPEN_END;
+use super::balances::{BalanceKey, OPEN_END};
 use super::connect::Store;
+use super::dialect::{self, Bulk};
 use super::entity::budget_alerts::{self, Column};
 use super::error::StoreError;
-use super::outbox::{OutboxKind, insert_entry};
+use super::json::word;
+use super::outbox::{OutboxKind, Unsent, insert_entries};
 use super::view::View;
 use crate::domain::account::{AccountId, Scope};
-use crate::domain::alert::{AlertRules, BudgetAlert, Level};
+use crate::domain::alert::{AlertKind, AlertRules, BudgetAlert, Level};
 use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::limit::Budget;
@@ -21,6 +23,9 @@ use crate::domain::money::Usd;
 use crate::domain::rollup::Dimension;
 use crate::domain::webhook::{EventType, Message, Webhook};
 use crate::domain::window::Window;
+
+/// How many names one query asks for.
+const NAMES_AT_ONCE: usize = 1_000;
 
 /// What is told of budgets, and to whom beside the change feed.
 #[derive(Debug)]
@@ -41,71 +46,120 @@ pub(super) struct Grown<'a> {
     pub(super) after: Usd,
 }
 
-/// Tells of the levels that a balance reached, but for what was told before:
-/// leaves what webhooks get in the outbox, and returns what the audit log, and
-/// so the change feed, is to hold.
-pub(super) async fn tell(
+/// A level that a window reached.
+struct Reached<'a> {
+    grown: Grown<'a>,
+    level: Level,
+}
+
+/// What tells one level of a window from others.
+type LevelKey = (BalanceKey, AlertKind, u8);
+
+impl Reached<'_> {
+    fn key(&self) -> LevelKey {
+        let Self { grown: Grown { account, window, .. }, level } = self;
+        (((*account).clone(), window.start), level.kind, level.threshold)
+    }
+}
+
+/// Tells of the levels that balances reached, but for what was told before:
+/// leaves what webhooks get in the outbox, and returns what the audit log, and so
+/// the change feed, is to hold. A few statements, however many there are.
+pub(super) async fn tell<'a>(
     transaction: &DatabaseTransaction,
     telling: &Telling,
-    grown: Grown<'_>,
+    grown: impl Iterator<Item = Grown<'a>>,
     now: Timestamp,
-) -> Result<Vec<Change>, StoreError> {
-    let Grown { account, window, budget, before, after } = grown;
-    let mut changes = Vec::new();
-    for level in telling.rules.reached(account.scope(), budget, before, after) {
-        if !is_news(transaction, account, window, level).await? {
-            continue;
-        }
+) -> Result<Vec<(AccountId, Change)>, StoreError> {
+    let mut reached = Vec::new();
+    for grown in grown {
+        let Grown { account, budget, before, after, .. } = grown;
+        let levels = telling.rules.reached(account.scope(), budget, before, after);
+        reached.extend(levels.into_iter().map(|level| Reached { grown, level }));
+    }
+    if reached.is_empty() {
+        return Ok(Vec::new());
+    }
+    // In one order for all transactions, and the lowest level of each first.
+    reached.sort_by_key(Reached::key);
+    let news = note(transaction, &reached).await?;
+    reached.retain(|of| news.contains(&of.key()));
+    let labels = labels(transaction, &reached).await?;
+    let (mut changes, mut unsent) = (Vec::with_capacity(reached.len()), Vec::new());
+    for Reached { grown: Grown { account, window, budget, after, .. }, level } in reached {
         let mut alert = BudgetAlert::new(account, budget, window, level, after);
-        alert.label = label(transaction, account).await?;
+        alert.label = labels.get(account).cloned().unwrap_or_default();
         let event = EventType::from(alert.kind);
         for webhook in telling.webhooks.iter().filter(|webhook| webhook.hears(event)) {
-            let body = Message::body(event, now, &alert);
-            insert_entry(transaction, OutboxKind::Webhook, webhook.name.as_str(), body, now).await?;
+            unsent.push(Unsent { subject: webhook.name.to_string(), payload: Message::body(event, now, &alert) });
         }
-        changes.push(Change::alerted(account, &alert));
+        changes.push((account.clone(), Change::alerted(account, &alert)));
     }
+    insert_entries(transaction, OutboxKind::Webhook, unsent, now).await?;
     Ok(changes)
 }
 
-/// Whether it was not told before that a window reached this level, or only of
-/// a lower budget; from now on it was.
-async fn is_news(
-    transaction: &DatabaseTransaction,
-    account: &AccountId,
-    window: Window,
-    level: Level,
-) -> Result<bool, StoreError> {
-    let row = budget_alerts::ActiveModel {
-        scope: Set(account.scope().as_str().to_owned()),
-        name: Set(account.name().to_owned()),
-        window_start_at: Set(window.start.micros()),
-        kind: Set(level.kind.as_str().to_owned()),
-        threshold: Set(i64::from(level.threshold)),
-        level_nanos: Set(level.spend.nanos()),
-        window_end_at: Set(window.end.map_or(OPEN_END, Timestamp::micros)),
+/// Notes that these levels are told; returns those that were not told before, or
+/// of a lower budget only.
+async fn note(transaction: &DatabaseTransaction, reached: &[Reached<'_>]) -> Result<HashSet<LevelKey>, StoreError> {
+    let text = |of: fn(&Reached<'_>) -> String| dialect::Column::Text(reached.iter().map(of).collect());
+    let number = |of: fn(&Reached<'_>) -> i64| dialect::Column::Number(reached.iter().map(of).collect());
+    let upsert = Bulk {
+        table: "budget_alerts",
+        columns: vec![
+            ("scope", text(|of| of.grown.account.scope().as_str().to_owned())),
+            ("name", text(|of| of.grown.account.name().to_owned())),
+            ("window_start_at", number(|of| of.grown.window.start.micros())),
+            ("kind", text(|of| of.level.kind.as_str().to_owned())),
+            ("threshold", number(|of| i64::from(of.level.threshold))),
+            ("level_nanos", number(|of| of.level.spend.nanos())),
+            ("window_end_at", number(|of| of.grown.window.end.map_or(OPEN_END, Timestamp::micros))),
+        ],
+        suffix: "ON CONFLICT (scope, name, window_start_at, kind, threshold) DO UPDATE SET \
+                 level_nanos = excluded.level_nanos WHERE excluded.level_nanos > budget_alerts.level_nanos \
+                 RETURNING scope, name, window_start_at, kind, threshold",
     };
-    let key = [Column::Scope, Column::Name, Column::WindowStartAt, Column::Kind, Column::Threshold];
-    let higher = Expr::col((Alias::new("excluded"), Column::LevelNanos))
-        .gt(Expr::col((budget_alerts::Entity, Column::LevelNanos)));
-    let conflict = OnConflict::columns(key).update_column(Column::LevelNanos).action_and_where(higher).to_owned();
-    let written = budget_alerts::Entity::insert(row).on_conflict(conflict).exec_without_returning(transaction).await?;
-    Ok(written == 1)
+    let key = |row: &QueryResult| -> Result<LevelKey, StoreError> {
+        let account =
+            AccountId::stored(word(&row.try_get::<String>("", "scope")?)?, row.try_get::<String>("", "name")?);
+        let start = Timestamp::from_micros(row.try_get("", "window_start_at")?);
+        let threshold = u8::try_from(row.try_get::<i64>("", "threshold")?).unwrap_or_default();
+        Ok(((account, start), word(&row.try_get::<String>("", "kind")?)?, threshold))
+    };
+    upsert.run(transaction).await?.iter().map(key).collect()
 }
 
-/// What people call the object of an account.
-async fn label(transaction: &DatabaseTransaction, account: &AccountId) -> Result<String, StoreError> {
-    let dimension = match account.scope() {
-        Scope::Key | Scope::KeyWindow | Scope::KeyModel => Dimension::Key,
-        Scope::Team => Dimension::Team,
-        Scope::User | Scope::UserPersonal | Scope::UserModel => Dimension::User,
-        Scope::Organization => Dimension::Organization,
-        // They have no other name, or are named by two ids.
-        _ => return Ok(String::new()),
-    };
-    let id = account.part_of_object().map_or_else(|| account.object_id(), |(object, _)| object);
-    let names = View::of_transaction(transaction).names(dimension, std::slice::from_ref(&id)).await?;
-    Ok(names.into_values().next().map(|name| name.alias).unwrap_or_default())
+/// What people call the objects of these accounts, where they call them something.
+async fn labels(
+    transaction: &DatabaseTransaction,
+    reached: &[Reached<'_>],
+) -> Result<HashMap<AccountId, String>, StoreError> {
+    let mut by_dimension: HashMap<Dimension, Vec<(AccountId, String)>> = HashMap::new();
+    for Reached { grown: Grown { account, .. }, .. } in reached {
+        let dimension = match account.scope() {
+            Scope::Key | Scope::KeyWindow | Scope::KeyModel => Dimension::Key,
+            Scope::Team => Dimension::Team,
+            Scope::User | Scope::UserPersonal | Scope::UserModel => Dimension::User,
+            Scope::Organization => Dimension::Organization,
+            // They have no other name, or are named by two ids.
+            _ => continue,
+        };
+        let id = account.part_of_object().map_or_else(|| account.object_id(), |(object, _)| object);
+        by_dimension.entry(dimension).or_default().push(((*account).clone(), id));
+    }
+    let mut labels = HashMap::new();
+    for (dimension, accounts) in by_dimension {
+        let mut ids: Vec<String> = accounts.iter().map(|(_, id)| id.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for ids in ids.chunks(NAMES_AT_ONCE) {
+            let names = View::of_transaction(transaction).names(dimension, ids).await?;
+            let of_these =
+                accounts.iter().filter_map(|(account, id)| Some((account.clone(), names.get(id)?.alias.clone())));
+            labels.extend(of_these);
+        }
+    }
+    Ok(labels)
 }
 
 /// Of a window whose spend was set, levels above it are told anew when they are

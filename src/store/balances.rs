@@ -101,7 +101,9 @@ impl View<'_> {
         }
         let is = |account: &AccountId| Column::Scope.eq(account.scope().as_str()).and(Column::Name.eq(account.name()));
         let any = accounts.iter().fold(Condition::any(), |any, account| any.add(is(account)));
-        let query = balances::Entity::find().filter(any);
+        // Rows that only were locked, or held room, tell nothing.
+        let is_used = Column::SpentNanos.ne(0).or(Column::UsedAt.gt(0));
+        let query = balances::Entity::find().filter(any).filter(is_used);
         let total = if page.count { Some(count(query.clone(), &self.executor()).await?) } else { None };
         let (start, name) = (Expr::col(Column::WindowStartAt), Expr::col(Column::Name));
         let rows = paginate(query, &start, &name, LATEST_FIRST, page).all(&self.executor()).await?;

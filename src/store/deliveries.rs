@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect};
 use super::connect::Store;
 use super::entity::outbox::{self, Column};
 use super::error::StoreError;
-use super::outbox::{NEVER, OutboxKind};
+use super::outbox::{NEVER, OutboxEntry, OutboxKind};
 use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
 use super::view::View;
 use crate::domain::clock::Timestamp;
@@ -149,13 +149,14 @@ impl Store {
         Ok(Ok(retried.rows_affected))
     }
 
-    /// Notes that a delivery failed: it is due again then, or given up.
+    /// Notes that a delivery failed: it is due again then, or given up; unless
+    /// somebody has made it due meanwhile.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn fail_delivery(
         &self,
-        delivery_id: &str,
+        entry: &OutboxEntry,
         due_at: Option<Timestamp>,
         error: &str,
         now: Timestamp,
@@ -164,7 +165,8 @@ impl Store {
             .col_expr(Column::DueAt, Expr::value(due_at.map_or(NEVER, Timestamp::micros)))
             .col_expr(Column::DeadAt, Expr::value(due_at.is_none().then(|| now.micros())))
             .col_expr(Column::Error, Expr::value(error))
-            .filter(Column::EntryId.eq(delivery_id))
+            .filter(Column::EntryId.eq(entry.entry_id.as_str()))
+            .filter(Column::DueAt.eq(entry.claimed_until.micros()))
             .exec(self.writer())
             .await?;
         Ok(())

@@ -170,24 +170,29 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let Some(telling) = self.told() else { return Ok(false) };
-        let mut changes = Vec::new();
-        for (key, Counted { window, budget }) in &batch.windows {
-            let (Some(added), Some(balance)) = (moves.get(key), balances.get(key)) else { continue };
+        let grown = batch.windows.iter().filter_map(|(key, Counted { window, budget })| {
+            let (added, balance) = (moves.get(key)?, balances.get(key)?);
             let before = balance.spent.checked_sub(Usd::from_nanos(added.nanos)).unwrap_or(balance.spent);
-            let grown = Grown { account: &key.0, window: *window, budget, before, after: balance.spent };
-            for change in alerts::tell(transaction, telling, grown, now).await? {
-                let cause = new.iter().find(|event| event.postings.iter().any(|posting| posting.account == key.0));
-                changes.push(match cause {
-                    Some(event) => placed(change, key.0.scope(), event),
-                    None => change,
-                });
-            }
+            Some(Grown { account: &key.0, window: *window, budget, before, after: balance.spent })
+        });
+        let told = alerts::tell(transaction, telling, grown, now).await?;
+        if told.is_empty() {
+            return Ok(false);
         }
+        let mut causes: HashMap<&AccountId, &Event> = HashMap::new();
+        for event in new {
+            causes.extend(event.postings.iter().map(|posting| (&posting.account, *event)));
+        }
+        let place = |(account, change): (AccountId, Change)| match causes.get(&account) {
+            Some(event) => placed(change, account.scope(), event),
+            None => change,
+        };
+        let changes: Vec<Change> = told.into_iter().map(place).collect();
         let author = Author::bursar("ledger");
         let entries: Vec<Unwritten<'_>> =
             changes.iter().map(|change| Unwritten { author: &author, now, change }).collect();
         audit::append(transaction, &entries).await?;
-        Ok(!entries.is_empty())
+        Ok(true)
     }
 }
 
@@ -195,7 +200,8 @@ impl Store {
 /// event that caused it, where the account is a part of them.
 fn placed(change: Change, scope: Scope, event: &Event) -> Change {
     let of_team = matches!(scope, Scope::Key | Scope::KeyWindow | Scope::KeyModel | Scope::Team | Scope::TeamMember);
-    let of_organization = of_team || matches!(scope, Scope::Organization | Scope::OrganizationMember);
+    let is_of_group = matches!(scope, Scope::Organization | Scope::OrganizationMember);
+    let of_organization = is_of_group || (of_team && event.team_id.is_some());
     let change = change.of_team(event.team_id.as_ref().filter(|_| of_team));
     change.of_organization(event.organization_id.as_ref().filter(|_| of_organization))
 }
@@ -240,13 +246,13 @@ impl Tx {
         let mut changes = false;
         for account in accounts {
             let spent = self.lock_balance(&account, counted.window).await?;
+            alerts::forget_above(&self.inner, &account, counted.window, wanted).await?;
             let Some(difference) = wanted.checked_sub(spent).filter(|difference| *difference != Usd::ZERO) else {
                 continue;
             };
             let by = (self.author().actor.clone(), self.now());
             let event = owner.correction(&account, counted.window.start, difference, by);
             self.correct_balance(event, counted, spent).await?;
-            alerts::forget_above(&self.inner, &account, counted.window, wanted).await?;
             changes = true;
         }
         Ok(changes)
@@ -275,7 +281,7 @@ impl Tx {
             let Counted { window, budget } = counted;
             let after = balances.get(&(account.clone(), window.start)).map_or(from, |balance| balance.spent);
             let grown = Grown { account: &account, window, budget: &budget, before: from, after };
-            for change in alerts::tell(&self.inner, &telling, grown, self.now()).await? {
+            for (_, change) in alerts::tell(&self.inner, &telling, std::iter::once(grown), self.now()).await? {
                 self.record(placed(change, account.scope(), &correction));
             }
         }

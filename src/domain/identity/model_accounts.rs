@@ -19,14 +19,49 @@ struct ModelAccount {
     account: AccountId,
     budget: Budget,
     rates: Rates,
+    /// Parts of them, for when another account has the rest.
+    tokens: Rates,
+    requests: Rates,
 }
 
 impl ModelAccount {
-    fn line(&self) -> Line<'_> {
-        let Self { account, budget, rates, .. } = self;
-        Line { account, budget, rates, budget_binds: budget.max.is_some(), rates_bind: true }
+    fn new(model: &str, account: AccountId, budget: Budget, rates: Rates) -> Self {
+        let tokens = Rates { tpm: rates.tpm, ..Rates::NONE };
+        let requests = Rates { rpm: rates.rpm, ..Rates::NONE };
+        Self { model: model.into(), account, budget, rates, tokens, requests }
+    }
+
+    const fn has(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Money => self.budget.max.is_some(),
+            Kind::Tokens => self.rates.tpm.is_some(),
+            Kind::Requests => self.rates.rpm.is_some(),
+        }
+    }
+
+    /// The account with those of its limits that hold.
+    fn line(&self, holds: impl Fn(Kind) -> bool) -> Line<'_> {
+        let budget_binds = holds(Kind::Money) && self.has(Kind::Money);
+        let rates = match (holds(Kind::Tokens), holds(Kind::Requests)) {
+            (true, true) => &self.rates,
+            (true, false) => &self.tokens,
+            (false, true) => &self.requests,
+            (false, false) => &Rates::NONE,
+        };
+        let budget = if budget_binds { &self.budget } else { &Budget::NONE };
+        Line { account: &self.account, budget, rates, budget_binds, rates_bind: true }
     }
 }
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Money,
+    Tokens,
+    Requests,
+}
+
+const KINDS: [Kind; 3] = [Kind::Money, Kind::Tokens, Kind::Requests];
 
 /// The accounts of somebody with the models that it has limits of.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,12 +111,8 @@ impl ModelAccounts {
         let names: BTreeSet<&str> = limits.keys().map(String::as_str).chain(model_rates.models()).collect();
         let account = |model: &str| {
             let (limit, rates) = (limits.get(model).copied().unwrap_or_default(), model_rates.of(model));
-            ModelAccount {
-                model: model.into(),
-                account: name(model),
-                budget: limit.budget,
-                rates: Rates { tpm: limit.tpm.or(rates.tpm), rpm: limit.rpm.or(rates.rpm), parallel: None },
-            }
+            let rates = Rates { tpm: limit.tpm.or(rates.tpm), rpm: limit.rpm.or(rates.rpm), parallel: None };
+            ModelAccount::new(model, name(model), limit.budget, rates)
         };
         let (mut wildcards, exact): (Vec<_>, Vec<_>) =
             names.into_iter().map(account).partition(|of| of.model.ends_with('*'));
@@ -89,21 +120,43 @@ impl ModelAccounts {
         Self { exact: exact.into(), wildcards: wildcards.into() }
     }
 
-    /// Those of the models that are looked for: of the one that is called, the
-    /// one that names it most closely.
+    /// Those of the models that are looked for. Of the one that is called, each
+    /// kind of limit is that of the entry which names the model most closely among
+    /// those that have one: rates of a model don't lift the budget of a wildcard.
     pub fn lines(&self, models: Models<'_>) -> impl Iterator<Item = Line<'_>> {
         let (called, all) = match models {
-            Models::Called(model) => (self.closest(model), None),
+            Models::Called(model) => (Some([model, model]), None),
+            Models::Used { model, group } => (Some([model, group]), None),
             Models::All => (None, Some(self.exact.iter().chain(&self.wildcards))),
             Models::None => (None, None),
         };
-        called.into_iter().chain(all.into_iter().flatten()).map(ModelAccount::line)
+        let all = all.into_iter().flatten().map(|of| of.line(|_| true));
+        called.map(|names| self.closest(names)).into_iter().flatten().flatten().chain(all)
     }
 
-    fn closest(&self, model: &str) -> Option<&ModelAccount> {
+    /// A line for each account that has a limit of the model; by its first name, or
+    /// else by its second.
+    fn closest(&self, names: [&str; 2]) -> [Option<Line<'_>>; 3] {
+        if self.exact.is_empty() && self.wildcards.is_empty() {
+            return [None; 3];
+        }
+        let of_kind = |kind| names.iter().find_map(|name| self.closest_with(kind, name));
+        let winners = KINDS.map(of_kind);
+        std::array::from_fn(|index| {
+            let winner = winners[index]?;
+            let wins = |at: usize| winners[at].is_some_and(|of| of.account == winner.account);
+            // One line for an account, where it wins first.
+            let is_first = !(0..index).any(wins);
+            let holds = |kind: Kind| (0..KINDS.len()).any(|at| KINDS[at] == kind && wins(at));
+            is_first.then(|| winner.line(holds))
+        })
+    }
+
+    fn closest_with(&self, kind: Kind, model: &str) -> Option<&ModelAccount> {
         let exact = self.exact.binary_search_by(|of| (*of.model).cmp(model)).ok();
-        let covers = |of: &&ModelAccount| model.starts_with(of.model.trim_end_matches('*'));
-        exact.and_then(|index| self.exact.get(index)).or_else(|| self.wildcards.iter().find(covers))
+        let exact = exact.and_then(|index| self.exact.get(index)).filter(|of| of.has(kind));
+        let covers = |of: &&ModelAccount| of.has(kind) && model.starts_with(of.model.trim_end_matches('*'));
+        exact.or_else(|| self.wildcards.iter().find(covers))
     }
 }
 
@@ -138,6 +191,24 @@ mod tests {
             assert_eq!(tpm, [expected], "{model}");
         }
         assert_eq!((accounts.lines(Models::All).count(), accounts.lines(Models::None).count()), (6, 0));
+    }
+
+    #[test]
+    fn each_kind_of_limit_is_that_of_the_closest_that_has_one() {
+        let dollar = Budget { max: "1".parse().ok(), ..Budget::NONE };
+        let limits = [
+            ("gpt-*".to_owned(), ModelLimit { budget: dollar, tpm: Some(7), rpm: Some(3) }),
+            ("gpt-4o".to_owned(), ModelLimit { rpm: Some(9), ..ModelLimit::default() }),
+        ];
+        let accounts = ModelAccounts::of_key(KeyId::generate(), &limits.into(), &ModelRates::default());
+        let outline = |models| -> Vec<(bool, Option<i64>, Option<i64>)> {
+            accounts.lines(models).map(|line| (line.budget_binds, line.rates.tpm, line.rates.rpm)).collect()
+        };
+        assert_eq!(outline(Models::Called("gpt-4o")), [(true, Some(7), None), (false, None, Some(9))]);
+        assert_eq!(outline(Models::Called("gpt-5")), [(true, Some(7), Some(3))]);
+        // What was used may have another name than what was asked for.
+        assert_eq!(outline(Models::Used { model: "4o-2024", group: "gpt-5" }), [(true, Some(7), Some(3))]);
+        assert_eq!(outline(Models::Used { model: "4o-2024", group: "o1" }), []);
     }
 
     #[test]

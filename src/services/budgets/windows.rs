@@ -54,6 +54,8 @@ fn parse(ctx: &Ctx, request: pb::ListBudgetWindowsRequest) -> Result<Command, Er
     // There is one account of everything, and it has no name.
     if scope != Some(Scope::Global) {
         text::required("id", &request.id, ID_MAX_BYTES, &mut faults);
+    } else if !request.id.is_empty() {
+        faults.add("id", "must be empty: there is one account of everything");
     }
     faults.finish()?;
     let scope = match scope.ok_or_else(|| Error::internal("a scope vanished"))? {

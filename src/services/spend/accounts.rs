@@ -83,7 +83,9 @@ async fn find(ctx: &Ctx, view: View<'_>, scope: pb::BudgetScope, id: &str) -> Re
         pb::BudgetScope::Key => {
             let Ok(id) = id.parse().map(KeyId) else { return Ok(None) };
             let Some(key) = view.find_key_by_id(id).await? else { return Ok(None) };
-            Ok(Some((Holder::Key(key.key_id), view.budget_of_key(&key).await?)))
+            let budget = view.budget_of_key(&key).await?;
+            let raised = LimitFacts::new(key.key_id, key.limits).and_then(|limits| limits.raise(&budget, ctx.now));
+            Ok(Some((Holder::Key(key.key_id), raised.map_or(budget, |raised| *raised))))
         }
         pb::BudgetScope::KeyWindow | pb::BudgetScope::KeyModel => part_of_key(view, id).await,
         pb::BudgetScope::Team => {

@@ -48,19 +48,27 @@ fn fallbacks(
     }
     for (model, instead) in sent {
         let entry = format!("{field}[{model:?}]");
-        faults.model(&entry, model);
+        named(&entry, model, faults);
         if !(1..=FALLBACKS_MAX).contains(&instead.models.len()) {
             faults.add(format!("{entry}.models"), format!("must have 1-{FALLBACKS_MAX} entries"));
         }
         for (index, other) in instead.models.iter().take(FALLBACKS_MAX).enumerate() {
             let path = format!("{entry}.models[{index}]");
-            faults.model(&path, other);
+            named(&path, other, faults);
             if other == model || instead.models[..index].contains(other) {
                 faults.add(path, "must be another model, each once");
             }
         }
     }
     sent.iter().map(|(model, instead)| (model.clone(), instead.models.clone())).collect()
+}
+
+/// Reports what is not the name of one model.
+fn named(path: &str, model: &str, faults: &mut Faults) {
+    faults.model(path, model);
+    if model.ends_with('*') {
+        faults.add(path, "must be the name of one model");
+    }
 }
 
 fn windows(field: &str, limits: &[pb::BudgetLimit], faults: &mut Faults) -> Vec<Budget> {

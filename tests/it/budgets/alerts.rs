@@ -194,7 +194,8 @@ on_both! {
         let client = world.with_key(&secret);
         spend(&client, "a", 9).await;
         spend(&client, "b", 200).await;
-        assert_eq!(outline(&world).await, [row(BudgetScope::Key, 0, "2.09"), row(BudgetScope::Key, 10, "2.09")]);
+        let told = [row(BudgetScope::Key, 0, "2.09"), row(BudgetScope::Key, 10, "2.09"), row(BudgetScope::Key, 100, "2.09")];
+        assert_eq!(outline(&world).await, told);
     }
 
     async fn a_raised_budget_counts_for_calls_under_way(world: World) {
@@ -202,9 +203,72 @@ on_both! {
         let client = world.with_key(&secret);
         let before = reserve(&client, "a", "0.9").await;
         update_key(&world, pb::Key { key_hash: key.key_hash.clone(), max_budget: Some("10".into()), ..Default::default() }).await;
-        // Somebody asks: memory knows of the raise.
-        reserve(&client, "b", "0.1").await;
         settle(&client, &before, 90 * CENT).await;
         assert_eq!(outline(&world).await, []);
+        // So does one that is lowered.
+        let before = reserve(&client, "b", "0.1").await;
+        update_key(&world, pb::Key { key_hash: key.key_hash.clone(), max_budget: Some("0.95".into()), ..Default::default() }).await;
+        settle(&client, &before, 10 * CENT).await;
+        assert_eq!(outline(&world).await, [row(BudgetScope::Key, 100, "1"), row(BudgetScope::Key, 95, "1")].into_iter().rev().collect::<Vec<_>>());
+    }
+
+    async fn a_window_is_compared_with_its_own_budget(backend: Backend) {
+        let world = World::builder(backend).at("2025-03-10T12:00:00Z").start().await;
+        let (secret, key) = world.key(pb::Key { max_budget: Some("100".into()), ..Default::default() }).await;
+        let client = world.with_key(&secret);
+        spend(&client, "a", 40).await;
+        let before = reserve(&client, "b", "0.6").await;
+        world.hands().advance(60);
+        // Daily from now on: what is under way belongs to the key's life.
+        update_key(&world, pb::Key { key_hash: key.key_hash.clone(), max_budget: Some("1".into()), budget_duration: Some("1d".into()), ..Default::default() }).await;
+        settle(&client, &before, 60 * CENT).await;
+        assert_eq!(outline(&world).await, []);
+        spend(&client, "c", 50).await;
+        assert_eq!(outline(&world).await, [row(BudgetScope::Key, 50, "0.5")]);
+    }
+
+    async fn a_larger_budget_for_a_while_counts_for_corrections(backend: Backend) {
+        let world = World::builder(backend).at("2025-03-10T12:00:00Z").start().await;
+        let (_, key) = world.key(pb::Key {
+            max_budget: Some("1".into()), temp_budget_increase: Some("1".into()), temp_budget_expires_at: at("2025-03-11T12:00:00Z"), ..Default::default()
+        }).await;
+        let debit = |amount: &str| pb::AdjustSpendRequest { scope: BudgetScope::Key.into(), id: key.key_id.clone(), amount: amount.into(), reason: "bug".into(), ..Default::default() };
+        world.admin.spend().adjust_spend(debit("1.2")).await.answer();
+        assert_eq!(outline(&world).await, [row(BudgetScope::Key, 50, "1.2")]);
+        // What is credited in full and reset begins anew.
+        world.admin.spend().adjust_spend(debit("-1.2")).await.answer();
+        let reset = pb::ResetSpendRequest { scope: BudgetScope::Key.into(), ids: vec![key.key_id.clone()], ..Default::default() };
+        world.admin.spend().reset_spend(reset).await.answer();
+        world.admin.spend().adjust_spend(debit("1.2")).await.answer();
+        assert_eq!(outline(&world).await[1..], [row(BudgetScope::Key, 50, "1.2")]);
+    }
+
+    async fn a_call_that_was_only_held_with_a_provider_hides_nothing(world: World) {
+        for provider in ["east", "west"] {
+            let of = pb::Model { provider: provider.into(), ..crate::models::model("m", provider, &[("input_cost_per_token", "0.001")]) };
+            crate::models::create(&world, of).await;
+            let budget = Some(pb::Budget { max_budget: Some("1".into()), ..Default::default() });
+            let request = pb::SetScopeBudgetRequest { scope: BudgetScope::Provider.into(), id: provider.into(), budget };
+            world.admin.budgets().set_scope_budget(request).await.answer();
+        }
+        let (secret, _) = world.key(pb::Key::default()).await;
+        let sidecar = world.sidecar().await;
+        let mut events = Vec::new();
+        for number in 0..20 {
+            let request = pb::AuthorizeRequest { key: secret.clone(), model: "m".into(), ..crate::gateway::ask(&number.to_string(), "0.03") };
+            let provider = if number % 2 == 0 { "east" } else { "west" };
+            events.push(pb::UsageEvent {
+                provider: provider.into(),
+                deployment: provider.into(),
+                reservation_id: crate::gateway::authorize(&sidecar, request).await.reservation_id,
+                ..crate::spend::event(&format!("e{number}"), &secret, 60)
+            });
+        }
+        // All in one message, so that many share a batch.
+        let answer = crate::spend::record(&sidecar, events).await;
+        assert_eq!(answer.recorded, 20, "{answer:?}");
+        let mut told = outline(&world).await;
+        told.sort();
+        assert_eq!(told, [row(BudgetScope::Provider, 50, "0.6"), row(BudgetScope::Provider, 50, "0.6")]);
     }
 }

@@ -224,6 +224,42 @@ on_both! {
         status.refused(Code::NotFound, ErrorReason::CustomerNotFound);
     }
 
+    async fn limits_of_a_model_count_however_usage_is_reported(backend: Backend) {
+        let world = World::start(backend).await;
+        let limit = pb::ModelLimit { max_budget: Some("9".into()), ..Default::default() };
+        create(&world, pb::Customer { model_max_budget: [("gpt-4o".to_owned(), limit)].into(), ..customer("acme", None) }).await;
+        let (secret, _) = world.key(pb::Key::default()).await;
+        let of_model = |world: &World| {
+            let subject = Some(pb::get_budget_status_request::Subject::CustomerId("acme".into()));
+            let request = pb::GetBudgetStatusRequest { subject };
+            let client = world.admin.clone();
+            async move {
+                let budgets = client.budgets().get_budget_status(request).await.answer().budgets;
+                let of = budgets.into_iter().find(|budget| budget.scope() == BudgetScope::CustomerModel).unwrap();
+                (of.spend, of.reserved)
+            }
+        };
+        // Without a reservation; under the name of a version of the model, too.
+        let sidecar = world.sidecar().await;
+        let used = |id: &str, model: &str| pb::UsageEvent {
+            customer_id: "acme".into(), model: model.into(), model_group: "gpt-4o".into(), cost: Some("0.25".into()), ..event(id, &secret, 1)
+        };
+        record(&sidecar, vec![used("a", "gpt-4o"), used("b", "some-version")]).await;
+        assert_eq!(of_model(&world).await, ("0.5".to_owned(), "0".to_owned()));
+        // Settled and released by another run than reserved it.
+        let client = world.with_key(&secret);
+        let settled = reserve(&client, "acme", "c", "1").await;
+        let released = reserve(&client, "acme", "d", "1").await;
+        let database = world.stop().await;
+        let world = World::builder(backend).start_on(database).await;
+        assert_eq!(of_model(&world).await, ("0.5".to_owned(), "2".to_owned()));
+        let client = world.with_key(&secret);
+        settle(&client, &settled, 100_000).await;
+        client.gateway().release(pb::ReleaseRequest { reservation_id: released }).await.answer();
+        assert_eq!(of_model(&world).await, ("0.75".to_owned(), "0".to_owned()));
+        assert_eq!(world.store().verify().await.unwrap().discrepancies, []);
+    }
+
     async fn limits_of_a_model_are_its_own_or_its_tiers(world: World) {
         let limit = |max: &str| pb::ModelLimit { max_budget: Some(max.into()), ..Default::default() };
         tier(&world, pb::Budget { budget_id: "free".into(), model_max_budget: [("gpt-4o".to_owned(), limit("1"))].into(), ..Default::default() }).await;
@@ -246,7 +282,12 @@ on_both! {
         assert_eq!(rows, [(BudgetScope::Customer, "acme", "0.25"), (BudgetScope::CustomerModel, "acme/gpt-4o", "0.25")]);
         // Its own limits taken away, the tier's hold.
         update(&world, customer("rich", None), &["model_max_budget"]).await.answer();
-        assert_eq!(denial(&authorize(&client, on_behalf("rich", "e", "1.1")).await), spent);
+        let denied = authorize(&client, on_behalf("rich", "e", "1.1")).await;
+        assert_eq!((denial(&denied), denied.budgets[0].id.as_str()), (spent, "rich/gpt-4o"));
+        // Another limit of the tier holds for the next call.
+        let update = pb::UpdateBudgetRequest { budget: Some(pb::Budget { budget_id: "free".into(), model_max_budget: [("gpt-4o".to_owned(), limit("3"))].into(), ..Default::default() }), ..Default::default() };
+        world.admin.budgets().update_budget(update).await.answer();
+        reserve(&client, "rich", "e", "1.1").await;
         assert_eq!(world.store().verify().await.unwrap().discrepancies, []);
     }
 }

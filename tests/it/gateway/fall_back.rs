@@ -7,7 +7,7 @@ use tonic::Code;
 use super::{ask, authorize, denial, settle};
 use crate::support::answer::bad_fields;
 use crate::support::world::{MODEL, World};
-use crate::support::{Answer, Client, on_both};
+use crate::support::{Answer, Backend, Client, on_both};
 
 const SPENT: (DenyReason, BudgetScope) = (DenyReason::BudgetExceeded, BudgetScope::KeyModel);
 
@@ -42,11 +42,11 @@ on_both! {
         assert!(instead.budgets.iter().all(|budget| budget.scope() != BudgetScope::KeyModel), "{:?}", instead.budgets);
         // The same request has the same answer.
         let again = authorize(&client, falling_back("b", "0.1")).await;
-        assert_eq!((again.resolved_model, again.reservation_id), (instead.resolved_model.clone(), instead.reservation_id.clone()));
+        assert_eq!(again, instead);
         settle(&client, &instead.reservation_id, 1_000).await;
         let request = pb::GetUsageRequest { request_id: instead.reservation_id };
         let event = world.admin.spend().get_usage(request).await.answer().event.unwrap();
-        assert_eq!((event.model.as_str(), event.model_group.as_str()), ("gpt-4o-mini", MODEL));
+        assert_eq!((event.model.as_str(), event.model_group.as_str()), ("gpt-4o-mini", "gpt-4o-mini"));
     }
 
     async fn without_leave_the_denial_names_what_would_pass(world: World) {
@@ -63,6 +63,26 @@ on_both! {
         authorize(&none, ask("a", "0.1")).await;
         let denied = authorize(&none, falling_back("b", "0.1")).await;
         assert_eq!((denial(&denied), denied.resolved_model.as_str(), denied.fallback_models.len()), (SPENT, MODEL, 0));
+    }
+
+    async fn it_is_judged_and_priced_as_what_it_is(backend: Backend) {
+        let world = World::builder(backend).set("deny_unknown_models", "true").start().await;
+        for (name, price) in [("dear", "0.01"), ("cheap", "0.001")] {
+            crate::models::create(&world, crate::models::model(name, "", &[("input_cost_per_token", price)])).await;
+        }
+        let limit = pb::ModelLimit { max_budget: Some("0".into()), ..Default::default() };
+        let key = pb::Key {
+            model_max_budget: [("dear".to_owned(), limit)].into(), budget_fallbacks: [fallbacks("dear", &["misspelt", "cheap"])].into(), ..Default::default()
+        };
+        let client = world.with_key(&world.key(key).await.0);
+        let asked = pb::AuthorizeRequest {
+            model: "dear".into(), estimated_cost: None, estimated_input_tokens: Some(100), max_output_tokens: Some(0), ..falling_back("a", "0")
+        };
+        let denied = authorize(&client, pb::AuthorizeRequest { allow_fallback: false, ..asked.clone() }).await;
+        assert_eq!(denied.fallback_models, ["cheap"], "nobody knows the other one");
+        let allowed = authorize(&client, asked).await;
+        assert_eq!((allowed.decision(), allowed.resolved_model.as_str()), (Decision::Allow, "cheap"), "{}", allowed.message);
+        assert_eq!(settle(&client, &allowed.reservation_id, 100).await.cost, "0.1");
     }
 
     async fn no_fallback_helps_against_another_budget(world: World) {
@@ -104,6 +124,8 @@ on_both! {
             (fallbacks("a", &[]), r#"key.budget_fallbacks["a"].models"#),
             (fallbacks("a", &["a"]), r#"key.budget_fallbacks["a"].models[0]"#),
             (fallbacks("a", &["b", "b"]), r#"key.budget_fallbacks["a"].models[1]"#),
+            (fallbacks("a", &["b*"]), r#"key.budget_fallbacks["a"].models[0]"#),
+            (fallbacks("a*", &["b"]), r#"key.budget_fallbacks["a*"]"#),
             (fallbacks("a", &[""]), r#"key.budget_fallbacks["a"].models[0]"#),
             (fallbacks("a", &["b"; 21]), r#"key.budget_fallbacks["a"].models"#),
         ] {

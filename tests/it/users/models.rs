@@ -82,6 +82,29 @@ on_both! {
         assert_eq!(denial(&authorize(&world.with_key(&secret), ask("b", "0.3")).await), SPENT);
     }
 
+    async fn they_count_what_a_key_used_that_is_gone(world: World) {
+        alice(&world, &[("gpt-4o", "1")]).await;
+        let (secret, _) = world.key(pb::Key { user_id: Some("alice".into()), ..Default::default() }).await;
+        let id = reserve(&world.with_key(&secret), "a", "1").await;
+        world.admin.keys().delete_keys(pb::DeleteKeysRequest { keys: vec![secret.clone()], ..Default::default() }).await.answer();
+        crate::spend::record(&world.sidecar().await, vec![crate::spend::event("b", &secret, 100_000)]).await;
+        settle(&world.admin, &id, 100_000).await;
+        assert_eq!(standings(&world).await, [row("alice/gpt-4o", "1", "0.5", "0")]);
+    }
+
+    async fn rates_of_a_model_do_not_lift_the_budget_of_a_wildcard(world: World) {
+        alice(&world, &[("gpt-*", "1")]).await;
+        let (secret, _) = world.key(pb::Key {
+            user_id: Some("alice".into()), model_rpm_limit: [("gpt-4o".to_owned(), 100)].into(),
+            model_max_budget: limits(&[("gpt-*", "0.5")]), ..Default::default()
+        }).await;
+        let client = world.with_key(&secret);
+        reserve(&client, "a", "0.4").await;
+        let denied = authorize(&client, ask("b", "0.2")).await;
+        assert_eq!(denial(&denied), (DenyReason::BudgetExceeded, BudgetScope::KeyModel));
+        assert_eq!(denied.rate_limits[0].remaining, 99);
+    }
+
     async fn a_wildcard_is_for_what_is_not_named(world: World) {
         alice(&world, &[("gpt-*", "1"), ("gpt-4o-mini", "5")]).await;
         let client = key_of_alice(&world, None).await;

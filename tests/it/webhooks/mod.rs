@@ -142,11 +142,13 @@ on_both! {
 
     async fn a_slow_receiver_is_in_nobodys_way(backend: Backend) {
         let (slow, quick) = (Receiver::start(["silence"]), Receiver::start([]));
-        let (one, other) = (slow.setting("slow", ", timeout = '1s'"), quick.setting("quick", ""));
+        let (one, other) = (slow.setting("slow", ", timeout = '2s'"), quick.setting("quick", ""));
         let both = format!("{}, {}", one.trim_end_matches(']'), other.trim_start_matches('['));
         let world = started(backend, &both).await;
         spend(&world, 50).await;
+        slow.gets(1).await;
         quick.gets(1).await;
+        assert!(deliveries(&world).await.iter().any(|of| of.webhook == "slow" && of.error.is_empty()), "it is still being waited for");
         let failed = until(&world, |delivery| delivery.attempts == 1 && !delivery.error.is_empty()).await;
         assert_eq!((failed.webhook.as_str(), slow.got().len()), ("slow", 1));
         world.hands().advance(5);
