@@ -112,7 +112,9 @@ on_both! {
         assert_eq!((found.cost_source(), found.cost.as_deref()), (pb::CostSource::Adjustment, Some("0.5")));
         assert!(format!("{:?}", found.metadata).contains("invoice 7"));
         for (object_type, object_id, spend) in [("key", key.key_id.as_str(), "0.5"), ("team_member", "red/ann", "0.25")] {
-            let request = pb::ListAuditEntriesRequest { object_type: object_type.into(), object_id: object_id.into(), ..Default::default() };
+            // An alert of what is half spent stands beside it.
+            let action = pb::AuditAction::Update.into();
+            let request = pb::ListAuditEntriesRequest { object_type: object_type.into(), object_id: object_id.into(), action, ..Default::default() };
             let found = entries(&world.admin, request).await;
             let after = format!("{:?}", found[0].after);
             assert!(after.contains("invoice 7") && after.contains(spend), "{after}");
