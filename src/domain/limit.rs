@@ -58,10 +58,16 @@ impl Budget {
         window::current(self.duration, self.anchor, &calendar, now)
     }
 
+    /// Whether there is a budget, hard or soft.
+    #[must_use]
+    pub const fn limits_money(&self) -> bool {
+        self.max.is_some() || self.soft.is_some()
+    }
+
     /// Whether it limits anything, and has this window.
     #[must_use]
     pub fn has_window(&self, window: &Window, calendar: &Calendar) -> bool {
-        (self.max.is_some() || self.soft.is_some()) && self.window(calendar, window.start).start == window.start
+        self.limits_money() && self.window(calendar, window.start).start == window.start
     }
 
     /// Changes the duration. A different one starts a new window now, at zero;

@@ -283,7 +283,10 @@ impl Batch {
                 // Only of accounts that the event moves: others it was held in.
                 if let Some((_, budget)) = booking.accounts.iter().find(|(of, _)| of == account) {
                     let counted = Counted { window: *window, budget: *budget };
-                    batch.windows.insert((account.clone(), window.start), counted);
+                    let known = batch.windows.entry((account.clone(), window.start)).or_insert(counted);
+                    if budget.limits_money() {
+                        known.budget = *budget;
+                    }
                 }
             }
             let id = || Some(booking.event.usage.request_id.clone());
