@@ -49,8 +49,13 @@ impl Gate {
         cost: Usd,
         now: Timestamp,
     ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
+        // Before the reservation begins to settle: what fails now leaves it alone.
+        let identity = match self.ledger.asked(ticket.reservation, now).and_then(|asked| asked.key.hash()) {
+            Some(hash) => self.directory().find_by_any(&hash, now).await?,
+            None => None,
+        };
         if let Settling::Live { key, mut accounts, windows } = self.ledger.begin_settle(ticket.reservation, cost, now) {
-            self.renew_budgets(&key, ticket, &mut accounts, now);
+            self.renew_budgets(identity.as_ref(), ticket, &mut accounts);
             return Ok((key, Route { accounts, windows, settles: Some(ticket.reservation), ..Route::default() }));
         }
         let (key, mut route) = Box::pin(self.route_of(&ticket.payer, &ticket.model, now)).await?;
@@ -64,13 +69,12 @@ impl Gate {
         Ok((key, route))
     }
 
-    /// Replaces budgets by those that hold now, as far as memory knows them.
-    fn renew_budgets(&self, key: &KeyFacts, ticket: &Ticket, accounts: &mut [(AccountId, Budget)], now: Timestamp) {
+    /// Replaces budgets by those that hold now.
+    fn renew_budgets(&self, identity: Option<&Identity>, ticket: &Ticket, accounts: &mut [(AccountId, Budget)]) {
         let models = Models::Called(&ticket.model);
-        let identity = key.hash().and_then(|hash| self.directory().known(&hash, now));
         let customer = self.directory().known_customer(&ticket.customer_id);
         let on_team_keys = self.rules().user_budget_on_team_keys;
-        let mut lines = identity.as_ref().map_or_else(Vec::new, |identity| identity.lines(models, on_team_keys));
+        let mut lines = identity.map_or_else(Vec::new, |identity| identity.lines(models, on_team_keys));
         lines.extend(customer.iter().flat_map(|customer| customer.lines(models)));
         for (account, budget) in accounts {
             if let Some(line) = lines.iter().find(|line| line.account == account) {
