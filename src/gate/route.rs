@@ -50,12 +50,14 @@ impl Gate {
         now: Timestamp,
     ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
         // Before the reservation begins to settle: what fails now leaves it alone.
-        let identity = match self.ledger.asked(ticket.reservation, now).and_then(|asked| asked.key.hash()) {
-            Some(hash) => self.directory().find_by_any(&hash, now).await?,
-            None => None,
+        let budgets = match self.ledger.key_of(ticket.reservation, now) {
+            Some(key) => self.budgets_now(&key, ticket, now).await?,
+            None => Vec::new(),
         };
-        if let Settling::Live { key, mut accounts, windows } = self.ledger.begin_settle(ticket.reservation, cost, now) {
-            self.renew_budgets(identity.as_ref(), ticket, &mut accounts);
+        if let Settling::Live { key, windows } = self.ledger.begin_settle(ticket.reservation, cost, now) {
+            let budget = |account: &AccountId| budgets.iter().find(|(of, _)| of == account).map(|(_, budget)| *budget);
+            let of = |(account, _): &(AccountId, Window)| (account.clone(), budget(account).unwrap_or_default());
+            let accounts = windows.iter().map(of).collect();
             return Ok((key, Route { accounts, windows, settles: Some(ticket.reservation), ..Route::default() }));
         }
         let (key, mut route) = Box::pin(self.route_of(&ticket.payer, &ticket.model, now)).await?;
@@ -69,18 +71,25 @@ impl Gate {
         Ok((key, route))
     }
 
-    /// Replaces budgets by those that hold now.
-    fn renew_budgets(&self, identity: Option<&Identity>, ticket: &Ticket, accounts: &mut [(AccountId, Budget)]) {
-        let models = Models::Called(&ticket.model);
-        let customer = self.directory().known_customer(&ticket.customer_id);
-        let on_team_keys = self.rules().user_budget_on_team_keys;
-        let mut lines = identity.map_or_else(Vec::new, |identity| identity.lines(models, on_team_keys));
-        lines.extend(customer.iter().flat_map(|customer| customer.lines(models)));
-        for (account, budget) in accounts {
-            if let Some(line) = lines.iter().find(|line| line.account == account) {
-                *budget = *line.budget;
-            }
-        }
+    /// The accounts of whoever reserved for a call, with the budgets that hold now.
+    async fn budgets_now(
+        &self,
+        key: &KeyFacts,
+        ticket: &Ticket,
+        now: Timestamp,
+    ) -> Result<Vec<(AccountId, Budget)>, RecordError> {
+        let found = match key.hash() {
+            Some(hash) => self.route_by_hash(&hash, Models::Called(&ticket.model), now).await,
+            None => Box::pin(self.route_of(&ticket.payer, &ticket.model, now)).await,
+        };
+        let mut accounts = match found {
+            Ok((_, route)) => route.accounts,
+            // The call was made, and is booked.
+            Err(RecordError::KeyUnknown) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        accounts.extend(self.held_beside(ticket).await?);
+        Ok(accounts)
     }
 
     pub(super) async fn route_of(

@@ -62,21 +62,15 @@ impl Account {
     /// The window that is open now. Worked out anew only when the budget or
     /// the window has changed.
     pub(super) fn current_window(&mut self, budget: &Budget, calendar: &Calendar, now: Timestamp) -> Window {
-        if let Some((known, window)) = &mut self.current
+        if let Some((known, window)) = &self.current
             && (known.duration, known.anchor, known.zone) == (budget.duration, budget.anchor, budget.zone)
             && window.contains(now)
         {
-            *known = *budget;
             return *window;
         }
         let window = budget.window(calendar, now);
         self.current = Some((*budget, window));
         window
-    }
-
-    /// The budget that was asked about last.
-    pub(super) fn budget(&self) -> Budget {
-        self.current.map_or(Budget::NONE, |(budget, _)| budget)
     }
 
     pub(super) fn window(&self, start: Timestamp) -> Option<&WindowState> {

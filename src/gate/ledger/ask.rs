@@ -114,8 +114,6 @@ pub enum Settling {
     Live {
         /// The key that called, as it was when it was authorised.
         key: Arc<KeyFacts>,
-        /// The accounts that it moves, with the budgets that were asked about last.
-        accounts: Vec<(AccountId, Budget)>,
         /// The windows that its cost belongs to.
         windows: Vec<(AccountId, Window)>,
     },

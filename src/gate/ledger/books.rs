@@ -17,7 +17,7 @@ use super::{LedgerRules, MissingWindow};
 use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::{Denial, DenyReason};
-use crate::domain::limit::Budget;
+use crate::domain::identity::KeyFacts;
 use crate::domain::money::Usd;
 use crate::gate::exhausted::latest;
 use crate::gate::rates::{RateCounts, SCOPE_ORDER};
@@ -184,6 +184,10 @@ impl Books {
     ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), Vec<MissingWindow>> {
         self.expire(now);
         let places = self.places(lines);
+        for place in &places {
+            // Who is shown is asked about, and not to be read again for the next.
+            self.accounts[place.index].last_used_at = now;
+        }
         let missing = self.missing(&places, rules, now);
         if !missing.is_empty() {
             return Err(missing);
@@ -305,6 +309,12 @@ impl Books {
         }
     }
 
+    /// The key of a reservation that is in memory.
+    pub(super) fn key_of(&mut self, id: Uuid, now: Timestamp) -> Option<Arc<KeyFacts>> {
+        self.expire(now);
+        self.reservations.get(&id).map(|reservation| Arc::clone(&reservation.asked.key))
+    }
+
     pub(super) fn begin_settle(&mut self, id: Uuid, cost: Usd, now: Timestamp) -> Settling {
         self.expire(now);
         let Some(reservation) = self.reservations.get_mut(&id) else { return Settling::Gone };
@@ -313,15 +323,13 @@ impl Books {
         reservation.state = State::Settling(before.saturating_add(more));
         let key = Arc::clone(&reservation.asked.key);
         let windows = reservation.lines.iter().map(|line| (line.account.clone(), line.window)).collect();
-        let budget = |account: &AccountId| self.accounts.get(account).map_or(Budget::NONE, Account::budget);
-        let accounts = reservation.lines.iter().map(|line| (line.account.clone(), budget(&line.account))).collect();
         if more > Usd::ZERO {
             // Until it is committed, the real cost must already keep others out.
             let part = Reservation { amount: more, ..reservation.clone() };
             reservation.amount = cost;
             self.for_money_windows(&part, |window, more| window.reserved = window.reserved.saturating_add(more));
         }
-        Settling::Live { key, accounts, windows }
+        Settling::Live { key, windows }
     }
 
     pub(super) fn abort_settle(&mut self, id: Uuid) {

@@ -28,6 +28,7 @@ pub(super) use self::reservation::{NewReservation, Reservation};
 use super::standing::{BudgetStanding, RateStanding};
 use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::Timestamp;
+use crate::domain::identity::KeyFacts;
 use crate::domain::money::Usd;
 use crate::domain::window::{Calendar, Window};
 use crate::store::{Balance, BalanceKey, BatchOutcome, HoldWrite, Lease, Store, StoreError};
@@ -105,6 +106,11 @@ impl Ledger {
     /// The windows that are open at an instant, for booking an event.
     pub fn windows<'a>(&self, lines: &'a [Line<'_>], now: Timestamp) -> Vec<(&'a AccountId, Window)> {
         lines.iter().map(|line| (line.account, line.budget.window(&self.rules.calendar, now))).collect()
+    }
+
+    /// The key that calls, of a reservation of this run.
+    pub fn key_of(&self, reservation: Uuid, now: Timestamp) -> Option<Arc<KeyFacts>> {
+        self.books.lock().key_of(reservation, now)
     }
 
     /// Begins to settle a live reservation: it stays counted, with its real
