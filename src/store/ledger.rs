@@ -20,15 +20,13 @@ use super::event_rows::{EventRows, NewRows};
 use super::json::word;
 use super::leases::{self, HoldWrite, Lease};
 use super::open_reservations::{self, ClosedReservation, Freed};
-use super::partitions::{self, Known};
-use super::tx::Tx;
+use super::partitions;
 use crate::domain::account::{AccountId, Scope};
-use crate::domain::audit::{Author, Change, ObjectType};
+use crate::domain::audit::{Author, Change};
 use crate::domain::clock::Timestamp;
-use crate::domain::correction::Owner;
 use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
-use crate::domain::usage::{Event, REASON};
+use crate::domain::usage::Event;
 use crate::domain::window::Window;
 
 /// A window in which events count, and the budget that it is a window of.
@@ -198,7 +196,7 @@ impl Store {
 
 /// An alert, with the team and the organization that it belongs to: those of the
 /// event that caused it, where the account is a part of them.
-fn placed(change: Change, scope: Scope, event: &Event) -> Change {
+pub(super) fn placed(change: Change, scope: Scope, event: &Event) -> Change {
     let of_team = matches!(scope, Scope::Key | Scope::KeyWindow | Scope::KeyModel | Scope::Team | Scope::TeamMember);
     let is_of_group = matches!(scope, Scope::Organization | Scope::OrganizationMember);
     let of_organization = is_of_group || (of_team && event.team_id.is_some());
@@ -206,120 +204,8 @@ fn placed(change: Change, scope: Scope, event: &Event) -> Change {
     change.of_organization(event.organization_id.as_ref().filter(|_| of_organization))
 }
 
-impl Tx {
-    /// Locks what an account spent in a window, until the end of the
-    /// transaction, and reads it.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database fails.
-    pub async fn lock_balance(&mut self, account: &AccountId, window: Window) -> Result<Usd, StoreError> {
-        let locked = write_balances(&self.inner, &locks([(account.clone(), window)].into_iter())).await?;
-        let key = (account.clone(), window.start);
-        Ok(locked.get(&key).map_or(Usd::ZERO, |balance| balance.spent))
-    }
-
-    /// Locks what accounts spent in windows, in the order of all who write
-    /// balances.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database fails.
-    pub async fn lock_balances(
-        &mut self,
-        windows: impl Iterator<Item = (AccountId, Window)>,
-    ) -> Result<(), StoreError> {
-        write_balances(&self.inner, &locks(windows)).await.map(drop)
-    }
-
-    /// Sets what accounts of an owner spent in a window, by events in the name of
-    /// whoever makes the change; says whether that is a change. Levels of the
-    /// budget above it are told anew when they are reached.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database fails.
-    pub async fn set_spent(
-        &mut self,
-        owner: &Owner<'_>,
-        accounts: Vec<AccountId>,
-        counted: Counted,
-        wanted: Usd,
-    ) -> Result<bool, StoreError> {
-        let mut changes = false;
-        for account in accounts {
-            let spent = self.lock_balance(&account, counted.window).await?;
-            alerts::forget_above(&self.inner, &account, counted.window, wanted).await?;
-            let Some(difference) = wanted.checked_sub(spent).filter(|difference| *difference != Usd::ZERO) else {
-                continue;
-            };
-            let by = (self.author().actor.clone(), self.now());
-            let event = owner.correction(&account, counted.window.start, difference, by);
-            self.correct_balance(event, counted, spent).await?;
-            changes = true;
-        }
-        Ok(changes)
-    }
-
-    /// Changes what an account spent in a window, by an event that corrects it
-    /// from what `lock_balance` told.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database fails.
-    pub async fn correct_balance(&mut self, correction: Event, counted: Counted, from: Usd) -> Result<(), StoreError> {
-        let account = correction.postings.first().map(|posting| posting.account.clone());
-        let account = account.ok_or_else(|| StoreError::Broken("a correction of nothing".to_owned()))?;
-        self.record_spend(&account, from, &correction);
-        let windows = HashMap::from([((account.clone(), counted.window.start), counted)]);
-        let batch = LedgerBatch { windows, ..LedgerBatch::default() };
-        // After the lock of the balance, so without one of its own: there is a
-        // partition for today, but for the first moments of a span.
-        let instants = std::iter::once(correction.started_at);
-        partitions::ensure(&self.inner, &Known::default(), instants, self.now()).await?;
-        let rows = EventRows::new(&[&correction])?;
-        take_ids(&self.inner, &[&correction], rows.ids).await?;
-        rows.new.write(&self.inner).await?;
-        let (_, balances) = move_balances(&self.inner, &batch, &[&correction], self.now()).await?;
-        if let Some(telling) = self.told() {
-            let Counted { window, budget } = counted;
-            let after = balances.get(&(account.clone(), window.start)).map_or(from, |balance| balance.spent);
-            let grown = Grown { account: &account, window, budget: &budget, before: from, after };
-            for (_, change) in alerts::tell(&self.inner, &telling, std::iter::once(grown), self.now()).await? {
-                self.record(placed(change, account.scope(), &correction));
-            }
-        }
-        self.moved(balances);
-        Ok(())
-    }
-}
-
-impl Tx {
-    /// What is shown of an object's spend is set by nobody without a trace, and
-    /// with the reason that was given.
-    fn record_spend(&mut self, account: &AccountId, from: Usd, correction: &Event) {
-        // The first follows the user's; the others have no budget.
-        if matches!(account.scope(), Scope::UserPersonal | Scope::TeamModel | Scope::OrganizationModel) {
-            return;
-        }
-        let object = ObjectType::of_account(account.scope());
-        let spent = |spend: Usd| BTreeMap::from([("spend", spend)]);
-        let to = from.saturating_add(correction.costing.cost);
-        // A part of an object is found in the log of the object.
-        let (object_id, part) = match account.part_of_object() {
-            Some((object, part)) => (object, Some(part)),
-            None => (account.audit_id(), None),
-        };
-        let change = Change::updated(object, object_id, &spent(from), &spent(to));
-        if let Some(mut change) = change {
-            if let Some(part) = part {
-                change = change.naming(&[("part", part)]);
-            }
-            let placed =
-                change.of_organization(correction.organization_id.as_ref()).of_team(correction.team_id.as_ref());
-            self.record(placed.because(correction.usage.metadata.get(REASON)));
-        }
-    }
-}
-
 /// Takes the ids of the events that are new, and finds out about the others.
-async fn take_ids(
+pub(super) async fn take_ids(
     transaction: &DatabaseTransaction,
     events: &[&Event],
     columns: Vec<(&'static str, Column)>,
@@ -363,7 +249,7 @@ async fn take_ids(
 /// Adds the new events to their accounts, in one order for all transactions,
 /// and locks the accounts that something is to be held of; returns what was
 /// added, and the balances.
-async fn move_balances(
+pub(super) async fn move_balances(
     transaction: &DatabaseTransaction,
     batch: &LedgerBatch<'_>,
     new: &[&Event],
@@ -391,10 +277,10 @@ async fn move_balances(
 }
 
 /// What happens to each account's window.
-type Moves = BTreeMap<BalanceKey, Move>;
+pub(super) type Moves = BTreeMap<BalanceKey, Move>;
 
 /// Moves that only lock: the windows, and the whole lives of their accounts.
-fn locks(windows: impl Iterator<Item = (AccountId, Window)>) -> Moves {
+pub(super) fn locks(windows: impl Iterator<Item = (AccountId, Window)>) -> Moves {
     let mut moves = Moves::new();
     for (account, window) in windows {
         moves.entry((account.clone(), Timestamp::EPOCH)).or_insert(Move::lock(Window::LIFETIME));
@@ -404,7 +290,7 @@ fn locks(windows: impl Iterator<Item = (AccountId, Window)>) -> Moves {
 }
 
 /// What happens to an account's window; without an event it is only locked.
-struct Move {
+pub(super) struct Move {
     window: Window,
     nanos: i64,
     used_at: Timestamp,
@@ -422,7 +308,7 @@ impl Move {
 }
 
 /// Adds to balances, in the order of their keys, and returns what they are.
-async fn write_balances(
+pub(super) async fn write_balances(
     transaction: &DatabaseTransaction,
     moves: &Moves,
 ) -> Result<BTreeMap<BalanceKey, Balance>, StoreError> {

@@ -15,6 +15,7 @@ mod audit_chain;
 mod balances;
 mod cascades;
 mod connect;
+mod corrections;
 mod counts;
 mod customers;
 mod deliveries;
