@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bursar::store::{ConnectOptions, Store};
@@ -55,11 +56,18 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if let Some(directory) = &self.directory {
-            let _ = std::fs::remove_dir_all(directory);
+        match &self.directory {
+            Some(directory) => {
+                let _ = std::fs::remove_dir_all(directory);
+            }
+            None => ENDED.lock().unwrap().push(self.url.rsplit('/').next().unwrap().to_owned()),
         }
     }
 }
+
+/// Databases on PostgreSQL whose tests have ended. The next test removes them:
+/// together they would fill a disk.
+static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// How the tests connect to a database besides the server.
 pub fn connect_options(url: &str) -> ConnectOptions {
@@ -115,6 +123,11 @@ impl Server {
     async fn create(&self, template: Option<&str>) -> String {
         let name = unique();
         let mut connection = PgConnection::connect(&self.admin).await.unwrap();
+        let ended = std::mem::take(&mut *ENDED.lock().unwrap());
+        for name in ended {
+            // Some of its test's servers may still be about to stop.
+            connection.execute(sqlx::AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
+        }
         let template = template.map_or_else(String::new, |template| format!(" TEMPLATE {template}"));
         connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}{template}"))).await.unwrap();
         connection.close().await.unwrap();
