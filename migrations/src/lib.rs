@@ -38,6 +38,7 @@ mod m20261130_000025_place_budgets;
 mod m20261130_000026_create_budget_alerts;
 mod m20261130_000027_limit_models;
 mod m20261130_000028_fall_back;
+mod m20261130_000029_create_budget_modes;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -74,6 +75,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000026_create_budget_alerts::Migration),
             Box::new(m20261130_000027_limit_models::Migration),
             Box::new(m20261130_000028_fall_back::Migration),
+            Box::new(m20261130_000029_create_budget_modes::Migration),
         ]
     }
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+use super::budget_mode::Mode;
 use super::ids::{CustomerId, KeyId, OrganizationId, TeamId, UserId};
 use super::limit::{Budget, Rates};
+use super::money::Usd;
 use super::window::Length;
 
 /// A kind of account. All kinds behave the same; a new one is a new row here
@@ -91,6 +93,12 @@ impl Scope {
                 | Self::UserModel
                 | Self::CustomerModel
         )
+    }
+
+    /// Whether the ids of its objects have two parts.
+    #[must_use]
+    pub const fn has_two_parts(self) -> bool {
+        self.is_part_of_group() || matches!(self, Self::KeyWindow | Self::KeyModel)
     }
 
     /// The name in the store.
@@ -314,19 +322,38 @@ pub struct Line<'a> {
     pub budget_binds: bool,
     /// Whether the rates can deny the call.
     pub rates_bind: bool,
+    /// How the budget is applied.
+    pub mode: Mode,
+    /// What the call is thought to cost at most, as the budget sees it.
+    pub estimate: Usd,
 }
 
 impl<'a> Line<'a> {
+    /// An account of a call of which nothing is known yet but that it is made;
+    /// budget and rates bind.
+    #[must_use]
+    pub const fn new(account: &'a AccountId, budget: &'a Budget, rates: &'a Rates) -> Self {
+        let (mode, estimate) = (Mode::ENFORCED, Usd::ZERO);
+        Line { account, budget, rates, budget_binds: true, rates_bind: true, mode, estimate }
+    }
+
     /// An account with a budget that binds, and no limits on its calls.
     #[must_use]
     pub const fn of_money(account: &'a AccountId, budget: &'a Budget) -> Self {
-        Line { account, budget, rates: &Rates::NONE, budget_binds: true, rates_bind: false }
+        Line { rates_bind: false, ..Self::new(account, budget, &Rates::NONE) }
     }
 
     /// An account with limits on its calls that bind, and no budget.
     #[must_use]
     pub const fn of_rates(account: &'a AccountId, rates: &'a Rates) -> Self {
-        Line { account, budget: &Budget::NONE, rates, budget_binds: false, rates_bind: true }
+        Line { budget_binds: false, ..Self::new(account, &Budget::NONE, rates) }
+    }
+
+    /// What may be spent in the window before calls are denied; `None` is
+    /// unlimited.
+    #[must_use]
+    pub fn hard_max(&self) -> Option<Usd> {
+        self.budget.max.filter(|_| !self.mode.shadow)
     }
 
     /// Whether a reservation must be held here: there is a limit that binds.

@@ -61,6 +61,7 @@ pub enum ObjectType {
     Prices,
     Model,
     ScopeBudget,
+    BudgetMode,
     Budget,
     Customer,
     Rollups,

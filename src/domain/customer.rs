@@ -143,7 +143,7 @@ impl CustomerFacts {
     /// The accounts with their limits.
     pub fn lines(&self, models: Models<'_>) -> impl Iterator<Item = Line<'_>> {
         let Self { account, budget, rates, .. } = self;
-        let whole = Line { account, budget, rates, budget_binds: true, rates_bind: true };
+        let whole = Line::new(account, budget, rates);
         std::iter::once(whole).chain(self.model_accounts.lines(models))
     }
 }

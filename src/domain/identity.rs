@@ -314,11 +314,9 @@ impl Identity {
     pub fn lines(&self, models: Models<'_>, user_budget_on_team_keys: bool) -> Vec<Line<'_>> {
         let mut lines = Vec::with_capacity(7);
         let line = |account, budget, rates, budget_binds, rates_bind| Line {
-            account,
-            budget,
-            rates,
             budget_binds,
             rates_bind,
+            ..Line::new(account, budget, rates)
         };
         let budget = self.raised_budget.as_deref().unwrap_or(&self.key.budget);
         if let Holder::Key { account, .. } = &self.key.holder {

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod alert;
 pub mod audit;
+pub mod budget_mode;
 pub mod callout;
 pub mod cause;
 pub mod clock;

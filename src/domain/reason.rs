@@ -87,6 +87,7 @@ pub enum Reason {
     AuditEntryNotFound,
     AccountNotFound,
     ScopeBudgetNotFound,
+    BudgetModeNotFound,
     BudgetNotFound,
     CustomerNotFound,
     WebhookNotFound,

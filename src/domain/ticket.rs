@@ -28,8 +28,10 @@ pub const TICKET_MAX_CHARS: usize = 2_610;
 const BYTES_MAX: usize = TICKET_MAX_CHARS / 4 * 3;
 /// As many accounts always find room: more than one payer has.
 const TAGS_MIN: usize = 8;
+/// The bytes of an amount, and of how many accounts hold it.
+const HELD_BYTES: usize = 1 + 8;
 /// The bytes of a ticket without those of names.
-const BYTES_MIN: usize = 1 + 16 + 8 + 4 * 8 + 1 + SIGNATURE_BYTES;
+const BYTES_MIN: usize = 1 + 16 + 8 + 3 * 8 + 1 + SIGNATURE_BYTES;
 
 /// What tickets are signed with: shared by all instances of one database.
 #[derive(Clone)]
@@ -58,10 +60,8 @@ pub struct Ticket {
     pub authorized_at: Timestamp,
     /// From when on the reservation no longer counts.
     pub expires_at: Timestamp,
-    /// What is set aside in each account that holds it.
-    pub amount: Usd,
-    /// The accounts that hold it, as [`account_tag`]s.
-    pub held_by: Vec<u64>,
+    /// What is set aside, and where; each amount once.
+    pub held: Vec<Held>,
     /// The model after aliases.
     pub model: String,
     /// The model that was asked for.
@@ -71,7 +71,38 @@ pub struct Ticket {
     pub customer_id: String,
 }
 
+/// An amount that accounts hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// How much each of them holds.
+    pub amount: Usd,
+    /// The accounts, as [`account_tag`]s.
+    pub by: Vec<u64>,
+}
+
+impl Held {
+    /// What accounts hold, those of an amount together.
+    pub fn gather<'a>(holds: impl Iterator<Item = (&'a AccountId, Usd)>) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::with_capacity(1);
+        for (account, amount) in holds {
+            let tag = account_tag(account);
+            match all.iter_mut().find(|held| held.amount == amount) {
+                Some(held) => held.by.push(tag),
+                None => all.push(Self { amount, by: vec![tag] }),
+            }
+        }
+        all
+    }
+}
+
 impl Ticket {
+    /// What an account holds, if it holds anything.
+    #[must_use]
+    pub fn held_in(&self, account: &AccountId) -> Option<Usd> {
+        let tag = account_tag(account);
+        self.held.iter().find(|held| held.by.contains(&tag)).map(|held| held.amount)
+    }
+
     /// The ticket as text, signed.
     #[must_use]
     pub fn seal(&self, key: &TicketKey) -> String {
@@ -81,26 +112,30 @@ impl Ticket {
             Payer::Principal(_) => (OF_PRINCIPAL, &[][..]),
         };
         let left = (BYTES_MAX - BYTES_MIN).saturating_sub(key_id.len() + names.len());
-        if !self.customer_id.is_empty() && left >= 2 + self.customer_id.len() + 8 * TAGS_MIN {
+        if !self.customer_id.is_empty() && left >= 2 + self.customer_id.len() + 2 * HELD_BYTES + 8 * TAGS_MIN {
             version += WITH_CUSTOMER;
             add_text(&mut names, &self.customer_id);
         }
-        // A call touches a handful of accounts, and those of its labels. What is
-        // held in more than there is room for is freed when it expires.
-        let room = (BYTES_MAX - BYTES_MIN).saturating_sub(key_id.len() + names.len()) / 8;
-        let tags = u8::try_from(self.held_by.len().min(room)).unwrap_or(u8::MAX);
-        let mut bytes = Vec::with_capacity(BYTES_MIN + key_id.len() + usize::from(tags) * 8 + names.len());
+        let mut room = (BYTES_MAX - BYTES_MIN).saturating_sub(key_id.len() + names.len());
+        let mut bytes = Vec::with_capacity(BYTES_MIN + key_id.len() + names.len() + 8 * TAGS_MIN);
         bytes.push(version);
         bytes.extend(self.reservation.as_bytes());
         bytes.extend(key_id);
         bytes.extend(self.caller.to_be_bytes());
-        for number in [self.holder, self.authorized_at.micros(), self.expires_at.micros(), self.amount.nanos()] {
+        for number in [self.holder, self.authorized_at.micros(), self.expires_at.micros()] {
             bytes.extend(number.to_be_bytes());
         }
-        bytes.push(tags);
-        for tag in self.held_by.iter().take(tags.into()) {
-            bytes.extend(tag.to_be_bytes());
+        // A call touches a handful of accounts, and those of its labels. What is
+        // held in more than there is room for is freed when it expires.
+        for Held { amount, by } in &self.held {
+            let tags = by.len().min(room.saturating_sub(HELD_BYTES) / 8).min(u8::MAX.into());
+            let Some(tags) = u8::try_from(tags).ok().filter(|tags| *tags > 0) else { break };
+            room -= HELD_BYTES + 8 * usize::from(tags);
+            bytes.push(tags);
+            bytes.extend(amount.nanos().to_be_bytes());
+            by.iter().take(tags.into()).for_each(|tag| bytes.extend(tag.to_be_bytes()));
         }
+        bytes.push(0);
         bytes.extend(names);
         let signature = hmac::sign(&key.0, &bytes);
         bytes.extend(&signature.as_ref()[..SIGNATURE_BYTES]);
@@ -145,9 +180,7 @@ impl Ticket {
         let holder = i64::from_be_bytes(reader.take()?);
         let authorized_at = Timestamp::from_micros(i64::from_be_bytes(reader.take()?));
         let expires_at = Timestamp::from_micros(i64::from_be_bytes(reader.take()?));
-        let amount = Usd::from_nanos(i64::from_be_bytes(reader.take()?));
-        let [tags] = reader.take()?;
-        let held_by = (0..tags).map(|_| reader.take().map(u64::from_be_bytes)).collect::<Option<_>>()?;
+        let held = reader.held()?;
         let model = reader.text()?;
         let group = reader.text()?;
         let model_group = if group.is_empty() { model.clone() } else { group };
@@ -163,8 +196,7 @@ impl Ticket {
             holder,
             authorized_at,
             expires_at,
-            amount,
-            held_by,
+            held,
             model,
             model_group,
             customer_id,
@@ -185,6 +217,19 @@ impl Reader<'_> {
         let (taken, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*taken)
+    }
+
+    fn held(&mut self) -> Option<Vec<Held>> {
+        let mut all = Vec::with_capacity(1);
+        loop {
+            let [tags] = self.take()?;
+            if tags == 0 {
+                return Some(all);
+            }
+            let amount = Usd::from_nanos(i64::from_be_bytes(self.take()?));
+            let by = (0..tags).map(|_| self.take().map(u64::from_be_bytes)).collect::<Option<_>>()?;
+            all.push(Held { amount, by });
+        }
     }
 
     fn text(&mut self) -> Option<String> {
@@ -245,17 +290,18 @@ mod tests {
             })
         });
         let payer = prop_oneof![any::<u128>().prop_map(|id| Payer::Key(KeyId(Uuid::from_u128(id)))), principal];
-        let held_by = proptest::collection::vec(any::<u64>(), 0..=200);
-        (any::<u128>(), any::<u64>(), any::<i64>(), payer, held_by, names).prop_map(
-            |(id, caller, number, payer, held_by, (model, model_group, customer_id))| Ticket {
+        let by = proptest::collection::vec(any::<u64>(), 1..=200);
+        let held = (any::<i64>(), by).prop_map(|(nanos, by)| Held { amount: Usd::from_nanos(nanos), by });
+        let held = proptest::collection::vec(held, 0..=2);
+        (any::<u128>(), any::<u64>(), any::<i64>(), payer, held, names).prop_map(
+            |(id, caller, number, payer, held, (model, model_group, customer_id))| Ticket {
                 reservation: Uuid::from_u128(id),
                 caller,
                 payer,
                 holder: number,
                 authorized_at: Timestamp::from_micros(number),
                 expires_at: Timestamp::from_micros(!number),
-                amount: Usd::from_nanos(number),
-                held_by,
+                held,
                 model,
                 model_group,
                 customer_id,
@@ -272,9 +318,13 @@ mod tests {
             prop_assert_eq!(Ticket::open(&sealed, &TicketKey::new(b"other")), None);
             let mut opened = Ticket::open(&sealed, &key);
             // As many as there is room for; always those of the payer itself.
-            let held = opened.as_mut().map(|opened| std::mem::replace(&mut opened.held_by, ticket.held_by.clone()));
-            prop_assert!(held.as_ref().is_some_and(|held| ticket.held_by.starts_with(held)));
-            prop_assert!(held.is_some_and(|held| held.len() >= ticket.held_by.len().min(TAGS_MIN)));
+            let flat = |held: &[Held]| -> Vec<(Usd, u64)> {
+                held.iter().flat_map(|held| held.by.iter().map(|tag| (held.amount, *tag))).collect()
+            };
+            let held = opened.as_mut().map(|opened| std::mem::replace(&mut opened.held, ticket.held.clone()));
+            let (all, found) = (flat(&ticket.held), held.map(|held| flat(&held)).unwrap_or_default());
+            let first = ticket.held.first().map_or(0, |held| held.by.len().min(TAGS_MIN));
+            prop_assert!(found.len() >= first && found.iter().all(|one| all.contains(one)));
             if let Some(opened) = opened.as_mut().filter(|opened| opened.customer_id.is_empty()) {
                 let is_key = matches!(ticket.payer, Payer::Key(_));
                 prop_assert!(ticket.customer_id.is_empty() || !is_key, "only the longest of names leave no room");

@@ -18,7 +18,7 @@ use crate::domain::money::Usd;
 use crate::domain::pricing::{Offers, Price, cost};
 use crate::domain::scope_budget::{CallScopes, ScopeBudgets};
 use crate::domain::secret::KeyHash;
-use crate::domain::ticket::{Ticket, account_tag};
+use crate::domain::ticket::{Held, Ticket};
 use crate::store::StoreError;
 
 /// How often a call asks again after its reservation found no room that was
@@ -181,10 +181,10 @@ impl Gate {
         if let Err(denial) = decision::check_model(&identity, &asked, self.rules().prices) {
             return Ok(Decision::denied(denial, resolved, Some(identity)));
         }
-        let cost = self.estimated_cost(&offers, call, now);
+        let costs = self.estimated_costs(&offers, call, (&identity, resolved), now);
         let scopes = self.scope_budgets.load();
         let providers = if scopes.is_empty() { Vec::new() } else { prices.providers(resolved, &offers) };
-        let asked = Asked { price: state, cost, scopes: &scopes, providers };
+        let asked = Asked { price: state, costs, scopes: &scopes, providers };
         self.check_limits(call, identity, resolved, asked, now).await
     }
 
@@ -200,13 +200,42 @@ impl Gate {
         Box::pin(self.directory().customer(&id)).await.map(Some)
     }
 
-    /// What a call may cost, wherever it is made.
-    pub(super) fn estimated_cost(&self, offers: &Offers<'_>, call: &Call<'_>, now: Timestamp) -> Usd {
+    /// What a call may cost, wherever it is made, and what such calls cost.
+    pub(super) fn estimated_costs(
+        &self,
+        offers: &Offers<'_>,
+        call: &Call<'_>,
+        (identity, model): (&Identity, &str),
+        now: Timestamp,
+    ) -> Costs {
         let Estimate { cost, input_tokens, max_output_tokens } = call.estimate;
         if call.reserve.is_none() && cost.is_none() && input_tokens.is_none() && max_output_tokens.is_none() {
-            return Usd::ZERO;
+            return Costs::default();
         }
-        self.cost_of(offers, &call.estimate, now)
+        let most = self.cost_of(offers, &call.estimate, now);
+        let used = self.learned_output(identity, model).filter(|_| cost.is_none());
+        let usual = used.map(|used| {
+            let output = max_output_tokens.unwrap_or(self.rules().default_output_tokens).min(used);
+            self.cost_of(offers, &Estimate { max_output_tokens: Some(output), ..call.estimate }, now)
+        });
+        Costs { most, usual: usual.unwrap_or(most) }
+    }
+
+    /// The output tokens that calls like this hardly exceed, if that matters to
+    /// any budget and enough of them were seen.
+    fn learned_output(&self, identity: &Identity, model: &str) -> Option<i64> {
+        if !self.budget_modes.load().learn() {
+            return None;
+        }
+        self.learned.high(identity.key.payer(), model)
+    }
+
+    /// Tells each budget what the call costs in its eyes.
+    pub(super) fn estimate(&self, lines: &mut [Line<'_>], costs: Costs) {
+        self.set_modes(lines);
+        for line in lines {
+            line.estimate = if line.mode.learns { costs.usual } else { costs.most };
+        }
     }
 
     /// What an estimate comes to at the dearest of some prices.
@@ -232,7 +261,7 @@ impl Gate {
         asked: Asked<'_>,
         now: Timestamp,
     ) -> Result<Decision, AuthorizeError> {
-        let Asked { price, cost, scopes, mut providers } = asked;
+        let Asked { price, costs, scopes, mut providers } = asked;
         let mut exhausted = Exhausted::default();
         let tokens = call.estimate.tokens();
         let mut attempt = 1;
@@ -242,16 +271,12 @@ impl Gate {
                 let shared = scopes.of_call(scopes_of(call, &identity, &providers, resolved));
                 lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
             }
+            self.estimate(&mut lines, costs);
             let reserve = call
                 .reserve
                 .map(|request_id| Arc::new(new_reservation(call, request_id, &identity, resolved, exhausted.names())));
-            let ask = Ask {
-                lines: &lines,
-                cost,
-                budgets_apply: price != PriceState::Zero,
-                tokens,
-                reserve: reserve.as_ref(),
-            };
+            let ask =
+                Ask { lines: &lines, budgets_apply: price != PriceState::Zero, tokens, reserve: reserve.as_ref() };
             match self.ledger.ask(&ask, now) {
                 Answer::Missing(missing) => {
                     Box::pin(self.ledger.load(&missing, &self.store, self.holder, now)).await?;
@@ -281,7 +306,7 @@ impl Gate {
                         exhausted.add(full);
                         continue;
                     }
-                    let retry_at = if is_full { exhausted.retry_at(&budgets, cost) } else { retry_at };
+                    let retry_at = if is_full { exhausted.retry_at(&budgets) } else { retry_at };
                     exhausted.show(&mut budgets, is_full);
                     break (Some(denial), budgets, rates, None, retry_at);
                 }
@@ -325,8 +350,7 @@ impl Gate {
             holder: self.holder,
             authorized_at: reservation.authorized_at,
             expires_at: reservation.expires_at,
-            amount: reservation.amount,
-            held_by: reservation.held_by().map(account_tag).collect(),
+            held: Held::gather(reservation.holds()),
             model: asked.model.to_string(),
             model_group: asked.model_group.to_string(),
             customer_id: asked.customer_id.to_string(),
@@ -335,10 +359,19 @@ impl Gate {
     }
 }
 
+/// What a call is estimated to cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Costs {
+    /// At most.
+    most: Usd,
+    /// What nearly all such calls cost, and no more than the most.
+    usual: Usd,
+}
+
 /// What is asked of the limits.
 struct Asked<'a> {
     price: PriceState,
-    cost: Usd,
+    costs: Costs,
     /// The budgets that calls of all keys share.
     scopes: &'a ScopeBudgets,
     /// Who may answer the call.

@@ -301,7 +301,7 @@ impl Directory {
                 // Keys in tiers are read again at their next use. Each knows which
                 // changes it has seen: also one that was being read meanwhile.
                 Eviction::Tier => drop(self.tiers.fetch_add(1, Ordering::SeqCst)),
-                Eviction::Prices | Eviction::ScopeBudget(_) => {}
+                Eviction::Prices | Eviction::ScopeBudget(_) | Eviction::BudgetModes => {}
             }
         }
     }

@@ -3,7 +3,6 @@
 use super::standing::BudgetStanding;
 use crate::domain::account::Scope;
 use crate::domain::clock::Timestamp;
-use crate::domain::money::Usd;
 
 /// The providers that a call can't go to.
 #[derive(Default)]
@@ -36,8 +35,8 @@ impl Exhausted {
 
     /// When it may be worth asking again a call that no provider has room for:
     /// once any of them may have, and every other budget that has none.
-    pub(super) fn retry_at(&self, budgets: &[BudgetStanding], cost: Usd) -> Option<Timestamp> {
-        let failing = budgets.iter().filter(|standing| !standing.fits(cost));
+    pub(super) fn retry_at(&self, budgets: &[BudgetStanding]) -> Option<Timestamp> {
+        let failing = budgets.iter().filter(|standing| standing.denies());
         let (last, others): (Vec<_>, Vec<_>) =
             failing.partition(|standing| standing.account.scope() == Scope::Provider);
         let soonest = self.standings.iter().chain(last).filter_map(|standing| standing.window.end).min();

@@ -11,7 +11,6 @@ use crate::domain::account::{Line, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::{self, AskedModel, Checked, Denial, DenyReason, Finding, Judged, PriceState};
 use crate::domain::identity::{Identity, Models};
-use crate::domain::money::Usd;
 use crate::store::StoreError;
 
 /// One check of a call.
@@ -107,12 +106,13 @@ impl Gate {
         let checks = decision::model_checks(identity, &asked, self.rules().prices);
         let mut steps: Vec<Step> = checks.map(of_model).collect();
 
-        let cost = self.estimated_cost(&offers, call, now);
+        let costs = self.estimated_costs(&offers, call, (identity, resolved), now);
         let scopes = self.scope_budgets.load();
         let providers = prices.providers(resolved, &offers);
         let mut lines = identity.lines(Models::Called(resolved), self.rules().user_budget_on_team_keys);
         let shared = scopes.of_call(scopes_of(call, identity, &providers, resolved));
         lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
+        self.estimate(&mut lines, costs);
         let (budgets, rates) = self.standings(&lines, now).await?;
         let budgets_apply = price != PriceState::Zero;
         let binding = lines.iter().filter(|line| line.budget_binds);
@@ -120,10 +120,10 @@ impl Gate {
             binding.filter_map(|line| budgets.iter().find(|standing| standing.account == *line.account)).collect();
         // There is room as long as one provider has some.
         let with_providers = binding.iter().filter(|of| of.account.scope() == Scope::Provider);
-        let full = with_providers.filter(|standing| !standing.fits(cost)).count();
+        let full = with_providers.filter(|standing| standing.denies()).count();
         let every_provider_is_full = full > 0 && full == providers.len();
         let decisive = |of: &BudgetStanding| of.account.scope() != Scope::Provider || every_provider_is_full;
-        steps.extend(binding.into_iter().map(|of| budget_step(of, cost, budgets_apply, decisive(of))));
+        steps.extend(binding.into_iter().map(|of| budget_step(of, budgets_apply, decisive(of))));
         let need = call.estimate.tokens();
         steps.extend(rates.iter().map(|standing| rate_step(standing, need, call.reserve.is_some())));
         Ok(steps)
@@ -149,23 +149,25 @@ fn id_in(identity: &Identity, scope: Scope) -> String {
 }
 
 /// A budget that has no room, and is not decisive, is told and does not deny.
-fn budget_step(standing: &BudgetStanding, cost: Usd, applies: bool, is_decisive: bool) -> Step {
-    let BudgetStanding { account, budget, spent, reserved, .. } = standing;
+fn budget_step(standing: &BudgetStanding, applies: bool, is_decisive: bool) -> Step {
+    let BudgetStanding { account, budget, spent, reserved, mode, estimate, .. } = standing;
     let mut values = BTreeMap::from([
         ("spend", spent.to_string()),
         ("reserved", reserved.to_string()),
-        ("estimate", cost.to_string()),
+        ("estimate", estimate.to_string()),
     ]);
     values.extend(budget.max.map(|max| ("max_budget", max.to_string())));
+    values.extend(mode.shadow.then(|| ("shadow", "true".to_owned())));
+    values.extend((applies && standing.would_deny()).then(|| ("would_deny", "true".to_owned())));
     let finding = match budget.max {
         None => Finding::DoesNotApply,
         Some(_) if !applies => Finding::DoesNotApply,
-        Some(_) if standing.fits(cost) => Finding::Passes,
+        Some(_) if !standing.denies() => Finding::Passes,
         Some(_) if !is_decisive => {
             values.insert("exhausted", "true".to_owned());
             Finding::Passes
         }
-        Some(_) => Finding::Fails(standing.in_words(cost)),
+        Some(_) => Finding::Fails(standing.in_words()),
     };
     let checked = Checked { reason: DenyReason::BudgetExceeded, scope: Some(account.scope()), finding };
     Step { checked, id: account.object_id(), values }

@@ -6,12 +6,11 @@ use super::batcher::BookingError;
 use super::ledger::{Extending, Extension, Grant, NewReservation};
 use super::record::Reporter;
 use super::standing::BudgetStanding;
-use crate::domain::account::{AccountId, Line};
+use crate::domain::account::Line;
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::{self, AskedModel, Denial, Judged, RequiredParams};
 use crate::domain::identity::{Identity, Models, Payer};
 use crate::domain::ids::new_uuid;
-use crate::domain::limit::Budget;
 use crate::domain::models::ModelList;
 use crate::domain::money::Usd;
 use crate::domain::ticket::Ticket;
@@ -97,13 +96,13 @@ impl Gate {
         let until = more.seconds.map_or(now, |seconds| now.plus_seconds(seconds));
         let scopes = self.scope_budgets.load();
         let mut lines = self.binding_lines(&identity, Models::Called(&asked.model));
-        let own = lines.iter().map(|line| (line.account, line.budget));
-        let shared = scopes.iter().map(|(account, budget)| (account, budget));
-        let budgets: Vec<(&AccountId, &Budget)> = own.chain(shared).collect();
+        let shared = scopes.iter().map(|(account, budget)| Line::of_money(account, budget));
+        let mut all: Vec<Line<'_>> = lines.iter().copied().chain(shared).collect();
+        self.set_modes(&mut all);
         let mut attempts = 0;
         while attempts < ATTEMPTS {
             let id = new_uuid();
-            let extension = Extension { reservation: ticket.reservation, id, more: cost, until, budgets: &budgets };
+            let extension = Extension { reservation: ticket.reservation, id, more: cost, until, lines: &all };
             let is_held = match self.ledger.extend(&extension, now) {
                 Extending::Gone => return Err(ExtendError::NotLive),
                 Extending::Missing(missing) => {

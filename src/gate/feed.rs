@@ -54,7 +54,9 @@ pub enum Subject {
     /// The budget of an account that calls of all keys share, which no sidecar
     /// keeps.
     ScopeBudget(AccountId),
-    /// Limits that many keys share, which no sidecar keeps either.
+    /// How budgets are applied, which no sidecar keeps either.
+    BudgetModes,
+    /// Limits that many keys share, likewise.
     Tier,
     /// Nothing: what an account spent reached a level of its budget.
     BudgetAlert(Box<BudgetAlert>),
@@ -162,6 +164,7 @@ async fn announce(store: &Store, entry: &FeedEntry) -> Result<Announcement, Stor
         ObjectType::Prices => Subject::Prices(None),
         ObjectType::Model => Subject::Prices(field(entry, "model_name").map(str::to_owned)),
         ObjectType::ScopeBudget => AccountId::of_audit_id(id).map_or(Subject::Other, Subject::ScopeBudget),
+        ObjectType::BudgetMode => Subject::BudgetModes,
         ObjectType::Customer => Subject::Customer(CustomerId::stored(id)),
         ObjectType::Budget => Subject::Tier,
         ObjectType::Invitation | ObjectType::SessionKey | ObjectType::Rollups => Subject::Other,
@@ -231,6 +234,7 @@ fn evictions_of(change: &Announcement) -> Vec<Eviction> {
         Subject::Customer(id) => vec![Eviction::Customer(id.clone())],
         Subject::Prices(_) => vec![Eviction::Prices],
         Subject::ScopeBudget(account) => vec![Eviction::ScopeBudget(account.clone())],
+        Subject::BudgetModes => vec![Eviction::BudgetModes],
         Subject::Tier => vec![Eviction::Tier],
         Subject::BudgetAlert(_) | Subject::Other => Vec::new(),
     }

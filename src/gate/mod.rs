@@ -12,6 +12,7 @@ mod explain;
 mod extend;
 mod fall_back;
 mod feed;
+mod learned;
 mod ledger;
 mod meter;
 mod rates;
@@ -34,11 +35,13 @@ pub use self::explain::{Explained, Step};
 pub use self::extend::{ExtendError, Extended, More};
 use self::feed::News;
 pub use self::feed::{Announcement, Subject, follow_changes};
+use self::learned::Learned;
 pub use self::ledger::{Ledger, LedgerRules};
 pub use self::meter::Metered;
 pub use self::record::{RecordError, Recorded, Report, Reporter, Settled};
 pub use self::standing::{BudgetStanding, RateKind, RateStanding};
 use crate::domain::account::{AccountId, Line};
+use crate::domain::budget_mode::BudgetModes;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::customer::CustomerDefaults;
 use crate::domain::decision::{PriceRules, RequiredParams};
@@ -84,7 +87,9 @@ pub struct Gate {
     batcher: Batcher,
     prices: ArcSwap<PriceBook>,
     scope_budgets: ArcSwap<ScopeBudgets>,
-    /// Held by whoever reads prices or scope budgets anew.
+    budget_modes: ArcSwap<BudgetModes>,
+    learned: Learned,
+    /// Held by whoever reads prices, scope budgets or modes anew.
     reloading: tokio::sync::Mutex<()>,
     denials: Denials,
     tickets: TicketKey,
@@ -128,6 +133,8 @@ impl Gate {
             directory: Directory::new(store.clone(), rules.directory_capacity, rules.customers.clone()),
             prices: ArcSwap::from_pointee(store.view().price_book().await?),
             scope_budgets: ArcSwap::from_pointee(store.view().scope_budgets().await?),
+            budget_modes: ArcSwap::from_pointee(store.view().budget_modes().await?),
+            learned: Learned::default(),
             reloading: tokio::sync::Mutex::default(),
             denials: Denials::default(),
             rules,
@@ -177,13 +184,17 @@ impl Gate {
             .filter_map(|eviction| if let Eviction::ScopeBudget(account) = eviction { Some(account) } else { None })
             .collect();
         let prices = evictions.contains(&Eviction::Prices);
-        if !prices && budgets.is_empty() {
+        let modes = evictions.contains(&Eviction::BudgetModes);
+        if !prices && !modes && budgets.is_empty() {
             return Ok(());
         }
         // One after the other, so that what was read first is not stored last.
         let _reloading = self.reloading.lock().await;
         if prices {
             self.prices.store(Arc::new(self.store.view().price_book().await?));
+        }
+        if modes {
+            self.budget_modes.store(Arc::new(self.store.view().budget_modes().await?));
         }
         if !budgets.is_empty() {
             self.scope_budgets.store(Arc::new(self.store.view().scope_budgets().await?));
@@ -202,10 +213,22 @@ impl Gate {
         lines: &[Line<'_>],
         now: Timestamp,
     ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), StoreError> {
+        let mut lines = lines.to_vec();
+        self.set_modes(&mut lines);
         loop {
-            match self.ledger.standings(lines, now) {
+            match self.ledger.standings(&lines, now) {
                 Ok(standings) => return Ok(standings),
                 Err(missing) => self.ledger.load(&missing, &self.store, self.holder, now).await?,
+            }
+        }
+    }
+
+    /// Tells each budget how it is applied.
+    fn set_modes(&self, lines: &mut [Line<'_>]) {
+        let modes = self.budget_modes.load();
+        if !modes.is_empty() {
+            for line in lines {
+                line.mode = modes.of(line.account);
             }
         }
     }
@@ -222,6 +245,7 @@ impl Gate {
     pub fn tend(&self, now: Timestamp) {
         self.batcher.keep_up();
         self.ledger.forget_idle(now);
+        self.learned.forget_idle(now);
     }
 
     /// Tells whoever streams that the server stops.

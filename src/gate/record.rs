@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::batcher::Booking;
+use super::learned::Lesson;
 use super::route::{Route, closed};
 use super::standing::BudgetStanding;
 use super::{BookingError, Gate};
@@ -17,7 +18,7 @@ use crate::domain::money::Usd;
 use crate::domain::scope_budget::CallScopes;
 use crate::domain::secret::KeyHash;
 use crate::domain::ticket::Ticket;
-use crate::domain::usage::{self, AgeRule, Costing, CostingError, Event, UNKNOWN_PROVIDER, Usage};
+use crate::domain::usage::{self, AgeRule, Costing, CostingError, Event, UNKNOWN_PROVIDER, Usage, UsageStatus};
 use crate::store::{Eviction, Outcome, StoreError};
 
 /// Who reports usage.
@@ -87,6 +88,8 @@ pub struct Recorded {
 pub struct Settled {
     /// What was booked.
     pub recorded: Recorded,
+    /// By how much that is more than the budget set aside that set aside the least.
+    pub overrun: Option<Usd>,
     /// The event's id.
     pub request_id: String,
     /// The budgets that bind the key, after booking.
@@ -98,6 +101,10 @@ struct Prepared {
     booking: Booking,
     key: Arc<KeyFacts>,
     late: bool,
+    /// The least that a budget set aside for the call, if one did.
+    held: Option<Usd>,
+    /// What it teaches, if anybody wants to know.
+    lesson: Option<Lesson>,
 }
 
 impl Gate {
@@ -118,14 +125,16 @@ impl Gate {
         let request_id = prepared.booking.event.usage.request_id.clone();
         let model = prepared.booking.event.usage.model.clone();
         let customer_id = prepared.booking.event.usage.customer_id.clone();
-        let Prepared { booking, key, late } = prepared;
+        let Prepared { booking, key, late, held, lesson } = prepared;
         let fingerprint = booking.event.fingerprint.clone();
         let introduced = introduced(std::slice::from_ref(&booking));
         let outcome = self.batcher.book(booking).await;
         self.directory().evict(&introduced);
         let recorded = recorded(outcome, late, fingerprint)?;
+        self.learn(&recorded, lesson, now);
+        let overrun = held.map(|held| recorded.cost.saturating_less(held)).filter(|more| *more > Usd::ZERO);
         let budgets = self.budgets_of(&key, &model, &customer_id, now).await?;
-        Ok(Settled { recorded, request_id, budgets })
+        Ok(Settled { recorded, overrun, request_id, budgets })
     }
 
     /// Books reports, each by itself; the results are in their order.
@@ -140,8 +149,8 @@ impl Gate {
         for report in reports {
             let ticket = self.open(&report.reservation_id, reporter);
             match self.prepare(report, ticket, reporter, now).await {
-                Ok(Prepared { booking, late, .. }) => {
-                    prepared.push(Ok((late, booking.event.fingerprint.clone())));
+                Ok(Prepared { booking, late, lesson, .. }) => {
+                    prepared.push(Ok((late, booking.event.fingerprint.clone(), lesson)));
                     bookings.push(booking);
                 }
                 Err(error) => prepared.push(Err(error)),
@@ -153,11 +162,20 @@ impl Gate {
         prepared
             .into_iter()
             .map(|prepared| {
-                let (late, fingerprint) = prepared?;
+                let (late, fingerprint, lesson) = prepared?;
                 let outcome = outcomes.next().unwrap_or(Err(BookingError::Broken("an outcome is missing".to_owned())));
-                recorded(outcome, late, fingerprint)
+                let recorded = recorded(outcome, late, fingerprint)?;
+                self.learn(&recorded, lesson, now);
+                Ok(recorded)
             })
             .collect()
+    }
+
+    /// Learns from a call that was booked, once.
+    fn learn(&self, recorded: &Recorded, lesson: Option<Lesson>, now: Timestamp) {
+        if let Some(lesson) = lesson.filter(|_| !recorded.duplicate) {
+            self.learned.observe(lesson, now);
+        }
     }
 
     /// Frees the reservation of a call that was not made. Says whether it was
@@ -236,7 +254,7 @@ impl Gate {
             }
             (None, None) => return Err(RecordError::ReservationUnknown),
         };
-        let Route { mut accounts, mut windows, settles, closes, late } = route;
+        let Route { mut accounts, mut windows, settles, closes, late, held } = route;
         let mut shared = self.shared_accounts(&usage, &costing.provider, &key);
         let models = match settles {
             // The model's account is the one that was reserved in.
@@ -253,11 +271,17 @@ impl Gate {
             windows.extend(self.windows_of(&ticket, &shared));
         }
         accounts.extend(shared);
+        let teaches = usage.status == UsageStatus::Success && self.budget_modes.load().learn();
+        let lesson = teaches.then(|| Lesson {
+            payer: key.payer(),
+            model: usage.model.as_str().into(),
+            tokens: usage.counts.completion,
+        });
         let event = event(usage, &key, organization_of(&accounts), costing, started_at, reporter);
         // One whose name could not be asked for is not made.
         let introduces = customer.is_some_and(|of| !of.is_known && check_id(of.customer_id.as_str()).is_ok());
         let booking = Booking { event, accounts, windows, settles, closes, introduces };
-        Ok(Prepared { booking, key, late })
+        Ok(Prepared { booking, key, late, held, lesson })
     }
 
     /// The accounts that an event shares with those of other keys.

@@ -14,7 +14,7 @@ use crate::domain::limit::Budget;
 use crate::domain::models::ModelList;
 use crate::domain::money::Usd;
 use crate::domain::secret::KeyHash;
-use crate::domain::ticket::{Ticket, account_tag};
+use crate::domain::ticket::Ticket;
 use crate::domain::window::Window;
 use crate::store::ClosedReservation;
 
@@ -26,6 +26,8 @@ pub(super) struct Route {
     pub(super) settles: Option<uuid::Uuid>,
     pub(super) closes: Option<ClosedReservation>,
     pub(super) late: bool,
+    /// The least that a budget set aside for the call, if one did.
+    pub(super) held: Option<Usd>,
 }
 
 impl Gate {
@@ -54,13 +56,14 @@ impl Gate {
             Some(key) => self.budgets_now(&key, ticket, now).await?,
             None => Vec::new(),
         };
-        if let Settling::Live { key, windows } = self.ledger.begin_settle(ticket.reservation, cost, now) {
+        if let Settling::Live { key, held, windows } = self.ledger.begin_settle(ticket.reservation, cost, now) {
             let budget = |account: &AccountId| budgets.iter().find(|(of, _)| of == account).map(|(_, budget)| *budget);
             let of = |(account, _): &(AccountId, Window)| (account.clone(), budget(account).unwrap_or_default());
             let accounts = windows.iter().map(of).collect();
-            return Ok((key, Route { accounts, windows, settles: Some(ticket.reservation), ..Route::default() }));
+            return Ok((key, Route { accounts, windows, held, settles: Some(ticket.reservation), ..Route::default() }));
         }
         let (key, mut route) = Box::pin(self.route_of(&ticket.payer, &ticket.model, now)).await?;
+        route.held = ticket.held.iter().map(|held| held.amount).min();
         route.late = !self.lives_elsewhere(ticket, now);
         // What was set aside for the call it pays, also when it is late.
         route.accounts.extend(self.held_beside(ticket).await?);
@@ -183,7 +186,7 @@ impl Gate {
     pub(super) async fn held_beside(&self, ticket: &Ticket) -> Result<Vec<(AccountId, Budget)>, RecordError> {
         let customer = self.customer(&ticket.customer_id).await?;
         let budgets = self.scope_budgets.load();
-        let shared = budgets.iter().filter(|(account, _)| ticket.held_by.contains(&account_tag(account))).cloned();
+        let shared = budgets.iter().filter(|(account, _)| ticket.held_in(account).is_some()).cloned();
         let lines = customer.iter().flat_map(|customer| customer.lines(Models::Called(&ticket.model)));
         Ok(shared.chain(lines.map(|line| (line.account.clone(), *line.budget))).collect())
     }
@@ -191,11 +194,11 @@ impl Gate {
 
 /// What another run need not hold any longer.
 pub(super) fn closed(ticket: &Ticket, windows: &[(AccountId, Window)]) -> ClosedReservation {
-    let held = windows.iter().filter(|(account, _)| ticket.held_by.contains(&account_tag(account)));
+    let held =
+        |(account, window): &(AccountId, Window)| Some(((account.clone(), window.start), ticket.held_in(account)?));
     ClosedReservation {
         reservation: ticket.reservation,
         holder: ticket.holder,
-        amount: ticket.amount,
-        windows: held.map(|(account, window)| (account.clone(), window.start)).collect(),
+        windows: windows.iter().filter_map(held).collect(),
     }
 }

@@ -1,6 +1,7 @@
 //! Standings: how much of each budget and rate limit is left, at one instant.
 
-use crate::domain::account::AccountId;
+use crate::domain::account::{AccountId, Line};
+use crate::domain::budget_mode::Mode;
 use crate::domain::clock::Timestamp;
 use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
@@ -19,28 +20,45 @@ pub struct BudgetStanding {
     pub spent: Usd,
     /// What is set aside for calls in flight.
     pub reserved: Usd,
+    /// How it is applied.
+    pub mode: Mode,
+    /// What the call that is asked about is thought to cost.
+    pub estimate: Usd,
+    /// Whether there is room for it.
+    pub fits: bool,
 }
 
 impl BudgetStanding {
+    /// How the budget of an account stands that spent and set aside so much.
+    #[must_use]
+    pub fn new(line: &Line<'_>, window: Window, spent: Usd, reserved: Usd) -> Self {
+        let Line { account, budget, mode, estimate, .. } = *line;
+        let fits = has_room(budget.max, spent.saturating_add(reserved), estimate);
+        Self { account: account.clone(), budget: *budget, window, spent, reserved, mode, estimate, fits }
+    }
+
+    /// Whether it denies the call.
+    #[must_use]
+    pub const fn denies(&self) -> bool {
+        !self.fits && !self.mode.shadow
+    }
+
+    /// Whether it would deny the call if it were enforced.
+    #[must_use]
+    pub const fn would_deny(&self) -> bool {
+        !self.fits && self.mode.shadow
+    }
+
     /// What is left; `None` is unlimited.
     #[must_use]
     pub fn remaining(&self) -> Option<Usd> {
         self.budget.max.map(|max| max.saturating_less(self.spent).saturating_less(self.reserved))
     }
 
-    /// Whether a call of this cost fits. Without an estimate a call fits as
-    /// long as anything is left; an estimate may fill the rest exactly.
-    #[must_use]
-    pub fn fits(&self, estimate: Usd) -> bool {
-        let Some(max) = self.budget.max else { return true };
-        let taken = self.spent.saturating_add(self.reserved);
-        taken < max && taken.checked_add(estimate).is_some_and(|needed| needed <= max)
-    }
-
     /// What is wrong, for people.
     #[must_use]
-    pub fn in_words(&self, estimate: Usd) -> String {
-        let Self { account, spent, reserved, .. } = self;
+    pub fn in_words(&self) -> String {
+        let Self { account, spent, reserved, estimate, .. } = self;
         let max = self.budget.max.unwrap_or_default();
         let taken = spent.saturating_add(*reserved);
         let reset = self.window.end.map(|end| format!("; it resets at {end}")).unwrap_or_default();
@@ -55,6 +73,13 @@ impl BudgetStanding {
              less than the estimated {estimate}{reset}"
         )
     }
+}
+
+/// Whether a call of this cost fits. Without an estimate a call fits as long as
+/// anything is left; an estimate may fill the rest exactly.
+fn has_room(max: Option<Usd>, taken: Usd, estimate: Usd) -> bool {
+    let Some(max) = max else { return true };
+    taken < max && taken.checked_add(estimate).is_some_and(|needed| needed <= max)
 }
 
 /// What a rate limit counts.
@@ -118,14 +143,12 @@ mod tests {
     use super::*;
     use crate::domain::ids::UserId;
 
-    fn standing(max: Option<i64>, spent: i64, reserved: i64) -> BudgetStanding {
-        BudgetStanding {
-            account: AccountId::user(&UserId::stored("u")),
-            budget: Budget { max: max.map(Usd::from_nanos), ..Budget::default() },
-            window: Window::LIFETIME,
-            spent: Usd::from_nanos(spent),
-            reserved: Usd::from_nanos(reserved),
-        }
+    fn standing(max: Option<i64>, spent: i64, reserved: i64, estimate: i64, shadow: bool) -> BudgetStanding {
+        let account = AccountId::user(&UserId::stored("u"));
+        let budget = Budget { max: max.map(Usd::from_nanos), ..Budget::default() };
+        let (mode, estimate) = (Mode { shadow, ..Mode::ENFORCED }, Usd::from_nanos(estimate));
+        let line = Line { mode, estimate, ..Line::of_money(&account, &budget) };
+        BudgetStanding::new(&line, Window::LIFETIME, Usd::from_nanos(spent), Usd::from_nanos(reserved))
     }
 
     /// The rule of every scope: at the limit is over, filling it is not.
@@ -142,15 +165,17 @@ mod tests {
             (Some(10), 11, 0, 0, false),
             (Some(i64::MAX), i64::MAX - 1, 0, i64::MAX, false),
         ] {
-            let standing = standing(max, spent, reserved);
-            assert_eq!(standing.fits(Usd::from_nanos(estimate)), fits, "{max:?} {spent} {reserved} {estimate}");
+            let standing = |shadow| standing(max, spent, reserved, estimate, shadow);
+            let (enforced, shadow) = (standing(false), standing(true));
+            let found = (enforced.denies(), enforced.would_deny(), shadow.denies(), shadow.would_deny());
+            assert_eq!(found, (!fits, false, false, !fits), "{max:?} {spent} {reserved} {estimate}");
         }
     }
 
     #[test]
     fn what_remains_is_never_negative() {
-        assert_eq!(standing(Some(10), 8, 5).remaining(), Some(Usd::ZERO));
-        assert_eq!(standing(Some(10), 3, 5).remaining(), Some(Usd::from_nanos(2)));
-        assert_eq!(standing(None, 3, 5).remaining(), None);
+        for (max, spent, left) in [(Some(10), 8, Some(0)), (Some(10), 3, Some(2)), (None, 3, None)] {
+            assert_eq!(standing(max, spent, 5, 0, false).remaining(), left.map(Usd::from_nanos));
+        }
     }
 }

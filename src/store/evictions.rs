@@ -27,4 +27,6 @@ pub enum Eviction {
     Prices,
     /// The budget of an account that calls of all keys share, and what it spent.
     ScopeBudget(AccountId),
+    /// How budgets are applied.
+    BudgetModes,
 }

@@ -13,6 +13,7 @@ mod archive;
 mod audit;
 mod audit_chain;
 mod balances;
+mod budget_modes;
 mod cascades;
 mod connect;
 mod corrections;

@@ -25,10 +25,8 @@ pub struct ClosedReservation {
     pub reservation: Uuid,
     /// The run that holds room for it.
     pub holder: i64,
-    /// What it holds in each window.
-    pub amount: Usd,
-    /// The windows.
-    pub windows: Vec<BalanceKey>,
+    /// The windows, and what it holds in each.
+    pub windows: Vec<(BalanceKey, Usd)>,
 }
 
 /// What was taken off another run's lease.
@@ -84,17 +82,17 @@ pub(super) async fn close(
             continue;
         }
         closed_now.insert(closed.reservation);
-        for key in &closed.windows {
-            let less = Expr::col(leases::Column::HeldNanos).sub(closed.amount.nanos());
+        for (key, amount) in &closed.windows {
+            let less = Expr::col(leases::Column::HeldNanos).sub(amount.nanos());
             let updated = leases::Entity::update_many()
                 .col_expr(leases::Column::HeldNanos, less)
                 .filter(is_on(&key.0, key.1))
                 .filter(leases::Column::Holder.eq(closed.holder))
-                .filter(leases::Column::HeldNanos.gte(closed.amount.nanos()))
+                .filter(leases::Column::HeldNanos.gte(amount.nanos()))
                 .exec(transaction)
                 .await?;
             if updated.rows_affected > 0 {
-                freed.push(Freed { key: key.clone(), holder: closed.holder, amount: closed.amount });
+                freed.push(Freed { key: key.clone(), holder: closed.holder, amount: *amount });
             }
         }
     }

@@ -35,7 +35,7 @@ pub enum Holder {
 }
 
 /// Somebody without a key, whom an identity provider knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Principal {
     /// The user; `None`: the team itself.
     pub user_id: Option<UserId>,
@@ -47,7 +47,7 @@ pub struct Principal {
 }
 
 /// Who pays for a call, by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Payer {
     /// A key.

@@ -49,7 +49,7 @@ impl ModelAccount {
             (false, false) => &Rates::NONE,
         };
         let budget = if budget_binds { &self.budget } else { &Budget::NONE };
-        Line { account: &self.account, budget, rates, budget_binds, rates_bind: true }
+        Line { budget_binds, ..Line::new(&self.account, budget, rates) }
     }
 }
 

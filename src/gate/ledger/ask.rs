@@ -10,7 +10,6 @@ use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::Denial;
 use crate::domain::identity::KeyFacts;
-use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
 use crate::domain::window::Window;
 use crate::gate::rates::TokenNeed;
@@ -21,8 +20,6 @@ use crate::gate::standing::{BudgetStanding, RateStanding};
 pub struct Ask<'a> {
     /// The accounts that the call touches, in the order of the checks.
     pub lines: &'a [Line<'a>],
-    /// What the call is estimated to cost.
-    pub cost: Usd,
     /// Whether budgets apply: not to models that cost nothing.
     pub budgets_apply: bool,
     /// The tokens that it is estimated to use.
@@ -74,8 +71,8 @@ pub struct Extension<'a> {
     pub more: Usd,
     /// When it expires; never before it would.
     pub until: Timestamp,
-    /// The budgets of its accounts, as they are now.
-    pub budgets: &'a [(&'a AccountId, &'a Budget)],
+    /// Its accounts with their budgets, as they are now.
+    pub lines: &'a [Line<'a>],
 }
 
 /// What became of it.
@@ -114,6 +111,8 @@ pub enum Settling {
     Live {
         /// The key that called, as it was when it was authorised.
         key: Arc<KeyFacts>,
+        /// The least that an account holds for it, if any holds anything.
+        held: Option<Usd>,
         /// The windows that its cost belongs to.
         windows: Vec<(AccountId, Window)>,
     },

@@ -76,13 +76,12 @@ impl Books {
         }
         let mut budgets = self.budget_standings(&limited, rules, now);
         let mut rates = self.rate_standings(&places, now);
-        let fits = |standing: &BudgetStanding| standing.fits(ask.cost);
         let admits = |standing: &RateStanding| RateCounts::admits(standing, ask.tokens, ask.reserve.is_some());
-        if let Some(failing) = budgets.iter().find(|standing| !fits(standing)) {
-            let denial = deny(DenyReason::BudgetExceeded, &failing.account, failing.in_words(ask.cost));
-            let retry_at =
-                latest(budgets.iter().filter(|standing| !fits(standing)).map(|standing| standing.window.end));
-            budgets.sort_by_key(fits);
+        if let Some(failing) = budgets.iter().find(|standing| standing.denies()) {
+            let denial = deny(DenyReason::BudgetExceeded, &failing.account, failing.in_words());
+            let failing = budgets.iter().filter(|standing| standing.denies());
+            let retry_at = latest(failing.map(|standing| standing.window.end));
+            budgets.sort_by_key(|standing| !standing.denies());
             return Answer::Denied { denial, budgets, rates, retry_at };
         }
         if let Some(failing) = rates.iter().find(|standing| !admits(standing)) {
@@ -95,7 +94,7 @@ impl Books {
         let (reservation, runs_short) = self.admit(ask, &places, rules, now);
         if reservation.is_some() {
             for standing in &mut budgets {
-                standing.reserved = standing.reserved.saturating_add(ask.cost);
+                standing.reserved = standing.reserved.saturating_add(standing.estimate);
             }
         }
         if !rates.is_empty() {
@@ -140,27 +139,27 @@ impl Books {
             let window = account.current_window(line.budget, &rules.calendar, now);
             let holds_money = ask.budgets_apply && line.limits_money() && ask.reserve.is_some();
             if holds_money && let Some(state) = account.window_mut(window.start) {
-                state.begin_reservation(ask.cost, expires_at);
+                state.begin_reservation(line.estimate, expires_at);
                 if state.covers(expires_at) {
                     runs_short |= state.runs_short(soon);
                 } else {
-                    state.plan_raise(line.budget.max, ask.cost, now);
+                    state.plan_raise(line.hard_max(), line.estimate, now);
                     grant = Grant::Tentative;
                 }
             }
             if ask.reserve.is_some() {
-                let limit = line.budget.max;
-                lines.push(ReservedLine { account: line.account.clone(), window, holds_money, limit, counted });
+                let (amount, limit) = (holds_money.then_some(line.estimate), line.hard_max());
+                lines.push(ReservedLine { account: line.account.clone(), window, amount, limit, counted });
             }
         }
         let reservation = ask.reserve.map(|asked| {
             let state = if grant == Grant::Held { State::Live } else { State::Tentative };
             let reservation = Reservation {
                 asked: Arc::clone(asked),
-                amount: ask.cost,
                 authorized_at: now,
                 expires_at,
                 lines: lines.into(),
+                before: None,
                 state,
             };
             if state == State::Tentative {
@@ -226,13 +225,7 @@ impl Books {
             let account = &mut self.accounts[*index];
             let window = account.current_window(line.budget, &rules.calendar, now);
             if let Some(state) = account.window(window.start) {
-                standings.push(BudgetStanding {
-                    account: line.account.clone(),
-                    budget: *line.budget,
-                    window,
-                    spent: state.balance.spent,
-                    reserved: state.all_reserved(now),
-                });
+                standings.push(BudgetStanding::new(line, window, state.balance.spent, state.all_reserved(now)));
             }
         }
         standings
@@ -287,10 +280,11 @@ impl Books {
         reservation: &Reservation,
         mut act: impl FnMut(&mut super::account::WindowState, Usd),
     ) {
-        for line in reservation.lines.iter().filter(|line| line.holds_money) {
+        for line in reservation.lines.iter() {
             let account = self.accounts.get_mut(&line.account);
-            if let Some(window) = account.and_then(|account| account.window_mut(line.window.start)) {
-                act(window, reservation.amount);
+            let window = account.and_then(|account| account.window_mut(line.window.start));
+            if let (Some(amount), Some(window)) = (line.amount, window) {
+                act(window, amount);
             }
         }
     }

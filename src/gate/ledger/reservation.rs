@@ -39,21 +39,28 @@ pub struct NewReservation {
 pub struct Reservation {
     /// What was asked for.
     pub asked: Arc<NewReservation>,
-    /// What is set aside in each account that holds money for it.
-    pub amount: Usd,
     /// When the call was authorised.
     pub authorized_at: Timestamp,
     /// From when on it no longer counts.
     pub expires_at: Timestamp,
     /// The accounts that the call touches.
     pub(super) lines: Arc<[ReservedLine]>,
+    /// The same as they were before it began to settle, if it costs more: that is
+    /// set aside meanwhile.
+    pub(super) before: Option<Arc<[ReservedLine]>>,
     pub(super) state: State,
 }
 
 impl Reservation {
-    /// The accounts that hold money for it.
-    pub fn held_by(&self) -> impl Iterator<Item = &AccountId> {
-        self.lines.iter().filter(|line| line.holds_money).map(|line| &line.account)
+    /// The accounts that hold money for it, and how much.
+    pub fn holds(&self) -> impl Iterator<Item = (&AccountId, Usd)> {
+        self.lines.iter().filter_map(|line| Some((&line.account, line.amount?)))
+    }
+
+    /// The same reservation with other amounts.
+    pub(super) fn with_amounts(&self, amount: impl Fn(&ReservedLine) -> Option<Usd>) -> Self {
+        let lines = self.lines.iter().map(|line| ReservedLine { amount: amount(line), ..line.clone() }).collect();
+        Self { lines, ..self.clone() }
     }
 }
 
@@ -63,8 +70,8 @@ pub(super) struct ReservedLine {
     pub(super) account: AccountId,
     /// The window in which it was authorised, where its cost belongs.
     pub(super) window: Window,
-    /// Whether money is set aside here; and the limit that it must keep.
-    pub(super) holds_money: bool,
+    /// What is set aside here, if anything is; and the limit that it must keep.
+    pub(super) amount: Option<Usd>,
     pub(super) limit: Option<Usd>,
     /// What the call was counted as, where its rates bind.
     pub(super) counted: Option<CountedCall>,
@@ -77,14 +84,13 @@ pub(super) enum State {
     Tentative,
     /// It was granted.
     Live,
-    /// Its cost is on the way to the database. What that is more than was
-    /// reserved is set aside meanwhile.
-    Settling(Usd),
+    /// Its cost is on the way to the database.
+    Settling,
 }
 
 impl State {
     /// Whether the cost is on the way to the database.
     pub(super) const fn is_settling(self) -> bool {
-        matches!(self, Self::Settling(_))
+        matches!(self, Self::Settling)
     }
 }

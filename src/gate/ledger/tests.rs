@@ -42,7 +42,7 @@ impl OneKey {
     fn ask(&self, id: u128, nanos: i64, now: Timestamp) -> (Uuid, Grant) {
         let rates = Rates::default();
         let account = &self.account;
-        let line = Line { account, budget: &self.budget, rates: &rates, budget_binds: true, rates_bind: true };
+        let line = Line { estimate: Usd::from_nanos(nanos), ..Line::new(account, &self.budget, &rates) };
         let asked = NewReservation {
             exhausted_providers: Box::default(),
             id: Uuid::from_u128(id),
@@ -54,13 +54,8 @@ impl OneKey {
             model_group: "m".into(),
             customer_id: Box::default(),
         };
-        let ask = Ask {
-            lines: &[line],
-            cost: Usd::from_nanos(nanos),
-            budgets_apply: true,
-            tokens: TokenNeed::default(),
-            reserve: Some(&Arc::new(asked)),
-        };
+        let ask =
+            Ask { lines: &[line], budgets_apply: true, tokens: TokenNeed::default(), reserve: Some(&Arc::new(asked)) };
         match self.ledger.ask(&ask, now) {
             Answer::Allowed { reservation: Some((reservation, grant)), .. } => (reservation.asked.id, grant),
             other => panic!("not allowed: {other:?}"),
@@ -79,7 +74,8 @@ impl OneKey {
     fn extend(&self, first: Uuid, id: u128, nanos: i64, (until, now): (Timestamp, Timestamp), max: i64) -> Extending {
         let budget = Budget { max: Some(Usd::from_nanos(max)), ..Budget::default() };
         let (id, more) = (Uuid::from_u128(id), Usd::from_nanos(nanos));
-        let extension = Extension { reservation: first, id, more, until, budgets: &[(&self.account, &budget)] };
+        let lines = [Line::of_money(&self.account, &budget)];
+        let extension = Extension { reservation: first, id, more, until, lines: &lines };
         self.ledger.extend(&extension, now)
     }
 

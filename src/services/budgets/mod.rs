@@ -1,5 +1,6 @@
 //! `BudgetService`: a table of contents.
 
+mod modes;
 mod scopes;
 mod status;
 mod tiers;
@@ -11,6 +12,10 @@ use tonic::{Request, Response, Status};
 
 use super::{App, read, write};
 use crate::pb;
+
+/// The longest id of an account, in bytes: an id, a model's name and what
+/// separates them.
+const ACCOUNT_ID_MAX_BYTES: usize = 256 + 1 + 512;
 
 /// The service.
 pub(super) struct Budgets(pub(super) Arc<App>);
@@ -85,5 +90,26 @@ impl pb::budget_service_server::BudgetService for Budgets {
         request: Request<pb::DeleteScopeBudgetRequest>,
     ) -> Result<Response<pb::DeleteScopeBudgetResponse>, Status> {
         write(&self.0, request, scopes::delete::delete_scope_budget).await
+    }
+
+    async fn set_budget_mode(
+        &self,
+        request: Request<pb::SetBudgetModeRequest>,
+    ) -> Result<Response<pb::SetBudgetModeResponse>, Status> {
+        write(&self.0, request, modes::set::set_budget_mode).await
+    }
+
+    async fn list_budget_modes(
+        &self,
+        request: Request<pb::ListBudgetModesRequest>,
+    ) -> Result<Response<pb::ListBudgetModesResponse>, Status> {
+        read(&self.0, request, modes::list::list_budget_modes).await
+    }
+
+    async fn delete_budget_mode(
+        &self,
+        request: Request<pb::DeleteBudgetModeRequest>,
+    ) -> Result<Response<pb::DeleteBudgetModeResponse>, Status> {
+        write(&self.0, request, modes::delete::delete_budget_mode).await
     }
 }

@@ -131,7 +131,7 @@ fn line<'a>(
     budget_binds: bool,
     rates_bind: bool,
 ) -> Line<'a> {
-    Line { account, budget, rates, budget_binds, rates_bind }
+    Line { budget_binds, rates_bind, ..Line::new(account, budget, rates) }
 }
 
 async fn standings(ctx: &Ctx, lines: &[Line<'_>]) -> Result<pb::GetBudgetStatusResponse, Error> {

@@ -1,5 +1,6 @@
 //! `ListBudgetWindows`: what an account spent, window by window.
 
+use super::ACCOUNT_ID_MAX_BYTES;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::clock::Timestamp;
 use crate::error::Error;
@@ -9,10 +10,6 @@ use crate::services::wire::faults::Faults;
 use crate::services::wire::page::{self, Asked, List};
 use crate::services::wire::{budget, instant, text};
 use crate::store::{PageRequest, PastWindow};
-
-/// The longest id of an account, in bytes: an id, a model's name and what
-/// separates them.
-const ID_MAX_BYTES: usize = 256 + 1 + 512;
 
 /// A valid request.
 struct Command {
@@ -53,7 +50,7 @@ fn parse(ctx: &Ctx, request: pb::ListBudgetWindowsRequest) -> Result<Command, Er
     }
     // There is one account of everything, and it has no name.
     if scope != Some(Scope::Global) {
-        text::required("id", &request.id, ID_MAX_BYTES, &mut faults);
+        text::required("id", &request.id, ACCOUNT_ID_MAX_BYTES, &mut faults);
     } else if !request.id.is_empty() {
         faults.add("id", "must be empty: there is one account of everything");
     }

@@ -158,7 +158,7 @@ fn render(decision: Decision, customer_id: String, now: Timestamp) -> pb::Author
         message,
         resolved_model: decision.resolved_model,
         identity,
-        budgets: decision.budgets.iter().map(budget::to_wire).collect(),
+        budgets: decision.budgets.iter().map(budget::answered).collect(),
         rate_limits: decision.rates.iter().map(budget::rate_to_wire).collect(),
         reservation_id: reservation_id.unwrap_or_default(),
         reservation_expires_at: expires_at.map(instant::to_wire),

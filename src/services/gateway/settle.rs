@@ -38,5 +38,6 @@ pub(super) async fn settle(ctx: Ctx, request: pb::SettleRequest) -> Result<pb::S
         budgets: settled.budgets.iter().map(budget::to_wire).collect(),
         request_id: settled.request_id,
         late: settled.recorded.late,
+        overrun: settled.overrun.map(|more| more.to_string()),
     })
 }

@@ -156,6 +156,6 @@ fn to_wire(change: &Announcement) -> Option<pb::Change> {
         Subject::BudgetAlert(told) => {
             pb::Change { budget_alert: Some(alert::to_wire(told)), ..of_kind(pb::ChangeKind::BudgetAlert) }
         }
-        Subject::ScopeBudget(_) | Subject::Tier | Subject::Other => return None,
+        Subject::ScopeBudget(_) | Subject::BudgetModes | Subject::Tier | Subject::Other => return None,
     })
 }

@@ -49,7 +49,7 @@ pub(crate) fn retain_binding(budgets: &mut Vec<BudgetStanding>, lines: &[Line<'_
 
 /// A budget's standing on the wire.
 pub(crate) fn to_wire(standing: &BudgetStanding) -> pb::BudgetStatus {
-    let BudgetStanding { account, budget, window, spent, reserved } = standing;
+    let BudgetStanding { account, budget, window, spent, reserved, mode, .. } = standing;
     let since_ever = window.start == Timestamp::EPOCH;
     pb::BudgetStatus {
         scope: scope_to_wire(account.scope()).into(),
@@ -62,7 +62,14 @@ pub(crate) fn to_wire(standing: &BudgetStanding) -> pb::BudgetStatus {
         budget_duration: budget.duration.map(|length| length.to_string()),
         window_start: (!since_ever).then(|| instant::to_wire(window.start)),
         resets_at: window.end.map(instant::to_wire),
+        shadow: mode.shadow,
+        would_deny: false,
     }
+}
+
+/// A budget's standing in the answer to a call.
+pub(crate) fn answered(standing: &BudgetStanding) -> pb::BudgetStatus {
+    pb::BudgetStatus { would_deny: standing.would_deny(), ..to_wire(standing) }
 }
 
 /// A rate limit's standing on the wire.

@@ -9,6 +9,7 @@
 pub mod audit_entries;
 pub mod balances;
 pub mod budget_alerts;
+pub mod budget_modes;
 pub mod budgets;
 pub mod closed_spans;
 pub mod customers;

@@ -335,6 +335,14 @@ fn of_budgets(rpc: &str, place: Place) -> Option<Vec<u8>> {
             let scope = pb::BudgetScope::Team.into();
             pb::ListBudgetWindowsRequest { scope, id: place.team, ..Default::default() }.encode_to_vec()
         }
+        "SetBudgetMode" => {
+            pb::SetBudgetModeRequest { scope: pb::BudgetScope::Tag.into(), id: "authz".into(), ..Default::default() }
+                .encode_to_vec()
+        }
+        "ListBudgetModes" => pb::ListBudgetModesRequest::default().encode_to_vec(),
+        "DeleteBudgetMode" => {
+            pb::DeleteBudgetModeRequest { scope: pb::BudgetScope::Tag.into(), id: "authz".into() }.encode_to_vec()
+        }
         "ListScopeBudgets" => pb::ListScopeBudgetsRequest::default().encode_to_vec(),
         "DeleteScopeBudget" => {
             pb::DeleteScopeBudgetRequest { scope: pb::BudgetScope::Tag.into(), id: "authz".into() }.encode_to_vec()

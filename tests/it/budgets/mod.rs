@@ -1,6 +1,7 @@
 //! `BudgetService`: budgets and limits as they stand.
 
 mod alerts;
+mod modes;
 mod scopes;
 mod tiers;
 mod windows;

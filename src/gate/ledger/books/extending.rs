@@ -11,7 +11,7 @@ use super::super::MissingWindow;
 use super::super::ask::{Extending, Extension};
 use super::super::reservation::{NewReservation, Reservation, ReservedLine, State};
 use super::{Books, Grant, deny};
-use crate::domain::account::AccountId;
+use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::DenyReason;
 use crate::domain::limit::Budget;
@@ -29,23 +29,21 @@ impl Books {
 
     pub(in crate::gate::ledger) fn extend(&mut self, extension: &Extension<'_>, now: Timestamp) -> Extending {
         self.expire(now);
-        let Extension { reservation, id, more, until, budgets } = *extension;
+        let Extension { reservation, id, more, until, lines } = *extension;
         let found = self.reservations.get(&reservation).filter(|found| found.state == State::Live);
         let Some(first) = found.cloned() else { return Extending::Gone };
-        let holding: Vec<&ReservedLine> = first.lines.iter().filter(|line| line.holds_money).collect();
+        let holding: Vec<&ReservedLine> = first.lines.iter().filter(|line| line.amount.is_some()).collect();
         let missing = self.windows_to_read(&holding);
         if !missing.is_empty() {
             return Extending::Missing(missing);
         }
         let mut standings: Vec<BudgetStanding> =
-            holding.iter().filter_map(|line| self.standing_in(line, budgets, now)).collect();
-        // Of time alone there is as much as anybody wants.
-        let fits = |standing: &BudgetStanding| more == Usd::ZERO || standing.fits(more);
-        if let Some(failing) = standings.iter().find(|standing| !fits(standing)) {
-            let denial = deny(DenyReason::BudgetExceeded, &failing.account, failing.in_words(more));
-            let failing = standings.iter().filter(|standing| !fits(standing));
+            holding.iter().filter_map(|line| self.standing_in(line, lines, more, now)).collect();
+        if let Some(failing) = standings.iter().find(|standing| standing.denies()) {
+            let denial = deny(DenyReason::BudgetExceeded, &failing.account, failing.in_words());
+            let failing = standings.iter().filter(|standing| standing.denies());
             let retry_at = latest(failing.map(|standing| standing.window.end));
-            standings.sort_by_key(fits);
+            standings.sort_by_key(|standing| !standing.denies());
             return Extending::Denied { denial, budgets: standings, retry_at };
         }
         let until = until.max(first.expires_at);
@@ -55,20 +53,24 @@ impl Books {
             let Some(window) = account.and_then(|account| account.window_mut(line.window.start)) else { continue };
             window.begin_reservation(more, until);
             if !window.covers(until) {
-                window.plan_raise(limit_now(line, budgets), more, now);
+                window.plan_raise(limit_now(line, lines), more, now);
                 grant = Grant::Tentative;
             }
         }
-        let part_of =
-            |line: &ReservedLine| ReservedLine { counted: None, limit: limit_now(line, budgets), ..line.clone() };
+        let part_of = |line: &ReservedLine| ReservedLine {
+            amount: Some(more),
+            limit: limit_now(line, lines),
+            counted: None,
+            ..line.clone()
+        };
         let lines = holding.into_iter().map(part_of).collect();
         let asked = NewReservation { id, request_id: id.to_string().into(), ..NewReservation::clone(&first.asked) };
         let part = Reservation {
             asked: Arc::new(asked),
-            amount: more,
             authorized_at: first.authorized_at,
             expires_at: until,
             lines,
+            before: None,
             state: if grant == Grant::Held { State::Live } else { State::Tentative },
         };
         if grant == Grant::Tentative {
@@ -95,7 +97,11 @@ impl Books {
         self.for_money_windows(&part, |window, _| window.join_reservations());
         let reservation = self.reservations.get_mut(&first)?;
         self.expiries.remove(&(reservation.expires_at, first));
-        reservation.amount = reservation.amount.saturating_add(part.amount);
+        let added = |account: &AccountId| part.holds().find(|(of, _)| *of == account).map(|(_, more)| more);
+        let joined = reservation.with_amounts(|line| {
+            line.amount.map(|amount| amount.saturating_add(added(&line.account).unwrap_or_default()))
+        });
+        reservation.lines = joined.lines;
         // Another part may have come first.
         reservation.expires_at = reservation.expires_at.max(part.expires_at);
         self.expiries.insert((reservation.expires_at, first));
@@ -117,27 +123,26 @@ impl Books {
     fn standing_in(
         &self,
         line: &ReservedLine,
-        budgets: &[(&AccountId, &Budget)],
+        lines: &[Line<'_>],
+        more: Usd,
         now: Timestamp,
     ) -> Option<BudgetStanding> {
         let window = self.accounts.get(&line.account)?.window(line.window.start)?;
-        Some(BudgetStanding {
-            account: line.account.clone(),
-            budget: budget_now(line, budgets),
-            window: line.window,
-            spent: window.balance.spent,
-            reserved: window.all_reserved(now),
-        })
+        // Of one that the call would not touch any more, the limit that it had.
+        let before = Budget { max: line.limit, ..Budget::NONE };
+        let found = line_now(line, lines).copied();
+        let now_is = Line { estimate: more, ..found.unwrap_or(Line::of_money(&line.account, &before)) };
+        let standing = BudgetStanding::new(&now_is, line.window, window.balance.spent, window.all_reserved(now));
+        // Of time alone there is as much as anybody wants.
+        Some(BudgetStanding { fits: standing.fits || more == Usd::ZERO, ..standing })
     }
 }
 
-/// The budget of an account as it is now; of one that the call would not touch
-/// any more, with the limit that it had.
-fn budget_now(line: &ReservedLine, budgets: &[(&AccountId, &Budget)]) -> Budget {
-    let now = budgets.iter().find(|(account, _)| **account == line.account).map(|(_, budget)| **budget);
-    now.unwrap_or(Budget { max: line.limit, ..Budget::NONE })
+/// The line of an account as it is now.
+fn line_now<'a>(line: &ReservedLine, lines: &'a [Line<'a>]) -> Option<&'a Line<'a>> {
+    lines.iter().find(|now| *now.account == line.account)
 }
 
-fn limit_now(line: &ReservedLine, budgets: &[(&AccountId, &Budget)]) -> Option<Usd> {
-    budget_now(line, budgets).max
+fn limit_now(line: &ReservedLine, lines: &[Line<'_>]) -> Option<Usd> {
+    line_now(line, lines).map_or(line.limit, Line::hard_max)
 }

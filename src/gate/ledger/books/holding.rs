@@ -33,12 +33,14 @@ impl Books {
         let settling = settling.iter().filter(|(id, _)| counted.insert(*id)).map(|(id, event)| (*id, Some(*event)));
         for (id, event) in settling.chain(tentative.iter().map(|id| (*id, None))) {
             let Some(reservation) = self.reservations.get(&id) else { continue };
-            for line in reservation.lines.iter().filter(|line| line.holds_money) {
+            for line in reservation.lines.iter() {
+                let Some(amount) = line.amount else { continue };
                 let key = (line.account.clone(), line.window.start);
                 let plan = plans.entry(key).or_insert(Plan { limit: line.limit, ..Plan::default() });
-                plan.limit = plan.limit.min(line.limit);
+                // Some may have been made while the budget denied nothing.
+                plan.limit = [plan.limit, line.limit].into_iter().flatten().min();
                 if let Some(event) = event {
-                    plan.settling.push((event.to_owned(), reservation.amount));
+                    plan.settling.push((event.to_owned(), amount));
                 } else {
                     plan.raise = true;
                     plan.until = plan.until.max(reservation.expires_at);

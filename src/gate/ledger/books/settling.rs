@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::super::ask::Settling;
-use super::super::reservation::{Reservation, State};
+use super::super::reservation::State;
 use super::Books;
 use crate::domain::clock::Timestamp;
 use crate::domain::identity::KeyFacts;
@@ -21,28 +21,35 @@ impl Books {
     pub(in crate::gate::ledger) fn begin_settle(&mut self, id: Uuid, cost: Usd, now: Timestamp) -> Settling {
         self.expire(now);
         let Some(reservation) = self.reservations.get_mut(&id) else { return Settling::Gone };
-        let more = cost.saturating_less(reservation.amount);
-        let before = if let State::Settling(before) = reservation.state { before } else { Usd::ZERO };
-        reservation.state = State::Settling(before.saturating_add(more));
+        reservation.state = State::Settling;
         let key = Arc::clone(&reservation.asked.key);
+        let first = reservation.before.as_ref().unwrap_or(&reservation.lines);
+        let held = first.iter().filter_map(|line| line.amount).min();
         let windows = reservation.lines.iter().map(|line| (line.account.clone(), line.window)).collect();
-        if more > Usd::ZERO {
+        if reservation.lines.iter().any(|line| line.amount.is_some_and(|amount| amount < cost)) {
             // Until it is committed, the real cost must already keep others out.
-            let part = Reservation { amount: more, ..reservation.clone() };
-            reservation.amount = cost;
-            self.for_money_windows(&part, |window, more| window.reserved = window.reserved.saturating_add(more));
+            let raised = reservation.with_amounts(|line| line.amount.map(|amount| amount.max(cost)));
+            let more = reservation.with_amounts(|line| line.amount.map(|amount| cost.saturating_less(amount)));
+            reservation.before.get_or_insert(std::mem::replace(&mut reservation.lines, raised.lines));
+            self.for_money_windows(&more, |window, more| window.reserved = window.reserved.saturating_add(more));
         }
-        Settling::Live { key, windows }
+        Settling::Live { key, held, windows }
     }
 
     pub(in crate::gate::ledger) fn abort_settle(&mut self, id: Uuid) {
         let Some(reservation) = self.reservations.get_mut(&id) else { return };
-        let State::Settling(more) = reservation.state else { return };
-        let part = Reservation { amount: more, ..reservation.clone() };
+        if !reservation.state.is_settling() {
+            return;
+        }
         reservation.state = State::Live;
-        reservation.amount = reservation.amount.saturating_less(more);
-        self.expiries.insert((reservation.expires_at, id));
-        self.for_money_windows(&part, |window, more| window.reserved = window.reserved.saturating_less(more));
+        let raised = reservation.clone();
+        if let Some(before) = reservation.before.take() {
+            reservation.lines = before;
+        }
+        let before = reservation.clone();
+        self.expiries.insert((before.expires_at, id));
+        self.for_money_windows(&raised, |window, amount| window.reserved = window.reserved.saturating_less(amount));
+        self.for_money_windows(&before, |window, amount| window.reserved = window.reserved.saturating_add(amount));
     }
 
     pub(in crate::gate::ledger) fn release(&mut self, id: Uuid, now: Timestamp) -> bool {
