@@ -39,6 +39,7 @@ mod m20261130_000026_create_budget_alerts;
 mod m20261130_000027_limit_models;
 mod m20261130_000028_fall_back;
 mod m20261130_000029_create_budget_modes;
+mod m20261130_000030_limit_days;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -76,6 +77,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000027_limit_models::Migration),
             Box::new(m20261130_000028_fall_back::Migration),
             Box::new(m20261130_000029_create_budget_modes::Migration),
+            Box::new(m20261130_000030_limit_days::Migration),
         ]
     }
 }

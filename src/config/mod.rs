@@ -33,6 +33,7 @@ pub use self::rules::Rules;
 pub use self::sources::{Documented, EXAMPLE, client_variable, documented, load, load_from};
 pub use self::webhooks::WebhookParams;
 use crate::domain::key_rules::BoundMode;
+use crate::domain::limit::CountedTokens;
 use crate::domain::money::Usd;
 use crate::domain::role::{MemberPermission, Role, TeamRole};
 use crate::domain::window::{Length, YearStart};
@@ -150,6 +151,10 @@ pub struct Settings {
     pub fiscal_year_start: YearStart,
     #[serde(deserialize_with = "parsed")]
     pub default_output_tokens: i64,
+    #[serde(deserialize_with = "parsed")]
+    pub token_rate_limit_type: CountedTokens,
+    #[serde(default, deserialize_with = "optional")]
+    pub global_max_parallel_requests: Option<i64>,
     #[serde(deserialize_with = "parsed")]
     pub unpriced_reserve: Usd,
     #[serde(deserialize_with = "parsed")]
@@ -289,6 +294,8 @@ pub struct KeyParams {
     #[serde(deserialize_with = "optional")]
     pub rpm_limit: Option<i64>,
     #[serde(deserialize_with = "optional")]
+    pub tpd_limit: Option<i64>,
+    #[serde(deserialize_with = "optional")]
     pub max_parallel_requests: Option<i64>,
     pub models: Vec<String>,
     pub metadata: serde_json::Map<String, serde_json::Value>,
@@ -309,6 +316,8 @@ pub struct BoundParams {
     pub tpm_limit: Option<i64>,
     #[serde(deserialize_with = "optional")]
     pub rpm_limit: Option<i64>,
+    #[serde(deserialize_with = "optional")]
+    pub tpd_limit: Option<i64>,
     #[serde(deserialize_with = "optional")]
     pub max_parallel_requests: Option<i64>,
 }

@@ -57,10 +57,13 @@ impl Settings {
         let key = &self.default_key_generate_params;
         let bound = &self.upperbound_key_generate_params;
         check_limits("default_team_params", &[team.tpm_limit, team.rpm_limit])?;
-        check_limits("default_key_generate_params", &[key.tpm_limit, key.rpm_limit, key.max_parallel_requests])?;
+        check_limits(
+            "default_key_generate_params",
+            &[key.tpm_limit, key.rpm_limit, key.tpd_limit, key.max_parallel_requests],
+        )?;
         check_limits(
             "upperbound_key_generate_params",
-            &[bound.tpm_limit, bound.rpm_limit, bound.max_parallel_requests],
+            &[bound.tpm_limit, bound.rpm_limit, bound.tpd_limit, bound.max_parallel_requests],
         )?;
         if self.rotation_grace_period.is_some_and(|grace| grace.nominal_seconds() > GRACE_MAX_DAYS * 86_400) {
             return Err(ConfigError(format!("wrong setting: rotation_grace_period must be at most {GRACE_MAX_DAYS}d")));
@@ -101,7 +104,12 @@ impl Settings {
                 max_budget: key.max_budget,
                 budget_duration: key.budget_duration,
                 duration: key.duration,
-                rates: Rates { tpm: key.tpm_limit, rpm: key.rpm_limit, parallel: key.max_parallel_requests },
+                rates: Rates {
+                    tpm: key.tpm_limit,
+                    rpm: key.rpm_limit,
+                    parallel: key.max_parallel_requests,
+                    tpd: key.tpd_limit,
+                },
                 models: models("default_key_generate_params.models", &key.models, ListOwner::PersonalKey)?,
                 metadata: key.metadata.clone(),
             },
@@ -110,7 +118,12 @@ impl Settings {
                 max_budget: bound.max_budget,
                 budget_duration: bound.budget_duration,
                 duration: bound.duration,
-                rates: Rates { tpm: bound.tpm_limit, rpm: bound.rpm_limit, parallel: bound.max_parallel_requests },
+                rates: Rates {
+                    tpm: bound.tpm_limit,
+                    rpm: bound.rpm_limit,
+                    parallel: bound.max_parallel_requests,
+                    tpd: bound.tpd_limit,
+                },
             },
             generation: generation(&self.key_generation_settings)?,
             calendar: self.calendar(),
@@ -145,6 +158,9 @@ impl Settings {
         if self.default_output_tokens < 0 {
             return wrong("default_output_tokens must not be negative");
         }
+        if self.global_max_parallel_requests.is_some_and(|limit| limit < 0) {
+            return wrong("global_max_parallel_requests must not be negative");
+        }
         if self.directory_capacity == 0 || self.max_concurrent_requests == 0 || self.database_max_connections == 0 {
             return wrong("directory_capacity, max_concurrent_requests and database_max_connections must not be 0");
         }
@@ -153,6 +169,8 @@ impl Settings {
                 calendar: self.calendar(),
                 lease_seconds: self.lease_ttl.seconds(),
                 reservation_seconds: self.reservation_ttl.seconds(),
+                counted_tokens: self.token_rate_limit_type,
+                max_parallel: self.global_max_parallel_requests,
             },
             default_output_tokens: self.default_output_tokens,
             unpriced_reserve: self.unpriced_reserve,

@@ -41,7 +41,7 @@ impl<'de> Deserialize<'de> for EventName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         let event = name.parse().ok().filter(|event| *event != EventType::Test);
-        let known = "soft_budget_crossed, threshold_crossed, budget_crossed";
+        let known = "soft_budget_crossed, threshold_crossed, budget_crossed, spend_unpriced";
         event.map(Self).ok_or_else(|| serde::de::Error::custom(format!("{name:?} is none of {known}")))
     }
 }

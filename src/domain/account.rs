@@ -8,7 +8,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::budget_mode::Mode;
 use super::ids::{CustomerId, KeyId, OrganizationId, TeamId, UserId};
-use super::limit::{Budget, Rates};
+use super::limit::{Budget, Dynamic, Rates};
 use super::money::Usd;
 use super::window::Length;
 
@@ -224,6 +224,12 @@ impl AccountId {
         Self { scope: Scope::Customer, name: id.as_str().into() }
     }
 
+    /// The account of all calls.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { scope: Scope::Global, name: Arc::from("") }
+    }
+
     /// Takes an account as it was stored.
     #[must_use]
     pub fn stored(scope: Scope, name: impl Into<Arc<str>>) -> Self {
@@ -326,6 +332,8 @@ pub struct Line<'a> {
     pub mode: Mode,
     /// What the call is thought to cost at most, as the budget sees it.
     pub estimate: Usd,
+    /// The rates that are counted, and do not hold now.
+    pub relaxed: Dynamic,
 }
 
 impl<'a> Line<'a> {
@@ -333,8 +341,16 @@ impl<'a> Line<'a> {
     /// budget and rates bind.
     #[must_use]
     pub const fn new(account: &'a AccountId, budget: &'a Budget, rates: &'a Rates) -> Self {
-        let (mode, estimate) = (Mode::ENFORCED, Usd::ZERO);
-        Line { account, budget, rates, budget_binds: true, rates_bind: true, mode, estimate }
+        Line {
+            account,
+            budget,
+            rates,
+            budget_binds: true,
+            rates_bind: true,
+            mode: Mode::ENFORCED,
+            estimate: Usd::ZERO,
+            relaxed: Dynamic::NONE,
+        }
     }
 
     /// An account with a budget that binds, and no limits on its calls.

@@ -36,6 +36,8 @@ pub enum AlertKind {
     ThresholdCrossed,
     /// All of the budget: nothing more may be spent.
     BudgetCrossed,
+    /// Nothing: usage of a model was booked without a price.
+    SpendUnpriced,
 }
 
 impl AlertKind {
@@ -45,6 +47,9 @@ impl AlertKind {
         self.into()
     }
 }
+
+/// A model without a price, as often as it is used: told of once in a window.
+pub const UNPRICED: Level = Level { kind: AlertKind::SpendUnpriced, threshold: 0, spend: Usd::ZERO };
 
 /// The percentage that is all of a budget.
 const ALL: u8 = 100;
@@ -120,7 +125,8 @@ fn part_of(max: Usd, percent: u8) -> Level {
     Level { kind, threshold: percent, spend: max.percent(percent) }
 }
 
-/// What is told: which budget, and how much of it is spent.
+/// What is told: which budget, and how much of it is spent; or which model has no
+/// price, on which day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetAlert {
     /// Names the alert: the same wherever it is told.

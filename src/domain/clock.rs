@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// Microseconds in one second.
 const MICROS: i64 = 1_000_000;
 
+/// The same of a day.
+const DAY_MICROS: i64 = 86_400 * MICROS;
+
 /// An instant in UTC, exact to the microsecond, which is what both databases
 /// keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,6 +51,13 @@ impl Timestamp {
     #[must_use]
     pub const fn micros_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
+    }
+
+    /// The day of UTC that it falls into: its first instant, and that of the next.
+    #[must_use]
+    pub const fn utc_day(self) -> (Self, Self) {
+        let day = self.0.div_euclid(DAY_MICROS);
+        (Self(day * DAY_MICROS), Self((day + 1) * DAY_MICROS))
     }
 
     /// The same instant for calendar arithmetic.

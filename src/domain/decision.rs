@@ -154,7 +154,7 @@ mod tests {
     };
     use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId};
     use crate::domain::key::KeyType;
-    use crate::domain::limit::{Budget, Rates};
+    use crate::domain::limit::{Budget, Dynamic, Rates};
     use crate::domain::models::{ModelAliases, ModelList};
     use crate::domain::money::Usd;
     use crate::domain::role::{Role, TeamRole};
@@ -223,6 +223,7 @@ mod tests {
             aliases: ModelAliases::default(),
             budget: Budget::default(),
             rates: Rates::default(),
+            dynamic: Dynamic::NONE,
             group_models: ModelAccounts::default(),
             member_defaults: MemberDefaults::default(),
         }

@@ -11,7 +11,7 @@ pub use self::model_accounts::ModelAccounts;
 use super::account::{AccountId, Line};
 use super::customer::CustomerFacts;
 use super::ids::{OrganizationId, TeamId, UserId};
-use super::limit::{Budget, Rates};
+use super::limit::{Budget, Dynamic, Rates};
 use super::models::{ModelAliases, ModelList};
 use super::money::Usd;
 use super::organization::{Organization, OrganizationMember, member_budget};
@@ -96,6 +96,8 @@ pub struct TeamFacts {
     pub budget: Budget,
     /// Its rate limits.
     pub rates: Rates,
+    /// Those of them, and of its models, that hold only in bad times.
+    pub dynamic: Dynamic,
     /// Those of single models.
     pub group_models: ModelAccounts,
     /// The limits of members without their own.
@@ -116,6 +118,7 @@ impl From<Team> for TeamFacts {
             aliases: team.model_aliases,
             budget: team.budget,
             rates: team.rates,
+            dynamic: team.throughput.dynamic(),
             member_defaults: team.member_defaults,
         }
     }
@@ -329,7 +332,8 @@ impl Identity {
             lines.extend(limits.models.lines(models));
         }
         if let Some(team) = &self.team {
-            lines.push(line(&team.account, &team.budget, &team.rates, true, true));
+            let whole = Line::new(&team.account, &team.budget, &team.rates);
+            lines.push(Line { relaxed: team.dynamic, ..whole });
         }
         if let Some(Affiliation { organization, member }) = &self.affiliation {
             lines.push(line(&organization.account, &organization.budget, &organization.rates, true, true));
@@ -349,7 +353,10 @@ impl Identity {
         if let Some(member) = &self.membership {
             lines.push(line(&member.facts.account, &member.budget, &member.rates, true, true));
         }
-        let team_models = self.team.iter().flat_map(|team| team.group_models.lines(models));
+        let team_models = self
+            .team
+            .iter()
+            .flat_map(|team| team.group_models.lines(models).map(|line| Line { relaxed: team.dynamic, ..line }));
         let organizations = self.affiliation.iter().map(|affiliation| &affiliation.organization);
         lines.extend(team_models.chain(organizations.flat_map(|of| of.group_models.lines(models))));
         lines.extend(self.customer.iter().flat_map(|customer| customer.lines(models)));

@@ -74,7 +74,7 @@ pub struct NewKey {
 }
 
 /// The fields that a generation setting may require.
-pub const REQUIRABLE_FIELDS: [&str; 20] = [
+pub const REQUIRABLE_FIELDS: [&str; 21] = [
     "key_alias",
     "user_id",
     "team_id",
@@ -86,6 +86,7 @@ pub const REQUIRABLE_FIELDS: [&str; 20] = [
     "tpm_limit",
     "rpm_limit",
     "max_parallel_requests",
+    "tpd_limit",
     "budget_id",
     "budget_limits",
     "model_max_budget",
@@ -138,6 +139,7 @@ impl KeyDefaults {
             key.rates.rpm = key.rates.rpm.or(self.rates.rpm);
             key.rates.parallel = key.rates.parallel.or(self.rates.parallel);
         }
+        key.rates.tpd = key.rates.tpd.or(self.rates.tpd);
         key.duration = key.duration.or(self.duration.map(Lifetime::For));
         if key.models.is_empty() {
             key.models.clone_from(&self.models);
@@ -192,6 +194,7 @@ pub struct Bounded<'a> {
     pub tpm: Option<&'a mut Option<i64>>,
     pub rpm: Option<&'a mut Option<i64>>,
     pub parallel: Option<&'a mut Option<i64>>,
+    pub tpd: Option<&'a mut Option<i64>>,
 }
 
 impl KeyBounds {
@@ -221,6 +224,7 @@ impl KeyBounds {
             self.rates.parallel,
             |limit| *limit,
         ));
+        adjusted.extend(lower("key.tpd_limit", values.tpd, None, self.rates.tpd, |limit| *limit));
         if let Some(duration) = values.duration {
             let mut length = duration.and_then(Lifetime::length);
             if let Some(change) = lower("duration", Some(&mut length), None, self.duration, seconds) {
@@ -418,7 +422,7 @@ mod tests {
             max_budget: Some(Usd::ZERO),
             soft_budget: Some(Usd::ZERO),
             budget_duration: Some(length("1d")),
-            rates: Rates { tpm: Some(1), rpm: Some(1), parallel: Some(1) },
+            rates: Rates { tpm: Some(1), rpm: Some(1), parallel: Some(1), tpd: Some(1) },
             budget_id: Some(BudgetId::stored("b")),
             limits: KeyLimits {
                 windows: vec![Budget::default()],

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+use strum::EnumString;
 
 use super::clock::Timestamp;
 use super::fault::{Refusal, Violation};
@@ -146,17 +147,59 @@ pub struct Rates {
     /// Reserved calls in flight.
     #[serde(rename = "max_parallel_requests")]
     pub parallel: Option<i64>,
+    /// Tokens a day of UTC: of keys and teams.
+    #[serde(rename = "tpd_limit", default, skip_serializing_if = "Option::is_none")]
+    pub tpd: Option<i64>,
 }
 
 impl Rates {
     /// No limits: members of organizations, and what calls of all keys share,
     /// have none.
-    pub const NONE: Self = Self { tpm: None, rpm: None, parallel: None };
+    pub const NONE: Self = Self { tpm: None, rpm: None, parallel: None, tpd: None };
 
     /// Whether nothing is limited.
     #[must_use]
     pub const fn is_unlimited(&self) -> bool {
-        self.tpm.is_none() && self.rpm.is_none() && self.parallel.is_none()
+        self.tpm.is_none() && self.rpm.is_none() && self.parallel.is_none() && self.tpd.is_none()
+    }
+}
+
+/// Which limits on calls hold only while the model that is called has trouble.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dynamic {
+    /// Tokens a minute.
+    pub tokens: bool,
+    /// Calls a minute.
+    pub requests: bool,
+}
+
+impl Dynamic {
+    /// None of them: all hold.
+    pub const NONE: Self = Self { tokens: false, requests: false };
+}
+
+/// Which tokens of a call rate limits count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum CountedTokens {
+    /// Those of the prompt and of the answer.
+    #[default]
+    Total,
+    /// Those of the prompt.
+    Input,
+    /// Those of the answer.
+    Output,
+}
+
+impl CountedTokens {
+    /// So many count of a call.
+    #[must_use]
+    pub const fn of(self, input: i64, output: i64) -> i64 {
+        match self {
+            Self::Total => input.saturating_add(output),
+            Self::Input => input,
+            Self::Output => output,
+        }
     }
 }
 
@@ -182,7 +225,7 @@ impl ModelRates {
     /// The limits of a model.
     #[must_use]
     pub fn of(&self, model: &str) -> Rates {
-        Rates { tpm: self.tpm.get(model).copied(), rpm: self.rpm.get(model).copied(), parallel: None }
+        Rates { tpm: self.tpm.get(model).copied(), rpm: self.rpm.get(model).copied(), ..Rates::NONE }
     }
 }
 

@@ -16,7 +16,7 @@ use super::audit::{Change, Fields};
 use super::clock::Timestamp;
 use super::fault::Refusal;
 use super::ids::{OrganizationId, TeamId};
-use super::limit::{Budget, ModelRates, Rates, is_raised};
+use super::limit::{Budget, Dynamic, ModelRates, Rates, is_raised};
 use super::models::{ALL_PROXY_MODELS, ModelAliases, ModelList};
 use super::money::Usd;
 use super::reason::Reason;
@@ -83,7 +83,7 @@ impl Team {
     }
 }
 
-/// Whether a limit is a promise.
+/// What a limit is: a promise, a limit, or one for bad times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumString, IntoStaticStr)]
 pub enum ThroughputType {
     /// The organization has it, and promised it to no other team.
@@ -94,6 +94,10 @@ pub enum ThroughputType {
     #[serde(rename = "best_effort_throughput")]
     #[strum(serialize = "best_effort_throughput")]
     BestEffort,
+    /// The limit holds only while the model that is called has trouble.
+    #[serde(rename = "dynamic")]
+    #[strum(serialize = "dynamic")]
+    Dynamic,
 }
 
 /// Which limits of a team its organization guarantees. Absent: best effort.
@@ -116,6 +120,13 @@ impl Throughput {
     #[must_use]
     pub const fn guarantees_rpm(&self) -> bool {
         matches!(self.rpm_limit_type, Some(ThroughputType::Guaranteed))
+    }
+
+    /// The limits that hold only while a model has trouble.
+    #[must_use]
+    pub fn dynamic(&self) -> Dynamic {
+        let is_dynamic = |kind: Option<ThroughputType>| kind == Some(ThroughputType::Dynamic);
+        Dynamic { tokens: is_dynamic(self.tpm_limit_type), requests: is_dynamic(self.rpm_limit_type) }
     }
 }
 
@@ -201,7 +212,8 @@ const ADMIN_FIELDS: [&str; 12] = [
 
 /// Fields that a team admin may tighten but not loosen; models it may add as far
 /// as the team's organization allows, which whoever writes the team checks.
-const NARROWING_FIELDS: [&str; 5] = ["models", "max_budget", "tpm_limit", "rpm_limit", "max_parallel_requests"];
+const NARROWING_FIELDS: [&str; 6] =
+    ["models", "max_budget", "tpm_limit", "rpm_limit", "tpd_limit", "max_parallel_requests"];
 
 /// Decides whether a team admin may make a change.
 ///
@@ -217,6 +229,7 @@ pub fn check_admin_change(before: &Team, after: &Team, change: &Change) -> Resul
         ("max_budget", is_raised(before.budget.max.as_ref(), after.budget.max.as_ref())),
         ("tpm_limit", is_raised(before.rates.tpm.as_ref(), after.rates.tpm.as_ref())),
         ("rpm_limit", is_raised(before.rates.rpm.as_ref(), after.rates.rpm.as_ref())),
+        ("tpd_limit", is_raised(before.rates.tpd.as_ref(), after.rates.tpd.as_ref())),
         ("max_parallel_requests", is_raised(before.rates.parallel.as_ref(), after.rates.parallel.as_ref())),
         ("models", before.organization_id.is_none() && widens(&before.models, &after.models)),
     ];
@@ -274,6 +287,7 @@ pub fn bound_by_creator(team: &mut Team, user: &User, key: Option<(&ModelList, &
     if let Some((models, rates)) = key {
         bound("tpm_limit", &mut team.rates.tpm, rates.tpm)?;
         bound("rpm_limit", &mut team.rates.rpm, rates.rpm)?;
+        bound("tpd_limit", &mut team.rates.tpd, rates.tpd)?;
         bound_models(team, models)?;
     }
     bound_models(team, &user.models)

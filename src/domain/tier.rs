@@ -56,6 +56,7 @@ impl Tier {
             tpm: own.tpm.or(self.rates.tpm),
             rpm: own.rpm.or(self.rates.rpm),
             parallel: own.parallel.or(self.rates.parallel),
+            tpd: own.tpd,
         }
     }
 
@@ -130,7 +131,7 @@ mod tests {
                 duration: Some(length("30d")),
                 ..Budget::default()
             },
-            rates: Rates { tpm: Some(1_000), rpm: None, parallel: Some(3) },
+            rates: Rates { tpm: Some(1_000), parallel: Some(3), ..Rates::NONE },
             models: [("m".to_owned(), ModelLimit { rpm: Some(1), ..ModelLimit::default() })].into(),
             created_at: Timestamp::EPOCH,
             updated_at: Timestamp::EPOCH,
@@ -146,8 +147,8 @@ mod tests {
             (of.max, of.soft, of.duration, of.anchor),
             (Some(Usd::ZERO), Some(usd("8")), Some(length("30d")), own.anchor)
         );
-        let rates = tier().rates_of(&Rates { tpm: Some(0), rpm: Some(7), parallel: None });
-        assert_eq!(rates, Rates { tpm: Some(0), rpm: Some(7), parallel: Some(3) });
+        let rates = tier().rates_of(&Rates { tpm: Some(0), rpm: Some(7), ..Rates::NONE });
+        assert_eq!(rates, Rates { tpm: Some(0), rpm: Some(7), parallel: Some(3), ..Rates::NONE });
         assert!(tier().limits_of(KeyLimits::default()).models.contains_key("m"));
         let own = KeyLimits { models: [("n".to_owned(), ModelLimit::default())].into(), ..KeyLimits::default() };
         assert_eq!(tier().limits_of(own.clone()), own);

@@ -34,6 +34,8 @@ pub enum EventType {
     ThresholdCrossed,
     /// All of a budget was.
     BudgetCrossed,
+    /// Usage of a model was booked without a price.
+    SpendUnpriced,
     /// Somebody tries out whether anything arrives.
     Test,
 }
@@ -52,6 +54,7 @@ impl From<AlertKind> for EventType {
             AlertKind::SoftBudgetCrossed => Self::SoftBudgetCrossed,
             AlertKind::ThresholdCrossed => Self::ThresholdCrossed,
             AlertKind::BudgetCrossed => Self::BudgetCrossed,
+            AlertKind::SpendUnpriced => Self::SpendUnpriced,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::domain::customer::CustomerFacts;
 use crate::domain::decision::{self, AskedModel, Denial, Judged, PriceState};
 use crate::domain::identity::{Identity, Models};
 use crate::domain::ids::{CustomerId, new_uuid};
+use crate::domain::limit::CountedTokens;
 use crate::domain::money::Usd;
 use crate::domain::pricing::{Offers, Price, cost};
 use crate::domain::scope_budget::{CallScopes, ScopeBudgets};
@@ -38,8 +39,13 @@ pub struct Estimate {
 
 impl Estimate {
     /// What rate limits must have room for.
-    pub(super) fn tokens(&self) -> TokenNeed {
-        TokenNeed { input: self.input_tokens.unwrap_or(0), output: self.max_output_tokens }
+    pub(super) fn tokens(&self, counted: CountedTokens) -> TokenNeed {
+        let (input, output) = (self.input_tokens.unwrap_or(0), self.max_output_tokens);
+        match counted {
+            CountedTokens::Total => TokenNeed { input, output },
+            CountedTokens::Input => TokenNeed { input, output: Some(0) },
+            CountedTokens::Output => TokenNeed { input: 0, output },
+        }
     }
 }
 
@@ -263,7 +269,7 @@ impl Gate {
     ) -> Result<Decision, AuthorizeError> {
         let Asked { price, costs, scopes, mut providers } = asked;
         let mut exhausted = Exhausted::default();
-        let tokens = call.estimate.tokens();
+        let tokens = call.estimate.tokens(self.rules().ledger.counted_tokens);
         let mut attempt = 1;
         let answer = loop {
             let mut lines = identity.lines(Models::Called(resolved), self.rules().user_budget_on_team_keys);
@@ -272,6 +278,7 @@ impl Gate {
                 lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
             }
             self.estimate(&mut lines, costs);
+            self.tighten(&mut lines, resolved, now);
             let reserve = call
                 .reserve
                 .map(|request_id| Arc::new(new_reservation(call, request_id, &identity, resolved, exhausted.names())));

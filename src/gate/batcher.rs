@@ -16,14 +16,14 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
 use self::batch::Batch;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, LedgerRules};
 use crate::domain::account::AccountId;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::ids::new_uuid;
-use crate::domain::limit::Budget;
+use crate::domain::limit::{Budget, CountedTokens};
 use crate::domain::money::Usd;
 use crate::domain::usage::Event;
-use crate::domain::window::{Calendar, Window};
+use crate::domain::window::Window;
 use crate::store::{
     BalanceKey, BatchOutcome, ClosedReservation, EventRows, HoldWrite, LedgerBatch, Outcome, Store, StoreError,
 };
@@ -111,14 +111,13 @@ impl Batcher {
         store: Store,
         ledger: Arc<Ledger>,
         holder: i64,
-        calendar: Calendar,
+        rules: LedgerRules,
         clock: Clock,
         changed: Arc<Notify>,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, items) = mpsc::channel(QUEUE);
         let upkeep_queued = Arc::new(AtomicBool::new(false));
-        let writer =
-            Writer { store, ledger, holder, calendar, clock, changed, upkeep_queued: Arc::clone(&upkeep_queued) };
+        let writer = Writer { store, ledger, holder, rules, clock, changed, upkeep_queued: Arc::clone(&upkeep_queued) };
         let task = tokio::spawn(writer.run(items));
         (Self { queue, upkeep_queued }, task)
     }
@@ -201,7 +200,7 @@ struct Writer {
     store: Store,
     ledger: Arc<Ledger>,
     holder: i64,
-    calendar: Calendar,
+    rules: LedgerRules,
     clock: Clock,
     /// Told when the change feed has something to tell.
     changed: Arc<Notify>,
@@ -216,7 +215,7 @@ impl Writer {
             let batch = match ahead.take() {
                 Some(prepared) => prepared,
                 None if queue.recv_many(&mut items, BATCH).await == 0 => break,
-                None => Batch::of(&mut items).prepare(&self.calendar, self.clock.now()),
+                None => Batch::of(&mut items).prepare(&self.rules.calendar, self.clock.now()),
             };
             if batch.stop {
                 queue.close();
@@ -228,7 +227,7 @@ impl Writer {
                 continue;
             }
             queue.recv_many(&mut items, BATCH).await;
-            let (next, calendar, now) = (Batch::of(&mut items), self.calendar, self.clock.now());
+            let (next, calendar, now) = (Batch::of(&mut items), self.rules.calendar, self.clock.now());
             let preparing = tokio::task::spawn_blocking(move || next.prepare(&calendar, now));
             self.write(batch).await;
             ahead = preparing.await.ok();
@@ -302,7 +301,9 @@ impl Writer {
         }
         let results = results(&batch.bookings, outcome);
         let settling = batch.bookings.iter().zip(&results).filter_map(|((booking, _), result)| {
-            booking.settles.map(|id| (id, rate_tokens(&booking.event), matches!(result, Outcome::Conflict { .. })))
+            booking.settles.map(|id| {
+                (id, rate_tokens(&booking.event, self.rules.counted_tokens), matches!(result, Outcome::Conflict { .. }))
+            })
         });
         let (conflicts, settled): (Vec<_>, Vec<_>) = settling.partition(|(.., is_conflict)| *is_conflict);
         let settled: Vec<(Uuid, i64)> = settled.into_iter().map(|(id, tokens, _)| (id, tokens)).collect();
@@ -327,7 +328,7 @@ impl Writer {
         for ((booking, answer), result) in bookings.into_iter().zip(results) {
             if matches!(result, Outcome::Recorded { .. }) && booking.settles.is_none() {
                 let accounts: Vec<AccountId> = booking.accounts.iter().map(|(account, _)| account.clone()).collect();
-                self.ledger.add_tokens(&accounts, rate_tokens(&booking.event), now);
+                self.ledger.add_tokens(&accounts, rate_tokens(&booking.event, self.rules.counted_tokens), now);
             }
             // A caller that went away is not told; the event is booked.
             let _ = answer.send(Ok(result));
@@ -356,7 +357,7 @@ impl Writer {
         Box::pin(self.write(holds)).await;
         for booking in batch.bookings {
             let alone = Batch { bookings: vec![booking], ..Batch::default() };
-            Box::pin(self.write(alone.prepare(&self.calendar, self.clock.now()))).await;
+            Box::pin(self.write(alone.prepare(&self.rules.calendar, self.clock.now()))).await;
         }
     }
 }
@@ -394,8 +395,9 @@ fn results(bookings: &[Waiting], outcome: &BatchOutcome) -> Vec<Outcome> {
 
 /// Tokens that count against a limit: none for what the gateway's own cache
 /// answered.
-fn rate_tokens(event: &Event) -> i64 {
-    if event.usage.cache_hit { 0 } else { event.usage.counts.total() }
+fn rate_tokens(event: &Event, counted: CountedTokens) -> i64 {
+    let counts = &event.usage.counts;
+    if event.usage.cache_hit { 0 } else { counted.of(counts.prompt, counts.completion) }
 }
 
 /// Adds what upkeep wants to hold, where the batch does not hold it already.

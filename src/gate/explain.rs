@@ -113,6 +113,7 @@ impl Gate {
         let shared = scopes.of_call(scopes_of(call, identity, &providers, resolved));
         lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
         self.estimate(&mut lines, costs);
+        self.tighten(&mut lines, resolved, now);
         let (budgets, rates) = self.standings(&lines, now).await?;
         let budgets_apply = price != PriceState::Zero;
         let binding = lines.iter().filter(|line| line.budget_binds);
@@ -124,7 +125,7 @@ impl Gate {
         let every_provider_is_full = full > 0 && full == providers.len();
         let decisive = |of: &BudgetStanding| of.account.scope() != Scope::Provider || every_provider_is_full;
         steps.extend(binding.into_iter().map(|of| budget_step(of, budgets_apply, decisive(of))));
-        let need = call.estimate.tokens();
+        let need = call.estimate.tokens(self.rules().ledger.counted_tokens);
         steps.extend(rates.iter().map(|standing| rate_step(standing, need, call.reserve.is_some())));
         Ok(steps)
     }
@@ -174,11 +175,12 @@ fn budget_step(standing: &BudgetStanding, applies: bool, is_decisive: bool) -> S
 }
 
 fn rate_step(standing: &RateStanding, need: TokenNeed, reserve: bool) -> Step {
-    let values = BTreeMap::from([
+    let mut values = BTreeMap::from([
         ("kind", standing.kind.name().to_owned()),
         ("limit", standing.limit.to_string()),
         ("remaining", standing.remaining.to_string()),
     ]);
+    values.extend(standing.relaxed.then(|| ("relaxed", "true".to_owned())));
     let admits = RateCounts::admits(standing, need, reserve);
     let finding = if admits { Finding::Passes } else { Finding::Fails(standing.in_words()) };
     let checked = Checked { reason: DenyReason::RateLimited, scope: Some(standing.account.scope()), finding };

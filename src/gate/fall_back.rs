@@ -65,6 +65,7 @@ impl Gate {
         let instead = Call { model, ..call.clone() };
         let shared = scopes.of_call(scopes_of(&instead, identity, &providers, model));
         lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
+        self.tighten(&mut lines, model, now);
         let (mut budgets, rates) = self.standings(&lines, now).await?;
         budgets.retain(|of| lines.iter().any(|line| line.limits_money() && *line.account == of.account));
         (allowed.budgets, allowed.rates) = (budgets, rates);

@@ -33,9 +33,9 @@ const PAIRS_MAX: usize = 100_000;
 /// A pair that was not seen for so many seconds is forgotten.
 const IDLE_SECONDS: i64 = 86_400;
 
-/// What is learned of one call.
+/// What a call used.
 #[derive(Clone, Debug)]
-pub(super) struct Lesson {
+pub(super) struct Used {
     /// Who made it.
     pub(super) payer: Payer,
     /// The model that was called.
@@ -52,8 +52,8 @@ pub(super) struct Learned(Mutex<Pairs>);
 
 impl Learned {
     /// A call was made.
-    pub(super) fn observe(&self, call: Lesson, now: Timestamp) {
-        let Lesson { payer, model, tokens } = call;
+    pub(super) fn observe(&self, call: Used, now: Timestamp) {
+        let Used { payer, model, tokens } = call;
         let (mut pairs, pair) = (self.0.lock(), (payer, model));
         if pairs.len() < PAIRS_MAX || pairs.contains_key(&pair) {
             pairs.entry(pair).or_default().add(tokens, now);
@@ -140,14 +140,14 @@ mod tests {
         Payer::Principal(Principal::default())
     }
 
-    fn lesson(tokens: i64) -> Lesson {
-        Lesson { payer: payer(), model: "m".into(), tokens }
+    fn used(tokens: i64) -> Used {
+        Used { payer: payer(), model: "m".into(), tokens }
     }
 
     fn high_of(calls: &[(u32, i64)]) -> Option<i64> {
         let learned = Learned::default();
         for (times, tokens) in calls {
-            (0..*times).for_each(|_| learned.observe(lesson(*tokens), NOW));
+            (0..*times).for_each(|_| learned.observe(used(*tokens), NOW));
         }
         assert_eq!(learned.high(payer(), "another"), None);
         learned.high(payer(), "m")
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn who_does_not_call_any_more_is_forgotten() {
         let learned = Learned::default();
-        (0..CALLS_MIN).for_each(|_| learned.observe(lesson(10), NOW));
+        (0..CALLS_MIN).for_each(|_| learned.observe(used(10), NOW));
         learned.forget_idle(NOW.plus_seconds(IDLE_SECONDS));
         assert!(learned.high(payer(), "m").is_some());
         learned.forget_idle(NOW.plus_seconds(IDLE_SECONDS + 1));

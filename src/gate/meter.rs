@@ -67,6 +67,14 @@ impl Gate {
                 lines.push(other);
             }
         }
-        Ok(self.ledger.add_if_room(&lines, tokens, now))
+        if let Some(model) = &named.model {
+            self.tighten(&mut lines, model, now);
+        }
+        loop {
+            match self.ledger.add_if_room(&lines, tokens, now) {
+                Ok(answer) => return Ok(answer),
+                Err(missing) => self.ledger.load(&missing, &self.store, self.holder, now).await?,
+            }
+        }
     }
 }

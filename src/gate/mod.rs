@@ -19,6 +19,7 @@ mod rates;
 mod record;
 mod route;
 mod standing;
+mod trouble;
 
 use std::sync::Arc;
 
@@ -40,12 +41,14 @@ pub use self::ledger::{Ledger, LedgerRules};
 pub use self::meter::Metered;
 pub use self::record::{RecordError, Recorded, Report, Reporter, Settled};
 pub use self::standing::{BudgetStanding, RateKind, RateStanding};
+use self::trouble::Trouble;
 use crate::domain::account::{AccountId, Line};
 use crate::domain::budget_mode::BudgetModes;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::customer::CustomerDefaults;
 use crate::domain::decision::{PriceRules, RequiredParams};
 use crate::domain::identity::{Identity, Models, TeamFacts};
+use crate::domain::limit::Dynamic;
 use crate::domain::money::Usd;
 use crate::domain::pricing::PriceBook;
 use crate::domain::scope_budget::ScopeBudgets;
@@ -89,6 +92,7 @@ pub struct Gate {
     scope_budgets: ArcSwap<ScopeBudgets>,
     budget_modes: ArcSwap<BudgetModes>,
     learned: Learned,
+    trouble: Trouble,
     /// Held by whoever reads prices, scope budgets or modes anew.
     reloading: tokio::sync::Mutex<()>,
     denials: Denials,
@@ -121,20 +125,15 @@ impl Gate {
         let holder = store.new_holder(clock.now()).await?;
         let ledger = Arc::new(Ledger::new(rules.ledger));
         let changed = Arc::new(Notify::new());
-        let (batcher, task) = Batcher::start(
-            store.clone(),
-            Arc::clone(&ledger),
-            holder,
-            rules.ledger.calendar,
-            clock,
-            Arc::clone(&changed),
-        );
+        let (batcher, task) =
+            Batcher::start(store.clone(), Arc::clone(&ledger), holder, rules.ledger, clock, Arc::clone(&changed));
         let gate = Self {
             directory: Directory::new(store.clone(), rules.directory_capacity, rules.customers.clone()),
             prices: ArcSwap::from_pointee(store.view().price_book().await?),
             scope_budgets: ArcSwap::from_pointee(store.view().scope_budgets().await?),
             budget_modes: ArcSwap::from_pointee(store.view().budget_modes().await?),
             learned: Learned::default(),
+            trouble: Trouble::default(),
             reloading: tokio::sync::Mutex::default(),
             denials: Denials::default(),
             rules,
@@ -229,6 +228,16 @@ impl Gate {
         if !modes.is_empty() {
             for line in lines {
                 line.mode = modes.of(line.account);
+            }
+        }
+    }
+
+    /// Has limits hold that are for bad times, if the model has such.
+    fn tighten(&self, lines: &mut [Line<'_>], model: &str, now: Timestamp) {
+        let is_dynamic = lines.iter().any(|line| line.relaxed != Dynamic::NONE);
+        if is_dynamic && self.trouble.has(model, now) {
+            for line in lines {
+                line.relaxed = Dynamic::NONE;
             }
         }
     }

@@ -3,8 +3,11 @@
 //! Minutes are fixed and aligned to UTC: at most the limit in each minute, so
 //! at most twice the limit in any sixty seconds.
 
+mod day;
+
+use self::day::{CountedDay, DayCount};
 use super::standing::{RateKind, RateStanding};
-use crate::domain::account::{AccountId, Scope};
+use crate::domain::account::{Line, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::limit::Rates;
 
@@ -42,6 +45,7 @@ pub(super) struct RateCounts {
     requests: i64,
     tokens: i64,
     parallel: i64,
+    day: DayCount,
 }
 
 /// What a call is expected to use.
@@ -63,18 +67,30 @@ impl TokenNeed {
 }
 
 impl RateCounts {
-    /// Forgets a minute that is over.
+    /// Forgets a minute that is over, and a day.
     pub(super) fn turn(&mut self, now: Timestamp) {
         let minute = minute_of(now);
         // What was begun before the minute turned must not turn it back; a clock
         // that was set back must.
         if minute > self.minute || minute + 1 < self.minute {
-            *self = Self { minute, parallel: self.parallel, ..Self::default() };
+            *self = Self { minute, parallel: self.parallel, day: self.day, ..Self::default() };
         }
+        self.day.turn(now);
+    }
+
+    /// Whether the tokens of the day must be read before these limits are judged.
+    pub(super) fn wants_day(&self, rates: &Rates, now: Timestamp) -> bool {
+        rates.tpd.is_some() && !self.day.is_known(now)
+    }
+
+    /// Takes over the tokens that the database counted on the day of an instant.
+    pub(super) fn take_day(&mut self, tokens: i64, now: Timestamp) {
+        self.day.take(tokens, now);
     }
 
     /// Adds how the limits stand, in the order in which they are checked.
-    pub(super) fn add_standings(&self, account: &AccountId, rates: &Rates, standings: &mut Vec<RateStanding>) {
+    pub(super) fn add_standings(&self, line: &Line<'_>, standings: &mut Vec<RateStanding>) {
+        let Line { account, rates, relaxed, .. } = *line;
         if rates.is_unlimited() {
             return;
         }
@@ -86,12 +102,18 @@ impl RateCounts {
                 limit,
                 remaining: limit.saturating_sub(used).max(0),
                 resets_at,
+                relaxed: match kind {
+                    RateKind::Tokens => relaxed.tokens,
+                    RateKind::Requests => relaxed.requests,
+                    RateKind::Parallel | RateKind::TokensPerDay => false,
+                },
             })
         };
         let limits = [
             standing(RateKind::Parallel, rates.parallel, self.parallel, None),
             standing(RateKind::Requests, rates.rpm, self.requests, Some(minute_end)),
             standing(RateKind::Tokens, rates.tpm, self.tokens, Some(minute_end)),
+            standing(RateKind::TokensPerDay, rates.tpd, self.day.taken(), Some(self.day.end())),
         ];
         standings.extend(limits.into_iter().flatten());
     }
@@ -99,28 +121,33 @@ impl RateCounts {
     /// Whether a limit that stands like this lets one more call through.
     pub(super) fn admits(standing: &RateStanding, need: TokenNeed, reserve: bool) -> bool {
         match standing.kind {
-            RateKind::Tokens if reserve => standing.remaining >= need.under(standing.limit),
+            _ if standing.relaxed => true,
+            RateKind::Tokens | RateKind::TokensPerDay if reserve => standing.remaining >= need.under(standing.limit),
             // Without a reservation no tokens are set aside: any room will do.
-            RateKind::Parallel | RateKind::Requests | RateKind::Tokens => standing.remaining >= 1,
+            RateKind::Parallel | RateKind::Requests | RateKind::Tokens | RateKind::TokensPerDay => {
+                standing.remaining >= 1
+            }
         }
     }
 
-    /// What a limit must have left for some tokens without a call: these, or
-    /// anything at all.
-    pub(super) const fn need_of(kind: RateKind, tokens: i64) -> i64 {
-        match kind {
-            RateKind::Tokens if tokens > 1 => tokens,
-            RateKind::Parallel | RateKind::Requests | RateKind::Tokens => 1,
-        }
+    /// Whether a limit that stands like this has room for some tokens without a
+    /// call: for these, or for anything at all.
+    pub(super) const fn has_room(standing: &RateStanding, tokens: i64) -> bool {
+        let need = match standing.kind {
+            RateKind::Tokens | RateKind::TokensPerDay if tokens > 1 => tokens,
+            RateKind::Parallel | RateKind::Requests | RateKind::Tokens | RateKind::TokensPerDay => 1,
+        };
+        standing.relaxed || standing.remaining >= need
     }
 
     /// Counts a call that was admitted; returns what it was counted as.
     pub(super) fn count(&mut self, rates: &Rates, need: TokenNeed, reserve: bool) -> CountedCall {
-        let tokens = if reserve { rates.tpm.map_or(0, |limit| need.under(limit)) } else { 0 };
+        let needed = |limit: Option<i64>| limit.filter(|_| reserve).map_or(0, |limit| need.under(limit));
+        let tokens = needed(rates.tpm);
         self.requests += 1;
         self.tokens = self.tokens.saturating_add(tokens);
         self.parallel += i64::from(reserve);
-        CountedCall { minute: self.minute, tokens }
+        CountedCall { minute: self.minute, tokens, day: self.day.reserve(needed(rates.tpd)) }
     }
 
     /// A reserved call ended and used these tokens: they replace those set
@@ -130,6 +157,7 @@ impl RateCounts {
         if self.minute == counted.minute {
             self.tokens = self.tokens.saturating_sub(counted.tokens).saturating_add(used);
         }
+        self.day.settle(counted.day, used);
     }
 
     /// A reserved call was not made.
@@ -139,16 +167,19 @@ impl RateCounts {
             self.requests -= 1;
             self.tokens = self.tokens.saturating_sub(counted.tokens);
         }
+        self.day.free(counted.day);
     }
 
     /// A reserved call was never heard of again: it counts as a call.
-    pub(super) fn expire(&mut self) {
+    pub(super) fn expire(&mut self, counted: CountedCall) {
         self.parallel -= 1;
+        self.day.free(counted.day);
     }
 
     /// Tokens that were used without a reservation.
     pub(super) fn add_tokens(&mut self, used: i64) {
         self.tokens = self.tokens.saturating_add(used);
+        self.day.add(used);
     }
 
     /// Whether there is nothing to remember.
@@ -162,11 +193,13 @@ impl RateCounts {
 pub(super) struct CountedCall {
     minute: i64,
     tokens: i64,
+    day: CountedDay,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::account::AccountId;
     use crate::domain::ids::UserId;
 
     const NOW: Timestamp = Timestamp::from_micros(1_700_000_005_000_000);
@@ -174,7 +207,7 @@ mod tests {
     fn admits(counts: &RateCounts, rates: &Rates, need: TokenNeed) -> bool {
         let account = AccountId::user(&UserId::stored("u"));
         let mut standings = Vec::new();
-        counts.add_standings(&account, rates, &mut standings);
+        counts.add_standings(&Line::of_rates(&account, rates), &mut standings);
         standings.iter().all(|standing| RateCounts::admits(standing, need, true))
     }
 
@@ -199,12 +232,12 @@ mod tests {
     #[test]
     fn a_slot_is_free_again_when_its_call_ends() {
         let rates = Rates { parallel: Some(1), ..Rates::default() };
-        let ends: [fn(&mut RateCounts); 2] = [RateCounts::expire, |counts| counts.settle(CountedCall::default(), 0)];
+        let ends: [fn(&mut RateCounts, CountedCall); 2] = [RateCounts::expire, |counts, call| counts.settle(call, 0)];
         for end in ends {
             let mut counts = RateCounts::default();
-            counts.count(&rates, need(1, 1), true);
+            let call = counts.count(&rates, need(1, 1), true);
             assert!(!admits(&counts, &rates, need(1, 1)));
-            end(&mut counts);
+            end(&mut counts, call);
             assert!(admits(&counts, &rates, need(1, 1)));
         }
     }
@@ -240,6 +273,7 @@ mod tests {
             Rates { rpm: Some(0), ..Rates::default() },
             Rates { tpm: Some(0), ..Rates::default() },
             Rates { parallel: Some(0), ..Rates::default() },
+            Rates { tpd: Some(0), ..Rates::default() },
         ] {
             assert!(!admits(&RateCounts::default(), &rates, need(1, 1)), "{rates:?}");
         }
@@ -247,12 +281,38 @@ mod tests {
 
     #[test]
     fn a_released_call_gives_everything_back() {
-        let rates = Rates { rpm: Some(1), tpm: Some(10), parallel: Some(1) };
+        let rates = Rates { rpm: Some(1), tpm: Some(10), parallel: Some(1), tpd: Some(10) };
         let mut counts = RateCounts::default();
         counts.turn(NOW);
         let before = counts;
         let call = counts.count(&rates, need(5, 5), true);
         counts.release(call);
         assert_eq!(counts, before);
+    }
+
+    #[test]
+    fn tokens_of_a_day_count_until_it_ends() {
+        let rates = Rates { tpd: Some(1_000), ..Rates::default() };
+        let mut counts = RateCounts::default();
+        counts.turn(NOW);
+        assert!(counts.wants_day(&rates, NOW), "nobody knows what was used before");
+        counts.take_day(300, NOW);
+        assert!(!counts.wants_day(&rates, NOW.plus_seconds(29)) && counts.wants_day(&rates, NOW.plus_seconds(30)));
+        let call = counts.count(&rates, need(100, 100), true);
+        assert!(admits(&counts, &rates, need(500, 0)) && !admits(&counts, &rates, need(501, 0)));
+        let (mut settled, mut expired, mut late) = (counts, counts, counts);
+        settled.turn(NOW.plus_seconds(60));
+        settled.settle(call, 50);
+        assert!(admits(&settled, &rates, need(650, 0)) && !admits(&settled, &rates, need(651, 0)));
+        // Read before this call was committed, and after.
+        settled.take_day(300, NOW.plus_seconds(60));
+        assert!(!admits(&settled, &rates, need(651, 0)));
+        settled.take_day(400, NOW.plus_seconds(60));
+        assert!(admits(&settled, &rates, need(600, 0)) && !admits(&settled, &rates, need(601, 0)));
+        expired.expire(call);
+        assert!(admits(&expired, &rates, need(700, 0)) && !admits(&expired, &rates, need(701, 0)));
+        late.turn(NOW.plus_seconds(86_400));
+        late.settle(call, 50);
+        assert!(admits(&late, &rates, need(1_000, 0)), "the next day is untouched");
     }
 }

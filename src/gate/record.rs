@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::batcher::Booking;
-use super::learned::Lesson;
+use super::learned::Used;
 use super::route::{Route, closed};
 use super::standing::BudgetStanding;
+use super::trouble::is_trouble;
 use super::{BookingError, Gate};
 use crate::domain::account::{AccountId, Line, Scope};
 use crate::domain::clock::Timestamp;
@@ -96,6 +97,14 @@ pub struct Settled {
     pub budgets: Vec<BudgetStanding>,
 }
 
+/// What a call teaches once it is booked.
+enum Lesson {
+    /// What such calls use.
+    Used(Used),
+    /// That its model has trouble.
+    Trouble(Box<str>),
+}
+
 /// A report on its way to the batcher.
 struct Prepared {
     booking: Booking,
@@ -173,9 +182,21 @@ impl Gate {
 
     /// Learns from a call that was booked, once.
     fn learn(&self, recorded: &Recorded, lesson: Option<Lesson>, now: Timestamp) {
-        if let Some(lesson) = lesson.filter(|_| !recorded.duplicate) {
-            self.learned.observe(lesson, now);
+        match lesson.filter(|_| !recorded.duplicate) {
+            Some(Lesson::Used(used)) => self.learned.observe(used, now),
+            Some(Lesson::Trouble(model)) => self.trouble.observe(model, now),
+            None => {}
         }
+    }
+
+    /// What a call teaches that anybody wants to know.
+    fn lesson_of(&self, usage: &Usage, key: &KeyFacts) -> Option<Lesson> {
+        let model = || Box::from(usage.model.as_str());
+        if is_trouble(usage) {
+            return Some(Lesson::Trouble(model()));
+        }
+        let teaches = usage.status == UsageStatus::Success && self.budget_modes.load().learn();
+        teaches.then(|| Lesson::Used(Used { payer: key.payer(), model: model(), tokens: usage.counts.completion }))
     }
 
     /// Frees the reservation of a call that was not made. Says whether it was
@@ -271,12 +292,7 @@ impl Gate {
             windows.extend(self.windows_of(&ticket, &shared));
         }
         accounts.extend(shared);
-        let teaches = usage.status == UsageStatus::Success && self.budget_modes.load().learn();
-        let lesson = teaches.then(|| Lesson {
-            payer: key.payer(),
-            model: usage.model.as_str().into(),
-            tokens: usage.counts.completion,
-        });
+        let lesson = self.lesson_of(&usage, &key);
         let event = event(usage, &key, organization_of(&accounts), costing, started_at, reporter);
         // One whose name could not be asked for is not made.
         let introduces = customer.is_some_and(|of| !of.is_known && check_id(of.customer_id.as_str()).is_ok());

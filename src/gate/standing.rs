@@ -91,6 +91,8 @@ pub enum RateKind {
     Requests,
     /// Tokens in a minute.
     Tokens,
+    /// Tokens in a day of UTC.
+    TokensPerDay,
 }
 
 impl RateKind {
@@ -101,6 +103,7 @@ impl RateKind {
             Self::Parallel => "parallel",
             Self::Requests => "requests",
             Self::Tokens => "tokens",
+            Self::TokensPerDay => "tokens_per_day",
         }
     }
 
@@ -109,6 +112,7 @@ impl RateKind {
             Self::Parallel => "calls in flight",
             Self::Requests => "calls a minute",
             Self::Tokens => "tokens a minute",
+            Self::TokensPerDay => "tokens a day",
         }
     }
 }
@@ -124,15 +128,17 @@ pub struct RateStanding {
     pub limit: i64,
     /// How many are left.
     pub remaining: i64,
-    /// When the minute ends.
+    /// When the minute ends, or the day.
     pub resets_at: Option<Timestamp>,
+    /// It is counted, and does not hold now.
+    pub relaxed: bool,
 }
 
 impl RateStanding {
     /// What is wrong, for people.
     #[must_use]
     pub fn in_words(&self) -> String {
-        let Self { account, kind, limit, remaining, resets_at } = self;
+        let Self { account, kind, limit, remaining, resets_at, .. } = self;
         let reset = resets_at.map(|at| format!("; the minute ends at {at}")).unwrap_or_default();
         format!("the limit of {limit} {} of {account} is reached, {remaining} left{reset}", kind.in_words())
     }

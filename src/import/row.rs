@@ -145,6 +145,7 @@ impl Row {
             tpm: self.count("tpm_limit")?,
             rpm: self.count("rpm_limit")?,
             parallel: self.count("max_parallel_requests")?,
+            tpd: None,
         })
     }
 }

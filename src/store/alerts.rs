@@ -15,7 +15,7 @@ use super::json::word;
 use super::outbox::{OutboxKind, Unsent, insert_entries};
 use super::view::View;
 use crate::domain::account::{AccountId, Scope};
-use crate::domain::alert::{AlertKind, AlertRules, BudgetAlert, Level};
+use crate::domain::alert::{AlertKind, AlertRules, BudgetAlert, Level, UNPRICED};
 use crate::domain::audit::Change;
 use crate::domain::clock::Timestamp;
 use crate::domain::limit::Budget;
@@ -47,7 +47,7 @@ pub(super) struct Grown<'a> {
 }
 
 /// A level that a window reached.
-struct Reached<'a> {
+pub(super) struct Reached<'a> {
     grown: Grown<'a>,
     level: Level,
 }
@@ -62,21 +62,32 @@ impl Reached<'_> {
     }
 }
 
-/// Tells of the levels that balances reached, but for what was told before:
-/// leaves what webhooks get in the outbox, and returns what the audit log, and so
-/// the change feed, is to hold. A few statements, however many there are.
-pub(super) async fn tell<'a>(
-    transaction: &DatabaseTransaction,
-    telling: &Telling,
-    grown: impl Iterator<Item = Grown<'a>>,
-    now: Timestamp,
-) -> Result<Vec<(AccountId, Change)>, StoreError> {
+/// The levels that balances reached by growing.
+pub(super) fn reached<'a>(rules: &AlertRules, grown: impl Iterator<Item = Grown<'a>>) -> Vec<Reached<'a>> {
     let mut reached = Vec::new();
     for grown in grown {
         let Grown { account, budget, before, after, .. } = grown;
-        let levels = telling.rules.reached(account.scope(), budget, before, after);
+        let levels = rules.reached(account.scope(), budget, before, after);
         reached.extend(levels.into_iter().map(|level| Reached { grown, level }));
     }
+    reached
+}
+
+/// That a model was used without a price on a day.
+pub(super) fn unpriced(model: &AccountId, day: Window) -> Reached<'_> {
+    let (budget, before, after) = (&Budget::NONE, Usd::ZERO, Usd::ZERO);
+    Reached { grown: Grown { account: model, window: day, budget, before, after }, level: UNPRICED }
+}
+
+/// Tells of the levels that balances reached, but for what was told before:
+/// leaves what webhooks get in the outbox, and returns what the audit log, and so
+/// the change feed, is to hold. A few statements, however many there are.
+pub(super) async fn tell(
+    transaction: &DatabaseTransaction,
+    telling: &Telling,
+    mut reached: Vec<Reached<'_>>,
+    now: Timestamp,
+) -> Result<Vec<(AccountId, Change)>, StoreError> {
     if reached.is_empty() {
         return Ok(Vec::new());
     }

@@ -90,7 +90,8 @@ impl Tx {
             let Counted { window, budget } = counted;
             let after = balances.get(&(account.clone(), window.start)).map_or(from, |balance| balance.spent);
             let grown = Grown { account: &account, window, budget: &budget, before: from, after };
-            for (_, change) in alerts::tell(&self.inner, &telling, std::iter::once(grown), self.now()).await? {
+            let reached = alerts::reached(&telling.rules, std::iter::once(grown));
+            for (_, change) in alerts::tell(&self.inner, &telling, reached, self.now()).await? {
                 self.record(placed(change, account.scope(), &correction));
             }
         }

@@ -347,7 +347,7 @@ fn to_customer(row: customers::Model) -> Result<Customer, StoreError> {
             row.budget_duration.as_deref(),
             row.budget_anchor_at,
         )?,
-        rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
+        rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests, ..Rates::NONE },
         model_limits: row.model_max_budget.as_deref().map(from_text).transpose()?.unwrap_or_default(),
         budget_id: row.budget_id.map(BudgetId::stored),
         metadata: from_text(&row.metadata)?,

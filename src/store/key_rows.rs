@@ -37,7 +37,12 @@ pub(super) fn to_key(row: keys::Model) -> Result<Key, StoreError> {
             row.budget_duration.as_deref(),
             row.budget_anchor_at,
         )?,
-        rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
+        rates: Rates {
+            tpm: row.tpm_limit,
+            rpm: row.rpm_limit,
+            parallel: row.max_parallel_requests,
+            tpd: row.tpd_limit,
+        },
         budget_id: row.budget_id.map(BudgetId::stored),
         limits: KeyLimits {
             windows: from_text(&row.budget_limits)?,
@@ -107,6 +112,7 @@ pub(super) fn to_row(key: &Key) -> Result<keys::ActiveModel, StoreError> {
         tpm_limit: Set(key.rates.tpm),
         rpm_limit: Set(key.rates.rpm),
         max_parallel_requests: Set(key.rates.parallel),
+        tpd_limit: Set(key.rates.tpd),
         created_at: Set(key.created_at.micros()),
         updated_at: Set(key.updated_at.micros()),
         version: Set(key.version),

@@ -1,7 +1,7 @@
 //! The ledger's one transaction: a batch of events, the accounts and rollups
 //! that they move, and what is held for calls in flight.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryResult, QuerySelect, Statement,
@@ -26,7 +26,7 @@ use crate::domain::audit::{Author, Change};
 use crate::domain::clock::Timestamp;
 use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
-use crate::domain::usage::Event;
+use crate::domain::usage::{CostSource, Event};
 use crate::domain::window::Window;
 
 /// A window in which events count, and the budget that it is a window of.
@@ -158,8 +158,8 @@ impl Store {
 }
 
 impl Store {
-    /// Tells of the budgets of which the new events reached a level; says whether
-    /// there are any.
+    /// Tells of the budgets of which the new events reached a level, and of models
+    /// without a price; says whether there are any.
     async fn tell(
         &self,
         transaction: &DatabaseTransaction,
@@ -173,7 +173,13 @@ impl Store {
             let before = balance.spent.checked_sub(Usd::from_nanos(added.nanos)).unwrap_or(balance.spent);
             Some(Grown { account: &key.0, window: *window, budget, before, after: balance.spent })
         });
-        let told = alerts::tell(transaction, telling, grown, now).await?;
+        let mut reached = alerts::reached(&telling.rules, grown);
+        let unpriced = new.iter().filter(|event| event.costing.source == CostSource::Unpriced);
+        let models: BTreeSet<AccountId> =
+            unpriced.map(|event| AccountId::stored(Scope::Model, event.usage.model.as_str())).collect();
+        let (start, end) = now.utc_day();
+        reached.extend(models.iter().map(|model| alerts::unpriced(model, Window { start, end: Some(end) })));
+        let told = alerts::tell(transaction, telling, reached, now).await?;
         if told.is_empty() {
             return Ok(false);
         }

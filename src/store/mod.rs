@@ -19,6 +19,7 @@ mod connect;
 mod corrections;
 mod counts;
 mod customers;
+mod day_tokens;
 mod deliveries;
 mod denials;
 mod dialect;

@@ -274,7 +274,7 @@ fn to_organization(row: organizations::Model) -> Result<Organization, StoreError
             row.budget_duration.as_deref(),
             row.budget_anchor_at,
         )?,
-        rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
+        rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests, ..Rates::NONE },
         model_rates: ModelRates { tpm: from_text(&row.model_tpm_limit)?, rpm: from_text(&row.model_rpm_limit)? },
         metadata: from_text(&row.metadata)?,
         blocked: row.blocked,

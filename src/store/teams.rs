@@ -314,7 +314,12 @@ fn to_team(row: teams::Model) -> Result<Team, StoreError> {
             row.budget_duration.as_deref(),
             row.budget_anchor_at,
         )?,
-        rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
+        rates: Rates {
+            tpm: row.tpm_limit,
+            rpm: row.rpm_limit,
+            parallel: row.max_parallel_requests,
+            tpd: row.tpd_limit,
+        },
         throughput: Throughput {
             tpm_limit_type: row.tpm_limit_type.as_deref().map(word).transpose()?,
             rpm_limit_type: row.rpm_limit_type.as_deref().map(word).transpose()?,
@@ -365,6 +370,7 @@ fn to_row(team: &Team) -> Result<teams::ActiveModel, StoreError> {
         tpm_limit: Set(team.rates.tpm),
         rpm_limit: Set(team.rates.rpm),
         max_parallel_requests: Set(team.rates.parallel),
+        tpd_limit: Set(team.rates.tpd),
         created_at: Set(team.created_at.micros()),
         updated_at: Set(team.updated_at.micros()),
         version: Set(team.version),

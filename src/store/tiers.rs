@@ -242,7 +242,7 @@ fn to_tier(row: budgets::Model) -> Result<Tier, StoreError> {
             ..budget(row.max_budget_nanos, row.soft_budget_nanos, row.budget_duration.as_deref(), row.budget_anchor_at)?
         },
         budget_id: BudgetId::stored(row.budget_id),
-        rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
+        rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests, ..Rates::NONE },
         models: from_text(&row.model_max_budget)?,
         created_at: Timestamp::from_micros(row.created_at),
         updated_at: Timestamp::from_micros(row.updated_at),

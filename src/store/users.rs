@@ -358,7 +358,7 @@ fn to_user(row: users::Model) -> Result<User, StoreError> {
             row.budget_duration.as_deref(),
             row.budget_anchor_at,
         )?,
-        rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests },
+        rates: Rates { tpm: row.tpm_limit, rpm: row.rpm_limit, parallel: row.max_parallel_requests, ..Rates::NONE },
         model_limits: row.model_max_budget.as_deref().map(from_text).transpose()?.unwrap_or_default(),
         metadata: from_text(&row.metadata)?,
         blocked: row.blocked,

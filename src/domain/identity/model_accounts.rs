@@ -111,7 +111,7 @@ impl ModelAccounts {
         let names: BTreeSet<&str> = limits.keys().map(String::as_str).chain(model_rates.models()).collect();
         let account = |model: &str| {
             let (limit, rates) = (limits.get(model).copied().unwrap_or_default(), model_rates.of(model));
-            let rates = Rates { tpm: limit.tpm.or(rates.tpm), rpm: limit.rpm.or(rates.rpm), parallel: None };
+            let rates = Rates { tpm: limit.tpm.or(rates.tpm), rpm: limit.rpm.or(rates.rpm), ..Rates::NONE };
             ModelAccount::new(model, name(model), limit.budget, rates)
         };
         let (mut wildcards, exact): (Vec<_>, Vec<_>) =

@@ -92,7 +92,7 @@ impl MemberLimits {
             None => (team.duration, team.anchor),
         };
         let budget = Budget { max: self.max, duration, anchor, ..Budget::default() };
-        (budget, Rates { tpm: self.tpm, rpm: self.rpm, parallel: None })
+        (budget, Rates { tpm: self.tpm, rpm: self.rpm, ..Rates::NONE })
     }
 }
 
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_members_rates_are_within_the_teams() {
-        let team = Rates { tpm: Some(10), rpm: None, parallel: None };
+        let team = Rates { tpm: Some(10), ..Rates::NONE };
         let own = |tpm, rpm| MemberLimits { rpm, tpm, ..MemberLimits::default() };
         assert!(check_rates(&own(Some(10), Some(99)), &team).is_ok());
         assert!(check_rates(&own(Some(11), None), &team).is_err());

@@ -56,8 +56,24 @@ pub enum Answer {
     },
     /// The caller used this request id for another request.
     RequestIdReused,
-    /// These accounts must be read first.
-    Missing(Vec<MissingWindow>),
+    /// Something must be read first.
+    Missing(Missing),
+}
+
+/// What must be read before anything is judged.
+#[derive(Debug, Default)]
+pub struct Missing {
+    /// What accounts spent in windows.
+    pub windows: Vec<MissingWindow>,
+    /// The tokens that accounts used today.
+    pub days: Vec<AccountId>,
+}
+
+impl Missing {
+    /// Whether everything is there.
+    pub const fn is_empty(&self) -> bool {
+        self.windows.is_empty() && self.days.is_empty()
+    }
 }
 
 /// What is to be added to a live reservation.
@@ -91,8 +107,8 @@ pub enum Extending {
     },
     /// The reservation is not live here.
     Gone,
-    /// These accounts must be read first.
-    Missing(Vec<MissingWindow>),
+    /// Something must be read first.
+    Missing(Missing),
 }
 
 /// Whether a reservation may be relied on.

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 use uuid::Uuid;
 
 use super::account::Account;
-use super::ask::{Answer, Ask, Grant};
+use super::ask::{Answer, Ask, Grant, Missing};
 use super::reservation::{Reservation, ReservedLine, State};
 use super::{LedgerRules, MissingWindow};
 use crate::domain::account::{AccountId, Line};
@@ -70,12 +70,12 @@ impl Books {
         }
         let places = self.places(ask.lines);
         let limited = limited(&places, ask);
-        let missing = self.missing(&limited, rules, now);
+        let missing = self.missing(&limited, &places, rules, now);
         if !missing.is_empty() {
             return Answer::Missing(missing);
         }
         let mut budgets = self.budget_standings(&limited, rules, now);
-        let mut rates = self.rate_standings(&places, now);
+        let mut rates = self.rate_standings(&places, rules, now);
         let admits = |standing: &RateStanding| RateCounts::admits(standing, ask.tokens, ask.reserve.is_some());
         if let Some(failing) = budgets.iter().find(|standing| standing.denies()) {
             let denial = deny(DenyReason::BudgetExceeded, &failing.account, failing.in_words());
@@ -98,7 +98,7 @@ impl Books {
             }
         }
         if !rates.is_empty() {
-            rates = self.rate_standings(&places, now);
+            rates = self.rate_standings(&places, rules, now);
         }
         Answer::Allowed { budgets, rates, reservation, runs_short }
     }
@@ -107,7 +107,7 @@ impl Books {
     fn repeat(&mut self, ask: &Ask<'_>, reservation: Reservation, rules: &LedgerRules, now: Timestamp) -> Answer {
         let places = self.places(ask.lines);
         let limited = limited(&places, ask);
-        let missing = self.missing(&limited, rules, now);
+        let missing = self.missing(&limited, &places, rules, now);
         if !missing.is_empty() {
             return Answer::Missing(missing);
         }
@@ -115,7 +115,7 @@ impl Books {
         Answer::Allowed {
             reservation: Some((reservation, grant)),
             budgets: self.budget_standings(&limited, rules, now),
-            rates: self.rate_standings(&places, now),
+            rates: self.rate_standings(&places, rules, now),
             runs_short: false,
         }
     }
@@ -180,18 +180,18 @@ impl Books {
         lines: &[Line<'_>],
         rules: &LedgerRules,
         now: Timestamp,
-    ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), Vec<MissingWindow>> {
+    ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), Missing> {
         self.expire(now);
         let places = self.places(lines);
         for place in &places {
             // Who is shown is asked about, and not to be read again for the next.
             self.accounts[place.index].last_used_at = now;
         }
-        let missing = self.missing(&places, rules, now);
+        let missing = self.missing(&places, &places, rules, now);
         if !missing.is_empty() {
             return Err(missing);
         }
-        Ok((self.budget_standings(&places, rules, now), self.rate_standings(&places, now)))
+        Ok((self.budget_standings(&places, rules, now), self.rate_standings(&places, rules, now)))
     }
 
     /// Where these lines' accounts are. Holds until one is forgotten.
@@ -206,17 +206,36 @@ impl Books {
         }
     }
 
-    /// The windows that must be read before they can be judged.
-    fn missing(&mut self, places: &[Place<'_>], rules: &LedgerRules, now: Timestamp) -> Vec<MissingWindow> {
-        let mut missing = Vec::new();
-        for Place { line, index } in places {
+    /// What must be read before it can be judged: of some lines their money, of
+    /// all of them their rates.
+    fn missing(
+        &mut self,
+        with_money: &[Place<'_>],
+        places: &[Place<'_>],
+        rules: &LedgerRules,
+        now: Timestamp,
+    ) -> Missing {
+        let mut missing = Missing::default();
+        for Place { line, index } in with_money {
             let account = &mut self.accounts[*index];
             let window = account.current_window(line.budget, &rules.calendar, now);
             if account.window(window.start).is_none_or(|state| state.stale) {
-                missing.push((line.account.clone(), window));
+                missing.windows.push((line.account.clone(), window));
+            }
+        }
+        for Place { line, index } in places {
+            if line.rates_bind && self.accounts[*index].rates.wants_day(line.rates, now) {
+                missing.days.push(line.account.clone());
             }
         }
         missing
+    }
+
+    pub(super) fn take_days(&mut self, tokens: &[(AccountId, i64)], now: Timestamp) {
+        for (account, tokens) in tokens {
+            let index = self.index_of(account);
+            self.accounts[index].rates.take_day(*tokens, now);
+        }
     }
 
     fn budget_standings(&mut self, places: &[Place<'_>], rules: &LedgerRules, now: Timestamp) -> Vec<BudgetStanding> {
@@ -232,17 +251,31 @@ impl Books {
     }
 
     /// The rate limits that bind, in the order in which they are checked.
-    fn rate_standings(&mut self, places: &[Place<'_>], now: Timestamp) -> Vec<RateStanding> {
+    fn rate_standings(&mut self, places: &[Place<'_>], rules: &LedgerRules, now: Timestamp) -> Vec<RateStanding> {
         let mut standings = Vec::new();
         for scope in SCOPE_ORDER {
             let of_scope = |place: &&Place<'_>| place.line.rates_bind && place.line.account.scope() == scope;
             for Place { line, index } in places.iter().filter(of_scope) {
                 let rates = &mut self.accounts[*index].rates;
                 rates.turn(now);
-                rates.add_standings(line.account, line.rates, &mut standings);
+                rates.add_standings(line, &mut standings);
             }
         }
+        standings.extend(rules.max_parallel.map(|limit| self.all_in_flight(limit)));
         standings
+    }
+
+    /// How the limit of the reserved calls of all keys stands.
+    fn all_in_flight(&self, limit: i64) -> RateStanding {
+        let in_flight = i64::try_from(self.reservations.len()).unwrap_or(i64::MAX);
+        RateStanding {
+            account: AccountId::everything(),
+            kind: RateKind::Parallel,
+            limit,
+            remaining: limit.saturating_sub(in_flight).max(0),
+            resets_at: None,
+            relaxed: false,
+        }
     }
 
     /// Frees what expired by now. Reservations whose cost is on the way to the
@@ -255,7 +288,10 @@ impl Books {
             if self.reservations.get(&id).is_some_and(|reservation| !reservation.state.is_settling())
                 && let Some(reservation) = self.remove(id)
             {
-                self.for_counted_lines(&reservation, |rates, _| rates.expire());
+                self.for_counted_lines(&reservation, |rates, counted| {
+                    rates.turn(now);
+                    rates.expire(counted);
+                });
             }
         }
     }
@@ -341,18 +377,28 @@ impl Books {
         }
     }
 
-    pub(super) fn add_if_room(&mut self, lines: &[Line<'_>], tokens: i64, now: Timestamp) -> (bool, Vec<RateStanding>) {
+    pub(super) fn add_if_room(
+        &mut self,
+        lines: &[Line<'_>],
+        tokens: i64,
+        rules: &LedgerRules,
+        now: Timestamp,
+    ) -> Result<(bool, Vec<RateStanding>), Missing> {
         let places = self.places(lines);
-        let standings = self.rate_standings(&places, now);
-        if standings.iter().any(|standing| standing.remaining < RateCounts::need_of(standing.kind, tokens)) {
-            return (false, standings);
+        let missing = self.missing(&[], &places, rules, now);
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        let standings = self.rate_standings(&places, rules, now);
+        if standings.iter().any(|standing| !RateCounts::has_room(standing, tokens)) {
+            return Ok((false, standings));
         }
         for place in places.iter().filter(|place| place.line.rates_bind) {
             let account = &mut self.accounts[place.index];
             account.last_used_at = now;
             account.rates.add_tokens(tokens);
         }
-        (true, self.rate_standings(&places, now))
+        Ok((true, self.rate_standings(&places, rules, now)))
     }
 
     pub(super) fn begin_load(&mut self, missing: &[MissingWindow]) {
@@ -452,6 +498,6 @@ fn deny(reason: DenyReason, account: &AccountId, message: String) -> Denial {
 fn wait_for(standing: &RateStanding, now: Timestamp) -> Timestamp {
     match standing.kind {
         RateKind::Parallel => now.plus_seconds(PARALLEL_WAIT_SECONDS),
-        RateKind::Requests | RateKind::Tokens => standing.resets_at.unwrap_or(now),
+        RateKind::Requests | RateKind::Tokens | RateKind::TokensPerDay => standing.resets_at.unwrap_or(now),
     }
 }

@@ -22,13 +22,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-pub(super) use self::ask::{Answer, Ask, Extending, Extension, Grant, Settling};
+pub(super) use self::ask::{Answer, Ask, Extending, Extension, Grant, Missing, Settling};
 use self::books::Books;
 pub(super) use self::reservation::{NewReservation, Reservation};
 use super::standing::{BudgetStanding, RateStanding};
 use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::Timestamp;
 use crate::domain::identity::KeyFacts;
+use crate::domain::limit::CountedTokens;
 use crate::domain::money::Usd;
 use crate::domain::window::{Calendar, Window};
 use crate::store::{Balance, BalanceKey, BatchOutcome, HoldWrite, Lease, Store, StoreError};
@@ -45,6 +46,10 @@ pub struct LedgerRules {
     pub lease_seconds: i64,
     /// How long a reservation lives, in seconds.
     pub reservation_seconds: i64,
+    /// The tokens that rate limits count.
+    pub counted_tokens: CountedTokens,
+    /// How many reserved calls may be in flight at once.
+    pub max_parallel: Option<i64>,
 }
 
 /// The accounts in memory.
@@ -65,15 +70,15 @@ impl Ledger {
         self.books.lock().ask(ask, &self.rules, now)
     }
 
-    /// How budgets and rate limits stand, or which accounts must be read first.
+    /// How budgets and rate limits stand, or what must be read first.
     ///
     /// # Errors
-    /// The windows that are not in memory.
+    /// What is not in memory.
     pub fn standings(
         &self,
         lines: &[Line<'_>],
         now: Timestamp,
-    ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), Vec<MissingWindow>> {
+    ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), Missing> {
         self.books.lock().standings(lines, &self.rules, now)
     }
 
@@ -81,23 +86,25 @@ impl Ledger {
     ///
     /// # Errors
     /// [`StoreError`] if the database fails; then they stay unknown.
-    pub async fn load(
-        &self,
-        missing: &[MissingWindow],
-        store: &Store,
-        holder: i64,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.books.lock().begin_load(missing);
-        let read = read(missing, store, holder, now).await;
+    pub async fn load(&self, missing: &Missing, store: &Store, holder: i64, now: Timestamp) -> Result<(), StoreError> {
+        let Missing { windows, days } = missing;
+        if !days.is_empty() {
+            let tokens = store.view().tokens_between(days, now.utc_day(), self.rules.counted_tokens).await?;
+            self.books.lock().take_days(&tokens, now);
+        }
+        if windows.is_empty() {
+            return Ok(());
+        }
+        self.books.lock().begin_load(windows);
+        let read = read(windows, store, holder, now).await;
         let mut books = self.books.lock();
         match read {
             Ok((balances, leases)) => {
-                books.end_load(missing, &balances, leases, now);
+                books.end_load(windows, &balances, leases, now);
                 Ok(())
             }
             Err(error) => {
-                books.abandon_load(missing);
+                books.abandon_load(windows);
                 Err(error)
             }
         }
@@ -197,8 +204,16 @@ impl Ledger {
 
     /// Adds tokens to these accounts, if every rate limit of theirs has room for
     /// them; says whether, and how the limits stand then.
-    pub fn add_if_room(&self, lines: &[Line<'_>], tokens: i64, now: Timestamp) -> (bool, Vec<RateStanding>) {
-        self.books.lock().add_if_room(lines, tokens, now)
+    ///
+    /// # Errors
+    /// What must be read first.
+    pub fn add_if_room(
+        &self,
+        lines: &[Line<'_>],
+        tokens: i64,
+        now: Timestamp,
+    ) -> Result<(bool, Vec<RateStanding>), Missing> {
+        self.books.lock().add_if_room(lines, tokens, &self.rules, now)
     }
 
     /// Adds tokens that were used without a reservation.

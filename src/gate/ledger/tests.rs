@@ -14,7 +14,13 @@ use crate::domain::models::ModelList;
 use crate::gate::rates::TokenNeed;
 
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
-const RULES: LedgerRules = LedgerRules { calendar: Calendar::UTC, lease_seconds: 30, reservation_seconds: 600 };
+const RULES: LedgerRules = LedgerRules {
+    calendar: Calendar::UTC,
+    lease_seconds: 30,
+    reservation_seconds: 600,
+    counted_tokens: CountedTokens::Total,
+    max_parallel: None,
+};
 
 /// A ledger with one key, whose limit is 100 nano-dollars.
 struct OneKey {
@@ -190,7 +196,7 @@ fn a_reservation_is_extended_by_what_is_known_of_its_budget() {
     let (one, first) = OneKey::with_reserved(5);
     one.ledger.read_again([&one.account].into_iter());
     let Extending::Missing(missing) = one.extend(first, 2, 10, (NOW, NOW), 100) else { panic!("it is out of date") };
-    assert_eq!(missing, [(one.account.clone(), Window::LIFETIME)]);
+    assert_eq!(missing.windows, [(one.account.clone(), Window::LIFETIME)]);
 }
 
 #[test]

@@ -121,6 +121,7 @@ fn denied(denial: Denial) -> pb::AuthorizeResponse {
 /// spent.
 fn without_others(mut decision: Decision) -> Decision {
     decision.budgets.retain(|standing| !standing.account.scope().is_shared());
+    decision.rates.retain(|standing| !standing.account.scope().is_shared());
     if let Some(denial) = decision.denial.as_mut().filter(|denial| denial.scope.is_some_and(Scope::is_shared)) {
         OF_OTHERS.clone_into(&mut denial.message);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OrganizationId, TeamId};
-use crate::domain::limit::{Budget, ModelRates};
+use crate::domain::limit::{Budget, ModelRates, Rates};
 use crate::domain::models::{ListOwner, ModelAliases, ModelList};
 use crate::domain::role::MemberPermission;
 use crate::domain::team::{MemberDefaults, Team, Throughput};
@@ -26,7 +26,10 @@ pub(super) fn take(team: &pb::Team, team_id: TeamId, now: Timestamp, faults: &mu
         models: ModelList::parse(&team.models, ListOwner::UserOrTeam, "team.models", &mut faults.0),
         model_aliases: ModelAliases::parse(&team.model_aliases, "team.model_aliases", &mut faults.0),
         budget: Budget::new(max, soft, duration, now),
-        rates: faults.rates("team.", team.tpm_limit, team.rpm_limit, team.max_parallel_requests),
+        rates: Rates {
+            tpd: faults.limit("team.tpd_limit", team.tpd_limit),
+            ..faults.rates("team.", team.tpm_limit, team.rpm_limit, team.max_parallel_requests)
+        },
         throughput: Throughput {
             tpm_limit_type: role::limit_type_from_wire("team.tpm_limit_type", team.tpm_limit_type, faults),
             rpm_limit_type: role::limit_type_from_wire("team.rpm_limit_type", team.rpm_limit_type, faults),

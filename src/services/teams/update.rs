@@ -23,7 +23,7 @@ use super::membership::{hold_team, outside_of};
 use super::{fields, get};
 
 /// The fields that a mask may name.
-const FIELDS: [&str; 26] = [
+const FIELDS: [&str; 27] = [
     "team_alias",
     "organization_id",
     "models",
@@ -34,6 +34,7 @@ const FIELDS: [&str; 26] = [
     "tpm_limit",
     "rpm_limit",
     "max_parallel_requests",
+    "tpd_limit",
     "tpm_limit_type",
     "rpm_limit_type",
     "model_tpm_limit",
@@ -105,6 +106,7 @@ fn apply(ctx: &Ctx, before: &Team, wanted: Team, sent: &pb::Team, mask: &Mask<'_
     mask.field("tpm_limit", wanted.rates.tpm).apply(&mut after.rates.tpm);
     mask.field("rpm_limit", wanted.rates.rpm).apply(&mut after.rates.rpm);
     mask.field("max_parallel_requests", wanted.rates.parallel).apply(&mut after.rates.parallel);
+    mask.field("tpd_limit", wanted.rates.tpd).apply(&mut after.rates.tpd);
     mask.field("organization_id", wanted.organization_id).apply(&mut after.organization_id);
     mask.field("tpm_limit_type", wanted.throughput.tpm_limit_type).apply(&mut after.throughput.tpm_limit_type);
     mask.field("rpm_limit_type", wanted.throughput.rpm_limit_type).apply(&mut after.throughput.rpm_limit_type);

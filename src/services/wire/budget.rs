@@ -78,6 +78,7 @@ pub(crate) fn rate_to_wire(standing: &RateStanding) -> pb::RateLimitStatus {
         RateKind::Parallel => pb::RateLimitKind::Parallel,
         RateKind::Requests => pb::RateLimitKind::Requests,
         RateKind::Tokens => pb::RateLimitKind::Tokens,
+        RateKind::TokensPerDay => pb::RateLimitKind::TokensPerDay,
     };
     pb::RateLimitStatus {
         scope: scope_to_wire(standing.account.scope()).into(),
@@ -86,5 +87,6 @@ pub(crate) fn rate_to_wire(standing: &RateStanding) -> pb::RateLimitStatus {
         limit: standing.limit,
         remaining: standing.remaining,
         resets_at: standing.resets_at.map(instant::to_wire),
+        relaxed: standing.relaxed,
     }
 }

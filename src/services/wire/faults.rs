@@ -75,6 +75,7 @@ impl Faults {
             tpm: self.limit(format!("{prefix}tpm_limit"), tpm),
             rpm: self.limit(format!("{prefix}rpm_limit"), rpm),
             parallel: self.limit(format!("{prefix}max_parallel_requests"), parallel),
+            tpd: None,
         }
     }
 

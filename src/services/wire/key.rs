@@ -45,6 +45,7 @@ pub(crate) fn to_wire(stored: &StoredKey, calendar: &Calendar, now: Timestamp) -
         tpm_limit: key.rates.tpm,
         rpm_limit: key.rates.rpm,
         max_parallel_requests: key.rates.parallel,
+        tpd_limit: key.rates.tpd,
         allowed_routes: key.allowed_routes.clone(),
         tags: key.tags.clone(),
         metadata: metadata::to_wire_if_any(&key.metadata),

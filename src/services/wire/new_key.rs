@@ -9,7 +9,7 @@ use crate::domain::ids::KeyId;
 use crate::domain::key::{Key, check_alias};
 use crate::domain::key_limits::KeyLimits;
 use crate::domain::key_rules::{Adjusted, Bounded, Lifetime, NewKey};
-use crate::domain::limit::Budget;
+use crate::domain::limit::{Budget, Rates};
 use crate::domain::models::{ListOwner, ModelAliases, ModelList};
 use crate::domain::reason::Reason;
 use crate::domain::rotation::Rotation;
@@ -41,7 +41,10 @@ pub(crate) fn take(key: &pb::Key, duration: (&str, Option<&String>), prefix: &st
         max_budget: faults.money(field("max_budget"), key.max_budget.as_ref()),
         soft_budget: faults.money(field("soft_budget"), key.soft_budget.as_ref()),
         budget_duration: faults.length(field("budget_duration"), key.budget_duration.as_ref()),
-        rates: faults.rates(prefix, key.tpm_limit, key.rpm_limit, key.max_parallel_requests),
+        rates: Rates {
+            tpd: faults.limit(field("tpd_limit"), key.tpd_limit),
+            ..faults.rates(prefix, key.tpm_limit, key.rpm_limit, key.max_parallel_requests)
+        },
         budget_id: text::budget_id(&field("budget_id"), key.budget_id.as_ref().unwrap_or(&empty), faults),
         limits: key_limits::take(key, prefix, faults),
         allowed_routes: routes(&field("allowed_routes"), &key.allowed_routes, faults),
@@ -133,6 +136,7 @@ pub(crate) fn shape(new: &mut NewKey, rules: &Rules, tier: Option<&Tier>) -> Res
         tpm: Some(&mut new.rates.tpm),
         rpm: Some(&mut new.rates.rpm),
         parallel: Some(&mut new.rates.parallel),
+        tpd: Some(&mut new.rates.tpd),
     };
     rules.key_bounds.apply(values, tier)
 }

@@ -53,6 +53,7 @@ pairs!(organization_role_to_wire, organization_role_from_wire, OrganizationRole,
 pairs!(limit_type_to_wire, limit_type_from_wire, ThroughputType, pb::LimitType, {
     Guaranteed = GuaranteedThroughput,
     BestEffort = BestEffortThroughput,
+    Dynamic = Dynamic,
 });
 
 pairs!(invitation_state_to_wire, invitation_state_from_wire, InvitationState, pb::InvitationState, {
@@ -114,6 +115,7 @@ pub(crate) const fn alert_kind_to_wire(kind: AlertKind) -> pb::BudgetAlertKind {
         AlertKind::SoftBudgetCrossed => pb::BudgetAlertKind::SoftBudgetCrossed,
         AlertKind::ThresholdCrossed => pb::BudgetAlertKind::ThresholdCrossed,
         AlertKind::BudgetCrossed => pb::BudgetAlertKind::BudgetCrossed,
+        AlertKind::SpendUnpriced => pb::BudgetAlertKind::SpendUnpriced,
     }
 }
 
@@ -123,6 +125,7 @@ pub(crate) const fn event_type_to_wire(event: EventType) -> pb::WebhookEventType
         EventType::SoftBudgetCrossed => pb::WebhookEventType::SoftBudgetCrossed,
         EventType::ThresholdCrossed => pb::WebhookEventType::ThresholdCrossed,
         EventType::BudgetCrossed => pb::WebhookEventType::BudgetCrossed,
+        EventType::SpendUnpriced => pb::WebhookEventType::SpendUnpriced,
         EventType::Test => pb::WebhookEventType::Test,
     }
 }

@@ -24,6 +24,7 @@ pub(crate) fn to_wire(stored: &StoredTeam, calendar: &Calendar, now: Timestamp) 
         tpm_limit: team.rates.tpm,
         rpm_limit: team.rates.rpm,
         max_parallel_requests: team.rates.parallel,
+        tpd_limit: team.rates.tpd,
         tpm_limit_type: limit_type(team.throughput.tpm_limit_type),
         rpm_limit_type: limit_type(team.throughput.rpm_limit_type),
         model_tpm_limit: team.model_rates.tpm.clone().into_iter().collect(),

@@ -29,6 +29,7 @@ pub struct Model {
     pub tpm_limit: Option<i64>,
     pub rpm_limit: Option<i64>,
     pub max_parallel_requests: Option<i64>,
+    pub tpd_limit: Option<i64>,
     pub created_at: i64,
     pub updated_at: i64,
     pub version: i64,

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use crate::gateway::watch::watch;
 use crate::gateway::{reserve, settle};
-use crate::spend::at;
-use crate::support::world::World;
+use crate::spend::{at, event, record};
+use crate::support::world::{MODEL, World};
 use crate::support::{Answer, Backend, Client, on_both};
 
 /// Prompt tokens of the model for a cent.
@@ -55,6 +55,22 @@ async fn update_key(world: &World, key: pb::Key) {
 }
 
 on_both! {
+    async fn a_model_without_a_price_is_told_of_once_a_day(backend: Backend) {
+        let world = World::builder(backend).at("2025-06-10T22:00:00Z").start().await;
+        let sidecar = world.sidecar().await;
+        let (secret, _) = world.key(pb::Key::default()).await;
+        let of = |request_id: &str, model: &str| pb::UsageEvent { model: model.into(), ..event(request_id, &secret, 10) };
+        record(&sidecar, vec![of("a", "mystery"), of("b", "mystery"), of("c", MODEL)]).await;
+        record(&sidecar, vec![of("d", "mystery"), of("e", "riddle"), of("a", "mystery")]).await;
+        world.hands().advance(2 * 3_600);
+        record(&sidecar, vec![of("f", "mystery")]).await;
+        let day = |alert: &pb::BudgetAlert| (alert.window_start, alert.resets_at);
+        let (first, second) = ((at("2025-06-10T00:00:00Z"), at("2025-06-11T00:00:00Z")), (at("2025-06-11T00:00:00Z"), at("2025-06-12T00:00:00Z")));
+        let told: Vec<_> = told(&world).await.into_iter().map(|alert| (alert.kind(), alert.scope(), day(&alert), alert.id)).collect();
+        let row = |id: &str, day| (BudgetAlertKind::SpendUnpriced, BudgetScope::Model, day, id.to_owned());
+        assert_eq!(told, [row("mystery", first), row("riddle", first), row("mystery", second)]);
+    }
+
     async fn each_level_is_told_once_on_the_way_up(backend: Backend) {
         let world = World::builder(backend).at("2025-03-10T12:00:00Z").start().await;
         world.team(pb::Team {

@@ -1,6 +1,8 @@
 //! `GatewayService`: what sidecars ask.
 
 mod authorize;
+mod days;
+mod dynamic;
 mod explain;
 mod extend;
 mod fall_back;

@@ -11,7 +11,7 @@ use super::{ask, authorize, denial, reserve, settle};
 use crate::support::world::{MODEL, World};
 use crate::support::{Answer, Backend, on_both};
 
-fn tokens(request_id: &str, input: i64, output: i64) -> pb::AuthorizeRequest {
+pub fn tokens(request_id: &str, input: i64, output: i64) -> pb::AuthorizeRequest {
     pb::AuthorizeRequest {
         model: MODEL.into(),
         estimated_input_tokens: Some(input),

@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::super::MissingWindow;
-use super::super::ask::{Extending, Extension};
+use super::super::ask::{Extending, Extension, Missing};
 use super::super::reservation::{NewReservation, Reservation, ReservedLine, State};
 use super::{Books, Grant, deny};
 use crate::domain::account::{AccountId, Line};
@@ -109,13 +108,13 @@ impl Books {
     }
 
     /// The windows of a reservation that may be out of date.
-    fn windows_to_read(&self, holding: &[&ReservedLine]) -> Vec<MissingWindow> {
+    fn windows_to_read(&self, holding: &[&ReservedLine]) -> Missing {
         let is_known = |line: &ReservedLine| {
             let window = self.accounts.get(&line.account).and_then(|account| account.window(line.window.start));
             window.is_some_and(|window| !window.stale)
         };
         let unknown = holding.iter().filter(|line| !is_known(line));
-        unknown.map(|line| (line.account.clone(), line.window)).collect()
+        Missing { windows: unknown.map(|line| (line.account.clone(), line.window)).collect(), days: Vec::new() }
     }
 
     /// How the budget of an account stands in the window of a reservation, by its

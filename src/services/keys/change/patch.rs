@@ -25,7 +25,7 @@ use crate::services::wire::metadata::MetadataPatch;
 use crate::services::wire::{key_limits, new_key};
 
 /// The fields that a mask may name.
-const FIELDS: [&str; 31] = [
+const FIELDS: [&str; 32] = [
     "key_alias",
     "key_type",
     "user_id",
@@ -39,6 +39,7 @@ const FIELDS: [&str; 31] = [
     "tpm_limit",
     "rpm_limit",
     "max_parallel_requests",
+    "tpd_limit",
     "allowed_routes",
     "tags",
     "metadata",
@@ -76,6 +77,7 @@ pub(super) struct KeyPatch {
     pub(super) tpm: Patch<i64>,
     pub(super) rpm: Patch<i64>,
     pub(super) parallel: Patch<i64>,
+    pub(super) tpd: Patch<i64>,
     pub(super) budget_id: Patch<BudgetId>,
     pub(super) windows: Patch<Vec<Budget>>,
     pub(super) model_limits: Patch<ModelLimits>,
@@ -127,6 +129,7 @@ impl KeyPatch {
             tpm: mask.field("tpm_limit", sent.tpm_limit),
             rpm: mask.field("rpm_limit", sent.rpm_limit),
             parallel: mask.field("max_parallel_requests", sent.max_parallel_requests),
+            tpd: mask.field("tpd_limit", sent.tpd_limit),
             budget_id: mask.field("budget_id", new.budget_id.clone()),
             windows: mask.list("budget_limits", new.limits.windows.clone(), sent.budget_limits.is_empty()),
             model_limits: mask.list("model_max_budget", new.limits.models.clone(), sent.model_max_budget.is_empty()),
@@ -184,6 +187,7 @@ impl KeyPatch {
         patch.tpm.apply(&mut after.rates.tpm);
         patch.rpm.apply(&mut after.rates.rpm);
         patch.parallel.apply(&mut after.rates.parallel);
+        patch.tpd.apply(&mut after.rates.tpd);
         patch.budget_id.apply(&mut after.budget_id);
         patch.windows.apply_or_default(&mut after.limits.windows);
         patch.model_limits.apply_or_default(&mut after.limits.models);
@@ -243,6 +247,7 @@ fn bound(ctx: &Ctx, patch: &mut KeyPatch, before: &Key, tier: Option<&Tier>) -> 
     let mut tpm = Written::new(&patch.tpm, rates.tpm, joins);
     let mut rpm = Written::new(&patch.rpm, rates.rpm, joins);
     let mut parallel = Written::new(&patch.parallel, rates.parallel, joins);
+    let mut tpd = Written::new(&patch.tpd, rates.tpd, false);
     let mut lifetime = patch.new.duration;
     let values = Bounded {
         max_budget: max.as_mut(),
@@ -251,6 +256,7 @@ fn bound(ctx: &Ctx, patch: &mut KeyPatch, before: &Key, tier: Option<&Tier>) -> 
         tpm: tpm.as_mut(),
         rpm: rpm.as_mut(),
         parallel: parallel.as_mut(),
+        tpd: tpd.as_mut(),
     };
     let adjusted = ctx.app.rules.key_bounds.apply(values, tier).map_err(Error::Invalid)?;
     max.write(&mut patch.max);
@@ -258,6 +264,7 @@ fn bound(ctx: &Ctx, patch: &mut KeyPatch, before: &Key, tier: Option<&Tier>) -> 
     tpm.write(&mut patch.tpm);
     rpm.write(&mut patch.rpm);
     parallel.write(&mut patch.parallel);
+    tpd.write(&mut patch.tpd);
     if let Some(Lifetime::For(length)) = lifetime {
         patch.lifetime.bound_to(Some(Lifetime::For(length)));
     }

@@ -59,6 +59,7 @@ pub(super) async fn check(
 fn check_limits(key: &Key, team: &Team, is_admin: bool) -> Result<(), Refusal> {
     check_limit("tpm_limit", key.rates.tpm, team.rates.tpm)?;
     check_limit("rpm_limit", key.rates.rpm, team.rates.rpm)?;
+    check_limit("tpd_limit", key.rates.tpd, team.rates.tpd)?;
     if is_admin { Ok(()) } else { check_limit("max_budget", key.budget.max, team.budget.max) }
 }
 
