@@ -19,6 +19,8 @@ pub mod callout;
 pub mod mail;
 pub mod webhooks;
 
+pub mod metrics;
+
 pub mod services;
 
 pub mod jobs;

@@ -21,6 +21,10 @@ use tokio::task::JoinSet;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
+/// As the server has it; for what it is compared with, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub const MASTER: &str = "sk-master-key-of-the-benches-0123456789";
 pub const MODEL: &str = "gpt-4o";
 
@@ -40,6 +44,7 @@ impl Bench {
         let flag = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let mut flags = vec![
             flag("listen", "127.0.0.1:0"),
+            flag("http_listen", "127.0.0.1:0"),
             flag("database_url", database_url),
             flag("master_key", MASTER),
             flag("log_level", "error"),
@@ -104,6 +109,7 @@ impl ServerProcess {
         let listen = free().to_string();
         let process = std::process::Command::new(env!("CARGO_BIN_EXE_bursar"))
             .env("BURSAR_LISTEN", &listen)
+            .env("BURSAR_HTTP_LISTEN", "127.0.0.1:0")
             .env("BURSAR_DATABASE_URL", database_url)
             .env("BURSAR_MASTER_KEY", MASTER)
             .env("BURSAR_LOG_LEVEL", "error")

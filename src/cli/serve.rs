@@ -21,6 +21,7 @@ pub(super) async fn run(settings: Settings) -> Outcome {
     let mut server = Server::bind(settings, Clock::system()).await?;
     let address = server.address()?;
     tracing::info!(%address, "serving gRPC");
+    tracing::info!(address = %server.http_address()?, "serving HTTP");
     if let Some(key) = server.new_master_key.take() {
         say(welcome(&key, address));
     }

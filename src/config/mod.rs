@@ -112,6 +112,8 @@ pub enum SelfServeBudgets {
 pub struct Settings {
     #[serde(deserialize_with = "parsed")]
     pub listen: SocketAddr,
+    #[serde(deserialize_with = "parsed")]
+    pub http_listen: SocketAddr,
     #[serde(deserialize_with = "database_url")]
     pub database_url: Hidden,
     #[serde(deserialize_with = "parsed")]

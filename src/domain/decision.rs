@@ -2,7 +2,7 @@
 
 mod checks;
 
-use strum::{EnumString, IntoStaticStr};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 pub use self::checks::{Checked, Finding, Judged, caller_checks, model_checks};
 
@@ -11,7 +11,7 @@ use super::identity::Identity;
 use super::models::ModelList;
 
 /// Why a call is denied, in the order of the checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "gateway_service.proto documents each under the same name")]
 pub enum DenyReason {

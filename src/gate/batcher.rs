@@ -10,13 +10,14 @@ mod batch;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
 use self::batch::Batch;
 use super::ledger::{Ledger, LedgerRules};
+use super::status::{BatchCounts, Batches};
 use crate::domain::account::AccountId;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::ids::new_uuid;
@@ -102,6 +103,7 @@ enum Item {
 pub(super) struct Batcher {
     queue: mpsc::Sender<Item>,
     upkeep_queued: Arc<AtomicBool>,
+    counts: Arc<BatchCounts>,
 }
 
 impl Batcher {
@@ -117,9 +119,19 @@ impl Batcher {
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, items) = mpsc::channel(QUEUE);
         let upkeep_queued = Arc::new(AtomicBool::new(false));
-        let writer = Writer { store, ledger, holder, rules, clock, changed, upkeep_queued: Arc::clone(&upkeep_queued) };
+        let counts = Arc::new(BatchCounts::default());
+        let writer = Writer {
+            store,
+            ledger,
+            holder,
+            rules,
+            clock,
+            changed,
+            upkeep_queued: Arc::clone(&upkeep_queued),
+            counts: Arc::clone(&counts),
+        };
         let task = tokio::spawn(writer.run(items));
-        (Self { queue, upkeep_queued }, task)
+        (Self { queue, upkeep_queued, counts }, task)
     }
 
     /// Books an event; answers when it is durable.
@@ -174,6 +186,11 @@ impl Batcher {
         answer.await.map_err(|_| stopped())?
     }
 
+    /// What was written so far.
+    pub(super) fn counts(&self) -> Batches {
+        self.counts.read()
+    }
+
     /// Takes nothing more; what was taken before is still written.
     pub(super) async fn stop(&self) {
         // It fails if the task has ended, which is what is wanted.
@@ -205,6 +222,7 @@ struct Writer {
     /// Told when the change feed has something to tell.
     changed: Arc<Notify>,
     upkeep_queued: Arc<AtomicBool>,
+    counts: Arc<BatchCounts>,
 }
 
 impl Writer {
@@ -259,9 +277,14 @@ impl Writer {
         if ledger_batch.is_empty() && tentative.is_empty() {
             return;
         }
+        let began = Instant::now();
         match self.write_patiently(&ledger_batch, rows, now).await {
-            Ok(outcome) => self.succeed(batch, &outcome, &tentative, now),
+            Ok(outcome) => {
+                self.counts.commit(ledger_batch.events.len(), began.elapsed());
+                self.succeed(batch, &outcome, &tentative, now);
+            }
             Err(error) => {
+                self.counts.fail();
                 let touched = touched(&ledger_batch);
                 self.ledger.distrust(&touched);
                 if matches!(error, StoreError::Broken(_)) && batch.bookings.len() > 1 {

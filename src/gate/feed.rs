@@ -6,6 +6,7 @@
 //! watches of all of them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,13 +17,14 @@ use super::Gate;
 use crate::domain::account::AccountId;
 use crate::domain::alert::BudgetAlert;
 use crate::domain::audit::{Action, Fields, ObjectType};
-use crate::domain::clock::Timestamp;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::ids::{CustomerId, KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::secret::KeyHash;
 use crate::store::{Eviction, FeedEntry, Store, StoreError};
 
-/// How often the feed is read when nobody here changes anything.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// How often the feed is read when nobody tells of a change: what is blocked on one
+/// instance is refused by all within a second, also when no bell is heard.
+const INTERVAL: Duration = Duration::from_millis(500);
 
 /// How many changes are read at a time.
 const PAGE: u64 = 500;
@@ -94,22 +96,38 @@ impl Default for News {
 }
 
 /// Follows the feed from a position on, for ever.
-pub async fn follow_changes(gate: Arc<Gate>, mut position: i64) {
+pub async fn follow_changes(gate: Arc<Gate>, clock: Clock, mut position: i64) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = gate.changed.notified() => {}
+            () = gate.heard.notified() => {}
+            () = gate.changed.notified() => gate.ring().await,
         }
         match gate.catch_up(position).await {
-            Ok(reached) => position = reached,
+            Ok(reached) => {
+                position = reached;
+                gate.feed_read_at.store(clock.now().micros(), Ordering::Relaxed);
+            }
             Err(error) => tracing::warn!(%error, "the change feed can't be read; it is tried again"),
         }
     }
 }
 
 impl Gate {
+    /// Another instance changed something.
+    pub fn hear(&self) {
+        self.heard.notify_one();
+    }
+
+    /// Tells other instances that something changed here.
+    async fn ring(&self) {
+        if let Err(error) = self.store.ring().await {
+            tracing::debug!(%error, "other instances are not told; they read the change feed twice a second");
+        }
+    }
+
     /// Evicts what changed after a position, and tells the watchers; returns
     /// the position reached.
     async fn catch_up(&self, mut position: i64) -> Result<i64, StoreError> {

@@ -19,9 +19,11 @@ mod rates;
 mod record;
 mod route;
 mod standing;
+mod status;
 mod trouble;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
@@ -41,6 +43,7 @@ pub use self::ledger::{Ledger, LedgerRules};
 pub use self::meter::Metered;
 pub use self::record::{RecordError, Recorded, Report, Reporter, Settled};
 pub use self::standing::{BudgetStanding, RateKind, RateStanding};
+pub use self::status::{Batches, GateStatus};
 use self::trouble::Trouble;
 use crate::domain::account::{AccountId, Line};
 use crate::domain::budget_mode::BudgetModes;
@@ -100,6 +103,10 @@ pub struct Gate {
     holder: i64,
     /// Told when this process changed something.
     changed: Arc<Notify>,
+    /// Told when another one did.
+    heard: Notify,
+    /// When the change feed was last read to its end, in microseconds.
+    feed_read_at: AtomicI64,
     news: News,
     stopping: watch::Sender<bool>,
 }
@@ -125,6 +132,7 @@ impl Gate {
         let holder = store.new_holder(clock.now()).await?;
         let ledger = Arc::new(Ledger::new(rules.ledger));
         let changed = Arc::new(Notify::new());
+        let began = clock.now();
         let (batcher, task) =
             Batcher::start(store.clone(), Arc::clone(&ledger), holder, rules.ledger, clock, Arc::clone(&changed));
         let gate = Self {
@@ -143,6 +151,8 @@ impl Gate {
             tickets,
             holder,
             changed,
+            heard: Notify::new(),
+            feed_read_at: AtomicI64::new(began.micros()),
             news: News::default(),
             stopping: watch::Sender::new(false),
         };

@@ -4,6 +4,7 @@
 
 mod close;
 mod denials;
+mod listen;
 mod merge;
 mod purge;
 mod rank;
@@ -13,6 +14,7 @@ mod rotate;
 mod send_mail;
 mod send_webhooks;
 mod tend;
+mod tidy;
 
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use crate::domain::clock::Clock;
 use crate::domain::webhook::Webhook;
 use crate::gate::{Gate, follow_changes};
 use crate::mail::Mailer;
+use crate::metrics::Metrics;
 use crate::store::{SealKey, Store};
 use crate::webhooks::Courier;
 
@@ -39,7 +42,8 @@ impl Jobs {
         let mut tasks = JoinSet::new();
         tasks.spawn(tend::tend(Arc::clone(&gate), clock.clone()));
         tasks.spawn(denials::write(Arc::clone(&gate)));
-        tasks.spawn(follow_changes(gate, position));
+        tasks.spawn(listen::listen(store.clone(), Arc::clone(&gate)));
+        tasks.spawn(follow_changes(gate, clock.clone(), position));
         tasks.spawn(merge::merge(store.clone()));
         tasks.spawn(rebuild::rebuild(store.clone(), clock.clone()));
         tasks.spawn(rank::rank(store.clone(), clock.clone()));
@@ -48,6 +52,11 @@ impl Jobs {
         }
         tasks.spawn(retain::retain(store, clock));
         Self(tasks)
+    }
+
+    /// Also tidies metrics.
+    pub fn tidy(&mut self, metrics: Arc<Metrics>) {
+        self.0.spawn(tidy::tidy(metrics));
     }
 
     /// Also rotates keys whose time has come.

@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::sync::Semaphore;
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use crate::auth::{REQUEST_ID, RequestId};
 use crate::config::Settings;
 use crate::domain::reason::Reason;
 use crate::error::{Error, RETRY};
+use crate::metrics::Metrics;
 
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static(REQUEST_ID);
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -40,13 +41,14 @@ const HEAD_START: Duration = Duration::from_millis(2);
 pub(super) struct RequestLayer {
     room: Arc<Semaphore>,
     timeout: Duration,
+    metrics: Arc<Metrics>,
 }
 
 impl RequestLayer {
     /// A layer with the limits of the settings.
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, metrics: Arc<Metrics>) -> Self {
         let room = settings.max_concurrent_requests.min(Semaphore::MAX_PERMITS);
-        Self { room: Arc::new(Semaphore::new(room)), timeout: settings.request_timeout.duration() }
+        Self { room: Arc::new(Semaphore::new(room)), timeout: settings.request_timeout.duration(), metrics }
     }
 }
 
@@ -87,7 +89,7 @@ where
         request.extensions_mut().insert(id.clone());
         let path = request.uri().clone();
         let timeout = timeout(request.headers(), self.layer.timeout);
-        let room = Arc::clone(&self.layer.room);
+        let (room, metrics) = (Arc::clone(&self.layer.room), Arc::clone(&self.layer.metrics));
         Box::pin(async move {
             let began = Instant::now();
             let is_health = path.path().starts_with(HEALTH);
@@ -103,12 +105,20 @@ where
             };
             result.map(|response| {
                 let mut response = explain(response, &id);
-                log(path.path(), &id, &response, began.elapsed());
+                let took = began.elapsed();
+                metrics.request(path.path().trim_start_matches('/'), code_of(&response), took);
+                log(path.path(), &id, &response, took);
                 attach(&id, path.path(), &mut response);
                 response
             })
         })
     }
+}
+
+/// A status in the headers is an error; a success has it in the trailers.
+fn code_of(response: &Response<Body>) -> usize {
+    let code = response.headers().get(GRPC_STATUS).map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes()));
+    i32::from(code).try_into().unwrap_or_default()
 }
 
 /// Tells the client the id of its request; of a model call that went well only
@@ -184,7 +194,6 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 
 /// One line a request: of the hot path only when somebody looks closely.
 fn log(path: &str, id: &RequestId, response: &Response<Body>, took: Duration) {
-    // A status in the headers is an error; a success has it in the trailers.
     let code = response.headers().get(GRPC_STATUS).and_then(|value| value.to_str().ok()).unwrap_or("0");
     let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     if path.starts_with(HOT_PATH) || !path.starts_with("/bursar.v1.") {

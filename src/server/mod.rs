@@ -1,6 +1,7 @@
 //! Assembly: the only module that knows the whole. Binds, serves, drains.
 
 mod health;
+mod http;
 mod layers;
 mod master_key;
 mod starter;
@@ -15,7 +16,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 
 use self::layers::RequestLayer;
-use crate::auth::{Allowance, AuthLayer, Authenticator, Sessions, Throttle, Tokens};
+use crate::auth::{Allowance, AuthLayer, Authenticator, POLICY, Sessions, Throttle, Tokens};
 use crate::callout::{CustomAuth, KeyPolicy};
 use crate::config::{ConfigError, Period, Settings};
 use crate::domain::clock::Clock;
@@ -24,6 +25,7 @@ use crate::domain::ticket::TicketKey;
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::jobs::{Jobs, KeyRetention, Purger, Rotator};
+use crate::metrics::Metrics;
 use crate::pb;
 use crate::services::wire::secret::{fresh_secret, random_bytes};
 use crate::services::{self, App, Host, Passwords, Receivers, SignIn};
@@ -69,6 +71,7 @@ impl From<Error> for ServerError {
 /// A server that is bound and ready to serve.
 pub struct Server {
     listener: TcpListener,
+    http_listener: TcpListener,
     app: Arc<App>,
     authenticator: Authenticator,
     settings: Settings,
@@ -102,9 +105,8 @@ impl Server {
         let seals = SealKey::new(&shared_secret(&store, SecretName::Seals).await?);
         let position = store.view().last_audit_sequence().await?;
         let (gate, batcher) = Gate::start(store.clone(), gate_rules, TicketKey::new(&tickets), clock.clone()).await?;
-        let address = settings.listen;
-        let bound = TcpListener::bind(address).await;
-        let listener = bound.map_err(|cause| ServerError::Bind { address, cause })?;
+        let listener = listen(settings.listen).await?;
+        let http_listener = listen(settings.http_listen).await?;
         // Last of all: a key that is made must be shown, whatever else fails.
         let (masters, new_master_key) = master_key::accepted(&settings, &store).await?;
         let sessions = Arc::new(Sessions::start(store.clone(), settings.session_ttl.seconds(), clock.now()).await?);
@@ -115,6 +117,7 @@ impl Server {
             tokens: Arc::clone(&tokens),
             throttle: Throttle::new(Allowance::SIGN_IN),
         };
+        let rpcs = POLICY.iter().map(|rule| rule.rpc);
         let app = Arc::new(App {
             store: store.clone(),
             gate: Arc::clone(&gate),
@@ -125,9 +128,11 @@ impl Server {
             webhooks,
             sign_in,
             key_policy,
+            metrics: Arc::new(Metrics::new(rpcs).map_err(|error| ServerError::Serve(error.to_string()))?),
         });
         let kept_seconds = settings.usage_retention.map(Period::seconds);
         let mut jobs = Jobs::start(store.clone(), Arc::clone(&gate), clock.clone(), position, kept_seconds);
+        jobs.tidy(Arc::clone(&app.metrics));
         let make_secret = || fresh_secret().ok();
         let rotation = app.rules.rotation.clone();
         if let Some(rotator) = Rotator::new(store.clone(), Arc::clone(&gate), clock.clone(), rotation, make_secret) {
@@ -147,6 +152,7 @@ impl Server {
         }
         Ok(Self {
             listener,
+            http_listener,
             authenticator: Authenticator::new(gate, masters, sessions, tokens, Box::new(Host(Arc::clone(&app)))),
             app,
             settings,
@@ -164,6 +170,15 @@ impl Server {
         self.listener.local_addr().map_err(|cause| ServerError::Bind { address: self.settings.listen, cause })
     }
 
+    /// Where it listens for HTTP.
+    ///
+    /// # Errors
+    /// [`ServerError`] if the operating system does not know.
+    pub fn http_address(&self) -> Result<SocketAddr, ServerError> {
+        let address = self.settings.http_listen;
+        self.http_listener.local_addr().map_err(|cause| ServerError::Bind { address, cause })
+    }
+
     /// What operations work with: for tests that look behind the wire.
     pub fn app(&self) -> &Arc<App> {
         &self.app
@@ -175,8 +190,9 @@ impl Server {
     /// # Errors
     /// [`ServerError`] if serving fails.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
-        let Self { listener, app, authenticator, settings, jobs, batcher, .. } = self;
+        let Self { listener, http_listener, app, authenticator, settings, jobs, batcher, .. } = self;
         let (health, health_service) = health::start().await;
+        let watching = tokio::spawn(http::serve(http_listener, Arc::clone(&app)));
         let mut routes = services::routes(&app);
         routes.add_service(health_service);
         add_reflection(&mut routes)?;
@@ -184,7 +200,7 @@ impl Server {
             .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))
             .http2_max_header_list_size(HEADERS_MAX_BYTES)
             .http2_keepalive_interval(Some(Duration::from_mins(1)))
-            .layer(RequestLayer::new(&settings))
+            .layer(RequestLayer::new(&settings, Arc::clone(&app.metrics)))
             .layer(AuthLayer::new(authenticator, app.clock.clone(), settings.reflection_public))
             .add_routes(routes.routes());
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -207,8 +223,13 @@ impl Server {
             () = patience => tracing::warn!("calls were still in flight when drain_timeout ended; they are cut off"),
         }
         drop(jobs);
+        watching.abort();
         flush(app, batcher, settings.drain_timeout.duration()).await
     }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address).await.map_err(|cause| ServerError::Bind { address, cause })
 }
 
 /// Waits until the batcher has written everything that it took. Handlers that

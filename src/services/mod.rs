@@ -37,6 +37,7 @@ use crate::domain::webhook::Webhook;
 use crate::error::Error;
 use crate::gate::{Gate, Reporter};
 use crate::mail::Mailer;
+use crate::metrics::Metrics;
 use crate::pb;
 use crate::store::{SealKey, Store, Tx};
 use crate::webhooks::Courier;
@@ -61,6 +62,8 @@ pub struct App {
     pub sign_in: SignIn,
     /// A service that has a say in what is done to keys, if there is one.
     pub key_policy: Option<KeyPolicy>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Who is told of budgets by HTTP.

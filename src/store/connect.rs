@@ -45,6 +45,24 @@ pub struct ConnectOptions {
     pub statement_timeout: Duration,
 }
 
+/// How many connections there are for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// For what.
+    pub name: &'static str,
+    /// Those that wait for work.
+    pub idle: u32,
+    /// Those that have some.
+    pub used: u32,
+}
+
+impl PoolStatus {
+    fn new(name: &'static str, size: u32, idle: usize) -> Self {
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX);
+        Self { name, idle, used: size.saturating_sub(idle) }
+    }
+}
+
 /// The database.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -175,6 +193,27 @@ impl Store {
     /// to send none.
     pub fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)
+    }
+
+    /// Asks the database whether it is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if it does not answer.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        Ok(self.readers.ping().await?)
+    }
+
+    /// How many connections there are.
+    pub fn pools(&self) -> Vec<PoolStatus> {
+        if self.writer.get_database_backend() == DbBackend::Postgres {
+            let pool = self.writer.get_postgres_connection_pool();
+            return vec![PoolStatus::new("all", pool.size(), pool.num_idle())];
+        }
+        let of = |name, connection: &DatabaseConnection| {
+            let pool = connection.get_sqlite_connection_pool();
+            PoolStatus::new(name, pool.size(), pool.num_idle())
+        };
+        vec![of("readers", &self.readers), of("writer", &self.writer)]
     }
 
     /// Closes every connection.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use besides itself.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("gate", &["domain", "store"]),
@@ -16,8 +16,12 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("mail", &["domain"]),
     ("webhooks", &["domain"]),
     ("config", &["domain", "store", "gate", "mail"]),
-    ("services", &["domain", "store", "gate", "error", "pb", "callout", "auth", "mail", "webhooks", "config"]),
-    ("jobs", &["domain", "store", "gate", "mail", "webhooks"]),
+    ("metrics", &["domain", "store", "gate"]),
+    (
+        "services",
+        &["domain", "store", "gate", "error", "pb", "callout", "auth", "mail", "webhooks", "config", "metrics"],
+    ),
+    ("jobs", &["domain", "store", "gate", "mail", "webhooks", "metrics"]),
     ("import", &["domain", "store"]),
     ("telemetry", &["config"]),
     (
@@ -33,6 +37,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "config",
             "webhooks",
             "services",
+            "metrics",
             "jobs",
             "telemetry",
         ],
@@ -44,13 +49,15 @@ const ARROWS: [(&str, &[&str]); 18] = [
 
 /// Libraries that belong to some modules only: what keeps SQL, the wire and the
 /// clock where they are.
-const BORDERS: [(&str, &[&str]); 7] = [
+const BORDERS: [(&str, &[&str]); 9] = [
     ("sea_orm", &["store"]),
     ("sqlx", &["store"]),
     ("lettre", &["mail"]),
     ("tonic", &["error", "pb", "callout", "auth", "services", "server", "cli"]),
     ("prost", &["pb", "services"]),
     ("reqwest", &["auth", "webhooks"]),
+    ("axum", &["server"]),
+    ("metrics_exporter_prometheus", &["metrics"]),
     ("tokio", &["store", "gate", "callout", "auth", "services", "jobs", "server", "cli", "main"]),
 ];
 

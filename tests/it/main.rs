@@ -27,6 +27,7 @@ mod crash;
 mod customers;
 mod envoy;
 mod errors;
+mod fleet;
 mod gateway;
 mod import;
 mod keys;

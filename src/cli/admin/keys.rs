@@ -46,6 +46,7 @@ pub(super) fn command() -> Command {
         .arg(option("duration", "LENGTH", "How long it lives, such as 90d"))
         .arg(number("tpm", "Tokens a minute"))
         .arg(number("rpm", "Calls a minute"))
+        .arg(number("tpd", "Tokens a day"))
         .arg(options("tag", "TAG", "Added to every usage event"));
     let list = Command::new("list")
         .about("List keys, the newest first")
@@ -130,6 +131,7 @@ fn new_key(arguments: &ArgMatches) -> Result<pb::GenerateKeyRequest, Box<dyn Err
         budget_duration: string(arguments, "budget-duration"),
         tpm_limit: integer(arguments, "tpm"),
         rpm_limit: integer(arguments, "rpm"),
+        tpd_limit: integer(arguments, "tpd"),
         tags: strings(arguments, "tag"),
         ..pb::Key::default()
     };

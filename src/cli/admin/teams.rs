@@ -33,7 +33,8 @@ pub(super) fn command() -> Command {
         .arg(option("max-budget", "USD", "What its keys may spend together"))
         .arg(option("budget-duration", "LENGTH", "The length of the window, such as 30d"))
         .arg(number("tpm", "Tokens a minute"))
-        .arg(number("rpm", "Calls a minute"));
+        .arg(number("rpm", "Calls a minute"))
+        .arg(number("tpd", "Tokens a day"));
     let list = Command::new("list")
         .about("List teams, the newest first")
         .arg(option("user", "USER_ID", "Those that a user is in"))
@@ -129,6 +130,7 @@ fn new_team(arguments: &ArgMatches) -> pb::Team {
         budget_duration: string(arguments, "budget-duration"),
         tpm_limit: integer(arguments, "tpm"),
         rpm_limit: integer(arguments, "rpm"),
+        tpd_limit: integer(arguments, "tpd"),
         ..pb::Team::default()
     }
 }

@@ -474,6 +474,10 @@ impl Books {
         self.reservations.iter().map(|(id, reservation)| (*id, reservation.expires_at)).collect()
     }
 
+    pub(super) fn accounts(&self) -> usize {
+        self.accounts.len()
+    }
+
     pub(super) fn live_reservations(&self) -> usize {
         self.reservations.len()
     }

@@ -236,6 +236,11 @@ impl Ledger {
         self.books.lock().open_reservations()
     }
 
+    /// How many accounts are in memory.
+    pub fn accounts(&self) -> usize {
+        self.books.lock().accounts()
+    }
+
     /// How many reservations are live: for tests, and for whoever shuts down.
     pub fn live_reservations(&self) -> usize {
         self.books.lock().live_reservations()

@@ -35,6 +35,7 @@ pub(in crate::services) async fn authorize(
         Who::Known(calling, customer_id) => (calling, customer_id),
         Who::Stranger(denial) => {
             ctx.app.gate.count_stranger(ctx.now);
+            ctx.app.metrics.denied(denial.reason);
             return Ok(denied(denial));
         }
     };
@@ -53,6 +54,7 @@ pub(in crate::services) async fn authorize(
     };
     let decision = ctx.app.gate.authorize(&call, ctx.now).await.map_err(explain)?;
     ctx.app.gate.count_denial(&call, &decision, ctx.now);
+    ctx.app.metrics.decision(&decision);
     let sees_all = ctx.scope.is_all();
     Ok(render(if sees_all { decision } else { without_others(decision) }, customer_id, ctx.now))
 }

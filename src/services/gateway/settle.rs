@@ -33,6 +33,9 @@ pub(super) async fn settle(ctx: Ctx, request: pb::SettleRequest) -> Result<pb::S
     let request_id = if own_id.is_empty() { request.reservation_id.clone() } else { own_id.clone() };
     let settled = ctx.app.gate.settle(&request.reservation_id, taken, &ctx.reporter(), ctx.now).await;
     let settled = settled.map_err(|error| record_error::explain(error, "usage.", &request_id))?;
+    if settled.overrun.is_some() {
+        ctx.app.metrics.overrun();
+    }
     Ok(pb::SettleResponse {
         cost: settled.recorded.cost.to_string(),
         budgets: settled.budgets.iter().map(budget::to_wire).collect(),

@@ -15,6 +15,8 @@ pub fn bursar(directory: &Path) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BURSAR_")) {
         command.env_remove(name);
     }
+    // Many servers run at once here; each test that asks for another port gets it.
+    command.env("BURSAR_HTTP_LISTEN", "127.0.0.1:0");
     command.current_dir(directory).stdin(Stdio::null());
     command
 }

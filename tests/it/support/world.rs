@@ -92,6 +92,7 @@ impl Builder {
     pub async fn start_on(self, database: Arc<Database>) -> World {
         let mut flags = vec![
             ("listen".to_owned(), "127.0.0.1:0".to_owned()),
+            ("http_listen".to_owned(), "127.0.0.1:0".to_owned()),
             ("database_url".to_owned(), database.url.clone()),
             ("master_key".to_owned(), MASTER.to_owned()),
             ("database_max_connections".to_owned(), "8".to_owned()),
@@ -104,6 +105,7 @@ impl Builder {
         };
         let server = Server::bind(settings, clock).await.unwrap();
         let address = format!("http://{}", server.address().unwrap());
+        let http_address = format!("http://{}", server.http_address().unwrap());
         let app = Arc::clone(server.app());
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {
@@ -111,7 +113,17 @@ impl Builder {
         });
         let channel = Endpoint::new(address.clone()).unwrap().connect().await.unwrap();
         let admin = Client::anonymous(channel).with_key(MASTER);
-        World { backend: self.backend, database, address, admin, hands: self.hands, app: Some(app), stop, serving }
+        World {
+            backend: self.backend,
+            database,
+            address,
+            http_address,
+            admin,
+            hands: self.hands,
+            app: Some(app),
+            stop,
+            serving,
+        }
     }
 }
 
@@ -120,6 +132,8 @@ pub struct World {
     pub backend: Backend,
     pub database: Arc<Database>,
     pub address: String,
+    /// Where it tells how it is.
+    pub http_address: String,
     /// Who calls with the master key.
     pub admin: Client,
     hands: Option<Hands>,
