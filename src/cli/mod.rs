@@ -1,11 +1,13 @@
 //! The command line: what `bursar` does when it is called.
 
 mod admin;
+mod backup;
 mod client;
 mod days;
 mod export;
 mod flags;
 mod import;
+mod manual;
 mod migrate;
 mod prices;
 mod profile;
@@ -49,14 +51,18 @@ fn command() -> Command {
         .subcommand(prices::command())
         .subcommand(sessions::command())
         .subcommand(flags::with_settings(verify))
+        .subcommands(backup::commands())
         .subcommand(export::command())
         .subcommand(report::command())
         .subcommand(replay::command())
+        .subcommands(manual::commands())
 }
 
 async fn dispatch(arguments: &ArgMatches) -> Outcome {
     match arguments.subcommand() {
         Some((name @ ("keys" | "users" | "teams"), of_command)) => Box::pin(admin::run(name, of_command)).await,
+        Some(("completions", of_command)) => Ok(manual::complete(command(), of_command)),
+        Some(("man", of_command)) => manual::write_pages(command(), of_command),
         Some(("replay", of_command)) => replay::run(of_command).await,
         Some(("export", of_command)) => export::run(of_command).await,
         Some(("report", of_command)) => report::run(of_command).await,
@@ -78,6 +84,8 @@ async fn dispatch(arguments: &ArgMatches) -> Outcome {
             match name {
                 "migrate" => migrate::run(&settings).await,
                 "verify" => verify::run(&settings).await,
+                "backup" => backup::back_up(&settings, of_command).await,
+                "restore" => backup::put_back(&settings, of_command).await,
                 _ => Box::pin(serve::run(settings)).await,
             }
         }

@@ -113,3 +113,20 @@ on_both! {
         std::fs::remove_dir_all(directory).unwrap();
     }
 }
+
+#[test]
+fn shells_complete_it_and_people_read_about_it() {
+    let directory = fresh_directory();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&directory, &["completions", shell]);
+        let said = text(&output.stdout);
+        assert!(output.status.success() && said.contains("restore") && said.contains("http-listen"), "{shell}");
+    }
+    assert!(!run(&directory, &["completions", "tcsh"]).status.success());
+    assert!(run(&directory, &["man", "."]).status.success());
+    let page = std::fs::read_to_string(directory.join("bursar-restore.1")).unwrap();
+    assert!(page.contains("Make a backup the database of SQLite") && directory.join("bursar.1").exists());
+    let nowhere = run(&directory, &["man", "nowhere"]);
+    assert!(text(&nowhere.stderr).contains("nowhere: No such file"), "{}", text(&nowhere.stderr));
+    std::fs::remove_dir_all(directory).unwrap();
+}

@@ -18,13 +18,13 @@ use crate::support::{Answer, Backend, Client, on_both};
 
 /// What the load was told is booked.
 #[derive(Default)]
-struct Acknowledged {
-    events: Mutex<BTreeSet<String>>,
-    stop: AtomicBool,
+pub struct Acknowledged {
+    pub events: Mutex<BTreeSet<String>>,
+    pub stop: AtomicBool,
 }
 
 /// Records usage and settles calls until the server is gone.
-async fn load(client: Client, secret: String, worker: usize, told: Arc<Acknowledged>) {
+pub async fn load(client: Client, secret: String, worker: usize, told: Arc<Acknowledged>) {
     for number in 0.. {
         if told.stop.load(Ordering::Relaxed) {
             return;
@@ -52,7 +52,7 @@ async fn load(client: Client, secret: String, worker: usize, told: Arc<Acknowled
     }
 }
 
-async fn events_of(store: &Store) -> Vec<String> {
+pub async fn events_of(store: &Store) -> Vec<String> {
     let mut ids = Vec::new();
     let mut page = PageRequest { size: 1_000, after: None, count: false };
     loop {

@@ -19,6 +19,7 @@
 mod architecture;
 mod audit;
 mod authz;
+mod backup;
 mod budgets;
 mod callouts;
 mod cli;

@@ -176,7 +176,8 @@ fn start_cluster() -> Server {
     Server { admin: format!("{base}/postgres"), base }
 }
 
-fn server_binaries() -> PathBuf {
+/// Where the programs of PostgreSQL are.
+pub fn server_binaries() -> PathBuf {
     let asked = Command::new("pg_config").arg("--bindir").output().ok();
     let told = asked.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
     let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
