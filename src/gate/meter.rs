@@ -58,9 +58,11 @@ impl Gate {
         let mut lines = identity.as_ref().map_or_else(Vec::new, |identity| self.binding_lines(identity, models));
         let others = [
             user.as_ref().map(|user| Line::of_rates(&user.account, &user.rates)),
-            team.as_ref().map(|team| Line::of_rates(&team.account, &team.rates)),
+            team.as_ref().map(|team| Line { relaxed: team.dynamic, ..Line::of_rates(&team.account, &team.rates) }),
         ];
-        let of_team = team.iter().flat_map(|team| team.group_models.lines(models));
+        let of_team = team
+            .iter()
+            .flat_map(|team| team.group_models.lines(models).map(|line| Line { relaxed: team.dynamic, ..line }));
         let of_customer = customer.iter().flat_map(|customer| customer.lines(models));
         for other in others.into_iter().flatten().chain(of_team).chain(of_customer) {
             if lines.iter().all(|line| line.account != other.account) {

@@ -7,7 +7,7 @@ use crate::domain::ids::{CustomerId, ParseIdError, TeamId, UserId};
 use crate::domain::reason::Reason;
 use crate::domain::secret::{KeyHash, ParseKeyError};
 use crate::error::Error;
-use crate::gate::{Metered, RateStanding};
+use crate::gate::{Metered, RateKind, RateStanding};
 use crate::pb::envoy::extensions::common::ratelimit::v3::RateLimitDescriptor;
 use crate::pb::envoy::service::ratelimit::v3::rate_limit_response::rate_limit::Unit;
 use crate::pb::envoy::service::ratelimit::v3::rate_limit_response::{Code, DescriptorStatus, RateLimit};
@@ -80,10 +80,10 @@ fn metered(path: &str, descriptor: &RateLimitDescriptor, violations: &mut Vec<Vi
     found
 }
 
-/// The limit with the least left tells how things stand.
+/// Of the limits that hold, the one with the least left tells how things stand.
 fn status(ctx: &Ctx, has_room: bool, standings: &[RateStanding]) -> DescriptorStatus {
     let code = if has_room { Code::Ok } else { Code::OverLimit }.into();
-    let Some(tightest) = standings.iter().min_by_key(|standing| standing.remaining) else {
+    let Some(tightest) = standings.iter().min_by_key(|standing| (standing.relaxed, standing.remaining)) else {
         return DescriptorStatus { code, ..DescriptorStatus::default() };
     };
     let number = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
@@ -92,9 +92,18 @@ fn status(ctx: &Ctx, has_room: bool, standings: &[RateStanding]) -> DescriptorSt
         current_limit: Some(RateLimit {
             name: format!("{} {}", tightest.account, tightest.kind.name()),
             requests_per_unit: number(tightest.limit),
-            unit: Unit::Minute.into(),
+            unit: unit_of(tightest.kind).into(),
         }),
         limit_remaining: number(tightest.remaining),
         duration_until_reset: tightest.resets_at.map(|at| instant::wait(at, ctx.now)),
+    }
+}
+
+/// In what a limit counts; calls in flight are counted in no time.
+const fn unit_of(kind: RateKind) -> Unit {
+    match kind {
+        RateKind::Requests | RateKind::Tokens => Unit::Minute,
+        RateKind::TokensPerDay => Unit::Day,
+        RateKind::Parallel => Unit::Unknown,
     }
 }

@@ -62,6 +62,23 @@ on_both! {
         assert_eq!(one(&sidecar, &of_key, 100).await, (Code::Ok, 100, 0));
     }
 
+    async fn days_are_told_from_minutes_and_limits_for_bad_times_let_pass(world: World) {
+        world.team(pb::Team { team_id: "red".into(), tpd_limit: Some(100), ..Default::default() }).await;
+        let sidecar = world.sidecar().await;
+        let answer = limit(&sidecar, vec![descriptor(&[("team_id", "red")])], 70).await.answer();
+        let status = &answer.statuses[0];
+        let current = status.current_limit.as_ref().unwrap();
+        assert_eq!((status.code(), current.unit(), current.requests_per_unit, status.limit_remaining), (Code::Ok, Unit::Day, 100, 30));
+        assert_eq!(limit(&sidecar, vec![descriptor(&[("team_id", "red")])], 31).await.answer().overall_code(), Code::OverLimit);
+        let dynamic = pb::LimitType::Dynamic.into();
+        world.team(pb::Team { team_id: "blue".into(), tpm_limit: Some(100), tpm_limit_type: dynamic, ..Default::default() }).await;
+        assert_eq!(one(&sidecar, &[("team_id", "blue"), ("model", MODEL)], 150).await, (Code::Ok, 100, 0));
+        let (secret, _) = world.key(pb::Key::default()).await;
+        let failed = pb::UsageEvent { status: pb::UsageStatus::Failure.into(), error_code: "503".into(), ..crate::spend::event("a", &secret, 0) };
+        crate::spend::record(&sidecar, vec![failed]).await;
+        assert_eq!(one(&sidecar, &[("team_id", "blue"), ("model", MODEL)], 1).await.0, Code::OverLimit);
+    }
+
     async fn users_customers_and_models_have_limits_too(world: World) {
         world.user(pb::User { user_id: "alice".into(), tpm_limit: Some(10), ..Default::default() }).await;
         crate::customers::create(&world, pb::Customer { tpm_limit: Some(20), ..crate::customers::customer("acme", None) }).await;
