@@ -78,9 +78,10 @@ impl RateCounts {
         self.day.turn(now);
     }
 
-    /// Whether the tokens of the day must be read before these limits are judged.
-    pub(super) fn wants_day(&self, rates: &Rates, now: Timestamp) -> bool {
-        rates.tpd.is_some() && !self.day.is_known(now)
+    /// Whether the tokens of the day must be read before these limits are judged:
+    /// if they are known and old, whoever asks first is to read them.
+    pub(super) fn wants_day(&mut self, rates: &Rates, now: Timestamp) -> bool {
+        rates.tpd.is_some() && self.day.claim_reading(now)
     }
 
     /// Takes over the tokens that the database counted on the day of an instant.
@@ -297,7 +298,9 @@ mod tests {
         counts.turn(NOW);
         assert!(counts.wants_day(&rates, NOW), "nobody knows what was used before");
         counts.take_day(300, NOW);
-        assert!(!counts.wants_day(&rates, NOW.plus_seconds(29)) && counts.wants_day(&rates, NOW.plus_seconds(30)));
+        let mut old = counts;
+        assert!(!old.wants_day(&rates, NOW.plus_seconds(29)) && old.wants_day(&rates, NOW.plus_seconds(30)));
+        assert!(!old.wants_day(&rates, NOW.plus_seconds(30)), "one is enough");
         let call = counts.count(&rates, need(100, 100), true);
         assert!(admits(&counts, &rates, need(500, 0)) && !admits(&counts, &rates, need(501, 0)));
         let (mut settled, mut expired, mut late) = (counts, counts, counts);

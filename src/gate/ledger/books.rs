@@ -2,6 +2,7 @@
 
 mod extending;
 mod holding;
+mod loading;
 mod settling;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -11,10 +12,11 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use uuid::Uuid;
 
+use self::loading::Loading;
+use super::LedgerRules;
 use super::account::Account;
 use super::ask::{Answer, Ask, Grant, Missing};
 use super::reservation::{Reservation, ReservedLine, State};
-use super::{LedgerRules, MissingWindow};
 use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::{Denial, DenyReason};
@@ -22,7 +24,7 @@ use crate::domain::money::Usd;
 use crate::gate::exhausted::latest;
 use crate::gate::rates::{RateCounts, SCOPE_ORDER};
 use crate::gate::standing::{BudgetStanding, RateKind, RateStanding};
-use crate::store::{Balance, BalanceKey, Lease};
+use crate::store::{Balance, BalanceKey};
 
 /// After how many seconds an account that nobody asks about is forgotten.
 const IDLE_SECONDS: i64 = 600;
@@ -48,12 +50,6 @@ pub(super) struct Books {
     holding: HashSet<BalanceKey, RandomState>,
     /// Where the search for idle accounts goes on.
     idle_cursor: usize,
-}
-
-#[derive(Default)]
-struct Loading {
-    readers: u32,
-    newest: Balance,
 }
 
 impl Books {
@@ -203,38 +199,6 @@ impl Books {
         match self.accounts.get_index_of(id) {
             Some(index) => index,
             None => self.accounts.insert_full(id.clone(), Account::default()).0,
-        }
-    }
-
-    /// What must be read before it can be judged: of some lines their money, of
-    /// all of them their rates.
-    fn missing(
-        &mut self,
-        with_money: &[Place<'_>],
-        places: &[Place<'_>],
-        rules: &LedgerRules,
-        now: Timestamp,
-    ) -> Missing {
-        let mut missing = Missing::default();
-        for Place { line, index } in with_money {
-            let account = &mut self.accounts[*index];
-            let window = account.current_window(line.budget, &rules.calendar, now);
-            if account.window(window.start).is_none_or(|state| state.stale) {
-                missing.windows.push((line.account.clone(), window));
-            }
-        }
-        for Place { line, index } in places {
-            if line.rates_bind && self.accounts[*index].rates.wants_day(line.rates, now) {
-                missing.days.push(line.account.clone());
-            }
-        }
-        missing
-    }
-
-    pub(super) fn take_days(&mut self, tokens: &[(AccountId, i64)], now: Timestamp) {
-        for (account, tokens) in tokens {
-            let index = self.index_of(account);
-            self.accounts[index].rates.take_day(*tokens, now);
         }
     }
 
@@ -399,45 +363,6 @@ impl Books {
             account.rates.add_tokens(tokens);
         }
         Ok((true, self.rate_standings(&places, rules, now)))
-    }
-
-    pub(super) fn begin_load(&mut self, missing: &[MissingWindow]) {
-        for (account, window) in missing {
-            self.loading.entry((account.clone(), window.start)).or_default().readers += 1;
-        }
-    }
-
-    pub(super) fn end_load(
-        &mut self,
-        missing: &[MissingWindow],
-        balances: &HashMap<BalanceKey, Balance>,
-        mut leases: HashMap<BalanceKey, Vec<Lease>>,
-        now: Timestamp,
-    ) {
-        for (account, window) in missing {
-            let key = (account.clone(), window.start);
-            let read = balances.get(&key).copied().unwrap_or_default();
-            let newest = self.loading.get(&key).map_or(read, |loading| loading.newest);
-            let balance = if newest.revision > read.revision { newest } else { read };
-            let others = leases.remove(&key).unwrap_or_default();
-            let index = self.index_of(account);
-            let account = &mut self.accounts[index];
-            account.drop_finished(now);
-            account.put_window(*window, balance, others);
-        }
-        self.abandon_load(missing);
-    }
-
-    pub(super) fn abandon_load(&mut self, missing: &[MissingWindow]) {
-        for (account, window) in missing {
-            let key = (account.clone(), window.start);
-            if let Some(loading) = self.loading.get_mut(&key) {
-                loading.readers -= 1;
-                if loading.readers == 0 {
-                    self.loading.remove(&key);
-                }
-            }
-        }
     }
 
     pub(super) fn forget_idle(&mut self, now: Timestamp) {

@@ -33,9 +33,15 @@ impl DayCount {
         }
     }
 
-    /// Whether the database was asked lately.
-    pub(super) fn is_known(&self, now: Timestamp) -> bool {
-        self.read_at.is_some_and(|at| now < at.plus_seconds(REREAD_SECONDS))
+    /// Whether the database is to be asked: by everybody before it ever was, and by
+    /// one, while the others go on with what is known, when that was long ago.
+    pub(super) fn claim_reading(&mut self, now: Timestamp) -> bool {
+        let Some(read_at) = self.read_at else { return true };
+        let is_old = now >= read_at.plus_seconds(REREAD_SECONDS);
+        if is_old {
+            self.read_at = Some(now);
+        }
+        is_old
     }
 
     /// Takes over what the database counted on the day of an instant. What was
