@@ -59,6 +59,7 @@ impl BudgetMode {
 pub struct BudgetModes {
     of_scopes: HashMap<Scope, Mode>,
     of_accounts: HashMap<AccountId, Mode>,
+    learn: bool,
 }
 
 impl BudgetModes {
@@ -67,6 +68,7 @@ impl BudgetModes {
     pub fn new(modes: Vec<BudgetMode>) -> Self {
         let mut all = Self::default();
         for BudgetMode { scope, id, mode, .. } in modes {
+            all.learn |= mode.learns;
             for scope in accounts_of(scope) {
                 if id.is_empty() {
                     all.of_scopes.insert(scope, mode);
@@ -87,8 +89,8 @@ impl BudgetModes {
 
     /// Whether any budget learns what calls use.
     #[must_use]
-    pub fn learn(&self) -> bool {
-        self.of_scopes.values().chain(self.of_accounts.values()).any(|mode| mode.learns)
+    pub const fn learn(&self) -> bool {
+        self.learn
     }
 
     /// The mode of an account's budget: its own, else that of its scope.

@@ -264,6 +264,10 @@ impl Gate {
     pub fn tend(&self, now: Timestamp) {
         self.batcher.keep_up();
         self.ledger.forget_idle(now);
+    }
+
+    /// Forgets what calls used of those who no longer call; it looks at all of them.
+    pub fn forget_callers(&self, now: Timestamp) {
         self.learned.forget_idle(now);
     }
 
