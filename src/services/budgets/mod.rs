@@ -11,11 +11,33 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::{App, read, write};
+use crate::domain::account::Scope;
 use crate::pb;
+use crate::store::{Cursor, CursorKey, PageRequest};
 
 /// The longest id of an account, in bytes: an id, a model's name and what
 /// separates them.
 const ACCOUNT_ID_MAX_BYTES: usize = 256 + 1 + 512;
+
+/// Behind which scope and id a page of a list by these begins.
+fn after_scope(page: &PageRequest) -> Option<(&str, &str)> {
+    page.after.as_ref().and_then(|cursor| match &cursor.key {
+        CursorKey::Text(scope) => Some((scope.as_str(), cursor.id.as_str())),
+        _ => None,
+    })
+}
+
+/// Cuts what was found, one more than the page has, to its size; returns where the
+/// next one begins.
+fn cut<T>(found: &mut Vec<T>, page: &PageRequest, place: impl Fn(&T) -> (Scope, &str)) -> Option<Cursor> {
+    let size = usize::try_from(page.size).unwrap_or(usize::MAX);
+    let more = found.len() > size;
+    found.truncate(size);
+    found.last().filter(|_| more).map(|last| {
+        let (scope, id) = place(last);
+        Cursor { key: CursorKey::Text(scope.as_str().to_owned()), id: id.to_owned() }
+    })
+}
 
 /// The service.
 pub(super) struct Budgets(pub(super) Arc<App>);

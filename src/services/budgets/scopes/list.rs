@@ -1,12 +1,12 @@
 //! `ListScopeBudgets`: by scope and id.
 
+use super::super::{after_scope, cut};
 use super::{take_scope, to_wire};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::page::{self, Asked, List};
-use crate::store::{Cursor, CursorKey};
 
 /// Lists budgets.
 pub(in crate::services::budgets) async fn list_scope_budgets(
@@ -20,18 +20,9 @@ pub(in crate::services::budgets) async fn list_scope_budgets(
     let page = page::take(asked, &list, &mut faults);
     let scope = if request.scope == 0 { None } else { take_scope(request.scope, &mut faults) };
     faults.finish()?;
-    let after = page.after.as_ref().and_then(|cursor| match &cursor.key {
-        CursorKey::Text(scope) => Some((scope.as_str(), cursor.id.as_str())),
-        _ => None,
-    });
-    let mut found = ctx.app.store.view().list_scope_budgets(scope, after, Some(page.size + 1)).await?;
-    let size = usize::try_from(page.size).unwrap_or(usize::MAX);
-    let more = found.len() > size;
-    found.truncate(size);
-    let next = found.last().filter(|_| more).map(|last| Cursor {
-        key: CursorKey::Text(last.account.scope().as_str().to_owned()),
-        id: last.account.name().to_owned(),
-    });
+    let view = ctx.app.store.view();
+    let mut found = view.list_scope_budgets(scope, after_scope(&page), Some(page.size + 1)).await?;
+    let next = cut(&mut found, &page, |of| (of.account.scope(), of.account.name()));
     Ok(pb::ListScopeBudgetsResponse {
         scope_budgets: to_wire(&ctx, found).await?,
         next_page_token: page::token(&list, next),
