@@ -81,3 +81,13 @@ async fn a_bell_that_is_cut_is_mended_and_nothing_is_missed_meanwhile() {
     both_listen(&mut database).await;
     block(&first, &second).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_changes_something_rings() {
+    let (first, second) = two().await;
+    let mut listener = second.store().listen().await.unwrap().unwrap();
+    // Not of what began before it listened.
+    while tokio::time::timeout(Duration::from_millis(200), listener.heard()).await.is_ok() {}
+    first.key(pb::Key::default()).await;
+    tokio::time::timeout(PATIENCE, listener.heard()).await.unwrap().unwrap();
+}
