@@ -173,30 +173,28 @@ impl FromStr for Usd {
 impl fmt::Display for Usd {
     /// The shortest decimal form: `0`, `12.5`, `0.00001095`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nanos = self.0.unsigned_abs();
-        let unit = NANOS_PER_USD.unsigned_abs();
-        let whole = nanos.checked_div(unit).unwrap_or(0);
-        let fraction = nanos.checked_rem(unit).unwrap_or(0);
         if self.0 < 0 {
             f.write_str("-")?;
         }
-        fmt::Display::fmt(&whole, f)?;
-        if fraction == 0 {
-            return Ok(());
-        }
-        let mut rest = fraction;
-        let mut text = *b".000000000";
-        for digit in text.iter_mut().skip(1).rev() {
-            let ones = usize::try_from(rest.checked_rem(10).unwrap_or(0)).unwrap_or(0);
-            *digit = DIGITS.get(ones).copied().unwrap_or(b'0');
-            rest = rest.checked_div(10).unwrap_or(0);
+        // Written in one go: an answer to a call holds two dozen amounts.
+        let mut text = *b"0000000000.000000000";
+        let mut rest = self.0.unsigned_abs();
+        for digit in text.iter_mut().rev().filter(|byte| **byte != b'.') {
+            if rest == 0 {
+                break;
+            }
+            *digit = b'0'.saturating_add(u8::try_from(rest % 10).unwrap_or(0));
+            rest /= 10;
         }
         let text = std::str::from_utf8(&text).map_err(|_| fmt::Error)?;
-        f.write_str(text.trim_end_matches('0'))
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        let zeros = text.bytes().take(LEADING_ZEROS_MAX).take_while(|digit| *digit == b'0').count();
+        f.write_str(text.get(zeros..).unwrap_or_default())
     }
 }
 
-const DIGITS: &[u8; 10] = b"0123456789";
+/// The zeros before the point that are left out: all but the last of ten.
+const LEADING_ZEROS_MAX: usize = 9;
 
 impl From<Usd> for String {
     fn from(amount: Usd) -> Self {

@@ -3,7 +3,6 @@
 use std::hash::BuildHasher;
 
 use foldhash::quality::FixedState;
-use prost::Message;
 
 use crate::domain::account::Scope;
 use crate::domain::clock::Timestamp;
@@ -50,7 +49,7 @@ pub(in crate::services) async fn authorize(
         estimate,
         reserve: request.reserve.then_some(request.request_id.as_str()),
         falls_back: request.allow_fallback,
-        payload: if request.reserve { FixedState::default().hash_one(request.encode_to_vec()) } else { 0 },
+        payload: if request.reserve { FixedState::default().hash_one(&request) } else { 0 },
     };
     let decision = ctx.app.gate.authorize(&call, ctx.now).await.map_err(explain)?;
     ctx.app.gate.count_denial(&call, &decision, ctx.now);
