@@ -126,14 +126,19 @@ fn from_sqlx(cause: &SqlxError, text: String) -> StoreError {
         // PostgreSQL: serialization failure, deadlock. SQLite: a snapshot that
         // is too old to write.
         Some("40001" | "40P01" | "517") => StoreError::Contended(text),
-        // SQLite: busy, locked, full, read-only, I/O error.
-        Some("5" | "6" | "261" | "13" | "8" | "10" | "14") => StoreError::Unavailable(text),
+        Some(code) if is_trouble_of_sqlite(code) => StoreError::Unavailable(text),
         // PostgreSQL: connection trouble, no resources, shutting down, statement timeout.
         Some(code) if ["08", "53", "57"].iter().any(|class| code.starts_with(class)) && code.len() == 5 => {
             StoreError::Unavailable(text)
         }
         _ => StoreError::Broken(text),
     }
+}
+
+/// Busy, locked, read-only, an I/O error, a full disk, a file that can't be opened:
+/// the lowest byte of a code, whatever stands above it.
+fn is_trouble_of_sqlite(code: &str) -> bool {
+    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| [5, 6, 8, 10, 13, 14].contains(&(code & 0xff)))
 }
 
 fn constraint(name: Option<&str>, message: &str) -> Option<Constraint> {
