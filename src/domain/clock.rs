@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -42,8 +44,14 @@ impl Timestamp {
     /// [`Timestamp::MAX`].
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {
-        let micros = self.0.saturating_add(seconds.saturating_mul(MICROS));
-        Self(micros.clamp(Self::MIN.0, Self::MAX.0))
+        self.plus_micros(seconds.saturating_mul(MICROS))
+    }
+
+    /// The instant some microseconds later (earlier if negative), within the wire
+    /// format.
+    #[must_use]
+    pub fn plus_micros(self, micros: i64) -> Self {
+        Self(self.0.saturating_add(micros).clamp(Self::MIN.0, Self::MAX.0))
     }
 
     /// Microseconds from an earlier instant to this one; negative if it is
@@ -94,29 +102,88 @@ impl TryFrom<String> for Timestamp {
     }
 }
 
+/// How far the machine's clock may be off before that is a step: it was set, or
+/// everything stood still. Less is drift, which is followed.
+const STEP_MICROS: i64 = MICROS / 2;
+
 /// Tells the time. Read once per request; tests hand in their own.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock(Source);
+
+#[derive(Clone)]
+enum Source {
+    Steady(Arc<Steady>),
+    Told(Arc<dyn Fn() -> Timestamp + Send + Sync>),
+}
+
+/// The machine's clock as it was, and what has passed since then: it does not jump
+/// when the machine's clock is set, until it is told to follow.
+struct Steady {
+    origin: Instant,
+    origin_micros: AtomicI64,
+}
+
+impl Steady {
+    fn now(&self) -> i64 {
+        let passed = i64::try_from(self.origin.elapsed().as_micros()).unwrap_or(i64::MAX);
+        self.origin_micros.load(Ordering::Relaxed).saturating_add(passed)
+    }
+}
+
+fn machine_now() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for the time")]
+    Utc::now().timestamp_micros()
+}
 
 impl Clock {
-    /// The machine's clock.
+    /// The machine's clock, without its steps.
     #[must_use]
     pub fn system() -> Self {
-        Self::from_fn(|| {
-            #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for the time")]
-            Timestamp::from_utc(Utc::now())
-        })
+        let origin = Instant::now();
+        Self(Source::Steady(Arc::new(Steady { origin, origin_micros: AtomicI64::new(machine_now()) })))
     }
 
     /// A clock that says what `tell` says.
     pub fn from_fn(tell: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
+        Self(Source::Told(Arc::new(tell)))
+    }
+
+    /// Whether it is a machine's, which other machines do not share.
+    #[must_use]
+    pub const fn is_of_machine(&self) -> bool {
+        matches!(self.0, Source::Steady(_))
     }
 
     /// The instant at this moment.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        (self.0)()
+        match &self.0 {
+            Source::Steady(steady) => Timestamp(steady.now()),
+            Source::Told(tell) => tell(),
+        }
+    }
+
+    /// By how many microseconds the machine's clock is ahead of this one; of a
+    /// clock that is told, zero.
+    #[must_use]
+    pub fn behind(&self) -> i64 {
+        match &self.0 {
+            Source::Steady(steady) => machine_now().saturating_sub(steady.now()),
+            Source::Told(_) => 0,
+        }
+    }
+
+    /// Whether being so much behind is more than drift.
+    #[must_use]
+    pub const fn is_step(micros: i64) -> bool {
+        micros.unsigned_abs() >= STEP_MICROS.unsigned_abs()
+    }
+
+    /// Moves on by so many microseconds, or back.
+    pub fn follow(&self, micros: i64) {
+        if let Source::Steady(steady) = &self.0 {
+            steady.origin_micros.fetch_add(micros, Ordering::Relaxed);
+        }
     }
 }
 
@@ -142,5 +209,19 @@ mod tests {
     fn seconds_beyond_the_calendar_stop_at_its_ends() {
         assert_eq!(Timestamp::EPOCH.plus_seconds(i64::MAX), Timestamp::MAX);
         assert_eq!(Timestamp::EPOCH.plus_seconds(i64::MIN), Timestamp::MIN);
+    }
+
+    #[test]
+    fn a_clock_of_the_machine_follows_it_when_it_is_told_to() {
+        let clock = Clock::system();
+        assert!(clock.is_of_machine() && !Clock::is_step(clock.behind()));
+        clock.follow(-3_600 * MICROS);
+        let behind = clock.behind();
+        assert!(Clock::is_step(behind) && Clock::is_step(-behind));
+        clock.follow(behind);
+        assert!(!Clock::is_step(clock.behind()));
+        let told = Clock::from_fn(|| Timestamp::EPOCH);
+        told.follow(MICROS);
+        assert_eq!((told.now(), told.behind(), told.is_of_machine()), (Timestamp::EPOCH, 0, false));
     }
 }

@@ -266,6 +266,12 @@ impl Gate {
         self.ledger.forget_idle(now);
     }
 
+    /// The clock is about to be set by so many microseconds: what is reserved lives
+    /// as long as it would have.
+    pub fn shift(&self, micros: i64) {
+        self.ledger.shift(micros);
+    }
+
     /// Forgets what calls used of those who no longer call; it looks at all of them.
     pub fn forget_callers(&self, now: Timestamp) {
         self.learned.forget_idle(now);

@@ -4,6 +4,7 @@
 
 mod close;
 mod denials;
+mod follow_clock;
 mod listen;
 mod merge;
 mod purge;
@@ -40,6 +41,7 @@ impl Jobs {
     /// `kept_seconds`, or for ever.
     pub fn start(store: Store, gate: Arc<Gate>, clock: Clock, position: i64, kept_seconds: Option<i64>) -> Self {
         let mut tasks = JoinSet::new();
+        tasks.spawn(follow_clock::follow_clock(Arc::clone(&gate), clock.clone()));
         tasks.spawn(tend::tend(Arc::clone(&gate), clock.clone()));
         tasks.spawn(denials::write(Arc::clone(&gate)));
         tasks.spawn(listen::listen(store.clone(), Arc::clone(&gate)));

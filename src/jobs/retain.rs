@@ -37,5 +37,5 @@ async fn sweep(store: &Store, now: Timestamp) -> Result<(), StoreError> {
     store.forget_answers(now).await?;
     store.forget_alerts_before(now.plus_seconds(-ALERT_SECONDS)).await?;
     store.forget_deliveries_before(now.plus_seconds(-DELIVERY_SECONDS)).await?;
-    store.remove_leases_before(now.plus_seconds(-LEASE_SECONDS)).await
+    store.remove_expired_leases(LEASE_SECONDS, now).await
 }

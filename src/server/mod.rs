@@ -99,6 +99,7 @@ impl Server {
             Receivers { all: telling.webhooks.clone(), courier: Courier::new().map_err(ServerError::Serve)? };
         master_key::check(&settings)?;
         let store = Store::connect(&settings.connect_options()).await?.telling(telling);
+        let store = if clock.is_of_machine() { store.sharing_its_clock() } else { store };
         store.migrate().await?;
         starter::import(&store, clock.now()).await?;
         let tickets = shared_secret(&store, SecretName::Tickets).await?;

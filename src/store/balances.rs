@@ -27,7 +27,7 @@ pub(super) const OPEN_END: i64 = i64::MAX;
 const CHUNK: usize = 300;
 
 /// What an account spent in one window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Balance {
     /// The sum of the events.
     pub spent: Usd,

@@ -74,6 +74,7 @@ pub struct Store {
     partitions: Known,
     additions: Arc<Additions>,
     telling: Option<Arc<Telling>>,
+    shares_clock: bool,
 }
 
 impl Store {
@@ -99,7 +100,15 @@ impl Store {
             let pool = open(options.max_connections).await?;
             (pool.clone(), pool)
         };
-        Ok(Self { readers, writer, statements, partitions: Known::default(), additions: Arc::default(), telling: None })
+        Ok(Self {
+            readers,
+            writer,
+            statements,
+            partitions: Known::default(),
+            additions: Arc::default(),
+            telling: None,
+            shares_clock: false,
+        })
     }
 
     /// Connects to a database that must be there, with its tables.
@@ -140,6 +149,17 @@ impl Store {
     #[must_use]
     pub fn telling(self, telling: Telling) -> Self {
         Self { telling: Some(Arc::new(telling)), ..self }
+    }
+
+    /// The same database, whose clock says when leases expire: for instances that
+    /// have the time from machines of their own.
+    #[must_use]
+    pub fn sharing_its_clock(self) -> Self {
+        Self { shares_clock: true, ..self }
+    }
+
+    pub(super) const fn shares_clock(&self) -> bool {
+        self.shares_clock
     }
 
     /// A view of what is committed.

@@ -1,6 +1,6 @@
 //! Leases: what runs hold of accounts' windows for calls in flight.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sea_orm::{ColumnTrait, Condition, DatabaseTransaction, EntityTrait, QueryFilter};
 
@@ -10,6 +10,7 @@ use super::dialect::{Bulk, Column};
 use super::entity::leases;
 use super::error::StoreError;
 use super::json::word;
+use super::lease_clock::Ahead;
 use super::view::View;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::clock::Timestamp;
@@ -17,7 +18,7 @@ use crate::domain::money::Usd;
 use crate::domain::window::Window;
 
 /// What a run wants to hold of an account's window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HoldWrite {
     /// The account and window.
     pub key: BalanceKey,
@@ -40,7 +41,7 @@ pub struct HoldWrite {
 }
 
 /// What a run holds of an account's window.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// The run.
     pub holder: i64,
@@ -50,37 +51,64 @@ pub struct Lease {
     pub expires_at: Timestamp,
 }
 
+impl HoldWrite {
+    /// What is held where there is so much room beside what is spent and what others
+    /// hold: what is reserved and in advance, else what is reserved, else what there
+    /// is room for; never less than what is kept of before.
+    #[must_use]
+    pub fn fit(&self, kept: Usd, settled: Usd, room: Usd) -> Usd {
+        let needed = self.reserved.saturating_less(settled);
+        let wanted = needed.saturating_add(self.advance);
+        let fitting = if wanted <= room { wanted } else { needed.min(room) };
+        fitting.max(kept.saturating_less(settled))
+    }
+}
+
 impl Store {
-    /// Removes leases that expired before an instant.
+    /// Removes leases that expired some seconds ago.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub async fn remove_leases_before(&self, instant: Timestamp) -> Result<(), StoreError> {
+    pub async fn remove_expired_leases(&self, seconds: i64, now: Timestamp) -> Result<(), StoreError> {
+        let ahead = self.ahead(self.writer(), now).await?;
         leases::Entity::delete_many()
-            .filter(leases::Column::ExpiresAt.lt(instant.micros()))
+            .filter(leases::Column::ExpiresAt.lt(ahead.shared(now).plus_seconds(-seconds).micros()))
             .exec(self.writer())
             .await?;
         Ok(())
     }
-}
 
-impl View<'_> {
-    /// The leases on these accounts' windows that have not expired.
+    /// The leases on these accounts' windows that have not expired, in the time of
+    /// this instance.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn leases(&self, keys: &[BalanceKey], now: Timestamp) -> Result<Vec<(BalanceKey, Lease)>, StoreError> {
+        let view = self.view();
+        let ahead = self.ahead(&view.executor(), now).await?;
+        view.leases(keys, ahead, now).await
+    }
+}
+
+impl View<'_> {
+    async fn leases(
+        &self,
+        keys: &[BalanceKey],
+        ahead: Ahead,
+        now: Timestamp,
+    ) -> Result<Vec<(BalanceKey, Lease)>, StoreError> {
         let mut found = Vec::new();
+        let now = ahead.shared(now).micros();
         for chunk in keys.chunks(300) {
             let wanted = chunk.iter().fold(Condition::any(), |any, (account, start)| any.add(is_on(account, *start)));
-            let query = leases::Entity::find().filter(wanted).filter(leases::Column::ExpiresAt.gt(now.micros()));
+            let query = leases::Entity::find().filter(wanted).filter(leases::Column::ExpiresAt.gt(now));
             for row in query.all(&self.executor()).await? {
                 let scope: Scope = word(&row.scope)?;
                 let key = (AccountId::stored(scope, row.name), Timestamp::from_micros(row.window_start_at));
                 let lease = Lease {
                     holder: row.holder,
                     held: Usd::from_nanos(row.held_nanos),
-                    expires_at: Timestamp::from_micros(row.expires_at),
+                    expires_at: ahead.own(Timestamp::from_micros(row.expires_at)),
                 };
                 found.push((key, lease));
             }
@@ -97,22 +125,26 @@ pub(super) fn is_on(account: &AccountId, start: Timestamp) -> Condition {
 }
 
 /// Holds what fits beside what is spent and what others hold. The balances are
-/// locked, so that no two runs can hold the same room.
+/// locked, so that no two runs can hold the same room. What a run believes to hold
+/// is kept only while its lease is alive: one that was away may find its room taken.
 pub(super) async fn write_holds(
     transaction: &DatabaseTransaction,
     holds: &[(&HoldWrite, Usd)],
     balances: &BTreeMap<BalanceKey, Balance>,
     holder: i64,
-    now: Timestamp,
+    (ahead, now): (Ahead, Timestamp),
 ) -> Result<Vec<(BalanceKey, Lease, Vec<Lease>)>, StoreError> {
     if holds.is_empty() {
         return Ok(Vec::new());
     }
     let keys: BTreeSet<BalanceKey> = holds.iter().map(|(hold, _)| hold.key.clone()).collect();
     let keys: Vec<BalanceKey> = keys.into_iter().collect();
+    let mut own = HashSet::new();
     let mut others: HashMap<BalanceKey, Vec<Lease>> = HashMap::new();
-    for (key, lease) in View::of_transaction(transaction).leases(&keys, now).await? {
-        if lease.holder != holder {
+    for (key, lease) in View::of_transaction(transaction).leases(&keys, ahead, now).await? {
+        if lease.holder == holder {
+            own.insert(key);
+        } else {
             others.entry(key).or_default().push(lease);
         }
     }
@@ -123,7 +155,8 @@ pub(super) async fn write_holds(
             let spent = balances.get(&hold.key).map_or(Usd::ZERO, |balance| balance.spent);
             let held = others.iter().fold(spent, |sum, lease| sum.saturating_add(lease.held));
             let room = hold.limit.map_or(Usd::MAX, |limit| limit.saturating_less(held));
-            let lease = Lease { holder, held: fit(hold, *settled, room), expires_at: hold.expires_at };
+            let kept = if own.contains(&hold.key) { hold.held } else { Usd::ZERO };
+            let lease = Lease { holder, held: hold.fit(kept, *settled, room), expires_at: hold.expires_at };
             (hold.key.clone(), lease, others)
         })
         .collect();
@@ -138,7 +171,12 @@ pub(super) async fn write_holds(
             ("window_start_at", Column::Number(written.iter().map(|((_, start), ..)| start.micros()).collect())),
             ("holder", Column::Number(vec![holder; written.len()])),
             ("held_nanos", Column::Number(written.iter().map(|(_, lease, _)| lease.held.nanos()).collect())),
-            ("expires_at", Column::Number(written.iter().map(|(_, lease, _)| lease.expires_at.micros()).collect())),
+            (
+                "expires_at",
+                Column::Number(
+                    written.iter().map(|(_, lease, _)| ahead.end_of_lease(lease.expires_at).micros()).collect(),
+                ),
+            ),
         ],
         suffix: "ON CONFLICT (scope, name, window_start_at, holder) DO UPDATE SET \
                  held_nanos = excluded.held_nanos, expires_at = excluded.expires_at",
@@ -147,20 +185,11 @@ pub(super) async fn write_holds(
     Ok(written)
 }
 
-/// What is held: what is reserved and in advance if there is room, else what is
-/// reserved, else what there is room for; never less than is kept.
-fn fit(hold: &HoldWrite, settled: Usd, room: Usd) -> Usd {
-    let needed = hold.reserved.saturating_less(settled);
-    let wanted = needed.saturating_add(hold.advance);
-    let fitting = if wanted <= room { wanted } else { needed.min(room) };
-    fitting.max(hold.held.saturating_less(settled))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Reserved, advance, held, what is settled, room; and what is held then.
+    /// Reserved, advance, kept, what is settled, room; and what is held then.
     #[test]
     fn what_is_held_covers_what_was_granted_meanwhile() {
         for (numbers, held) in [
@@ -182,11 +211,11 @@ mod tests {
                 reserved,
                 settling: Vec::new(),
                 advance,
-                held: before,
+                held: Usd::ZERO,
                 limit: None,
                 expires_at: Timestamp::EPOCH,
             };
-            assert_eq!(fit(&hold, settled, room).nanos(), held, "{numbers:?}");
+            assert_eq!(hold.fit(before, settled, room).nanos(), held, "{numbers:?}");
         }
     }
 }

@@ -18,6 +18,7 @@ use super::entity::usage_ids;
 use super::error::StoreError;
 use super::event_rows::{EventRows, NewRows};
 use super::json::word;
+use super::lease_clock::Ahead;
 use super::leases::{self, HoldWrite, Lease};
 use super::open_reservations::{self, ClosedReservation, Freed};
 use super::partitions;
@@ -146,7 +147,8 @@ impl Store {
         let to_close: Vec<&ClosedReservation> = to_close.map(|(_, closed)| closed).collect();
         let (closed, freed) = open_reservations::close(&transaction, &to_close).await?;
         let holds: Vec<(&HoldWrite, Usd)> = batch.holds.iter().map(|hold| (hold, settled(hold, &appended))).collect();
-        let holds = leases::write_holds(&transaction, &holds, &balances, holder, now).await?;
+        let ahead = if holds.is_empty() { Ahead::NONE } else { self.ahead(&transaction, now).await? };
+        let holds = leases::write_holds(&transaction, &holds, &balances, holder, (ahead, now)).await?;
         open_reservations::list(&transaction, &batch.left_open).await?;
         let all_are_new = new.len() == batch.events.len();
         let new_rows = if all_are_new { rows.new } else { NewRows::new(&new)? };

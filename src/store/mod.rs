@@ -37,6 +37,7 @@ mod key_hashes;
 mod key_list;
 mod key_rows;
 mod keys;
+mod lease_clock;
 mod leases;
 mod ledger;
 mod like;

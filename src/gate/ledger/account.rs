@@ -26,7 +26,7 @@ pub(super) struct Account {
 }
 
 /// One window of an account.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct WindowState {
     pub(super) window: Window,
     /// What is committed.
@@ -52,7 +52,7 @@ pub(super) struct WindowState {
 }
 
 /// How much room is taken in advance.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Demand {
     last_raise_at: Timestamp,
     advance: Usd,
@@ -88,11 +88,7 @@ impl Account {
     /// Takes over what was read of a window.
     pub(super) fn put_window(&mut self, window: Window, balance: Balance, others: Vec<Lease>) {
         match self.window_mut(window.start) {
-            Some(state) => {
-                state.take_balance(balance);
-                state.others = others;
-                state.stale = false;
-            }
+            Some(state) => state.read_again(balance, others),
             None => self.windows.insert(0, WindowState::new(window, balance, others)),
         }
     }
@@ -100,6 +96,10 @@ impl Account {
     /// What was spent may not be what is committed: it must be read again.
     pub(super) fn read_again(&mut self) {
         self.windows.iter_mut().for_each(|state| state.stale = true);
+    }
+
+    pub(super) fn for_windows(&mut self, act: impl FnMut(&mut WindowState)) {
+        self.windows.iter_mut().for_each(act);
     }
 
     /// Drops windows that are over and have nothing in flight.
@@ -114,7 +114,7 @@ impl Account {
 }
 
 impl WindowState {
-    fn new(window: Window, balance: Balance, others: Vec<Lease>) -> Self {
+    pub(super) fn new(window: Window, balance: Balance, others: Vec<Lease>) -> Self {
         Self {
             window,
             balance,
@@ -129,6 +129,24 @@ impl WindowState {
             others,
             demand: Demand::default(),
         }
+    }
+
+    /// The clock is set by so many microseconds. What this run holds ends no later
+    /// than it did.
+    pub(super) fn shift(&mut self, micros: i64) {
+        self.reserved_until = self.reserved_until.plus_micros(micros);
+        self.held_until = self.held_until.plus_micros(micros.min(0));
+        self.demand.last_raise_at = self.demand.last_raise_at.plus_micros(micros);
+        for lease in &mut self.others {
+            lease.expires_at = lease.expires_at.plus_micros(micros.max(0));
+        }
+    }
+
+    /// Takes over what was read.
+    pub(super) fn read_again(&mut self, balance: Balance, others: Vec<Lease>) {
+        self.take_balance(balance);
+        self.others = others;
+        self.stale = false;
     }
 
     /// Takes over a balance, unless a newer one is known.

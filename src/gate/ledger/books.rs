@@ -4,6 +4,7 @@ mod extending;
 mod holding;
 mod loading;
 mod settling;
+mod shifting;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -12,6 +12,8 @@
 mod account;
 mod ask;
 mod books;
+#[cfg(test)]
+mod model;
 mod reservation;
 #[cfg(test)]
 mod tests;
@@ -221,6 +223,12 @@ impl Ledger {
         self.books.lock().add_tokens(accounts, tokens, now);
     }
 
+    /// The clock is about to be set by so many microseconds: what is reserved lives
+    /// as long as it would have.
+    pub fn shift(&self, micros: i64) {
+        self.books.lock().shift(micros);
+    }
+
     /// Forgets accounts that nobody has asked about for a while.
     pub fn forget_idle(&self, now: Timestamp) {
         self.books.lock().forget_idle(now);
@@ -255,7 +263,7 @@ async fn read(missing: &[MissingWindow], store: &Store, holder: i64, now: Timest
     // Leases first: what moves from a lease to the balance in between is then
     // counted twice for a moment, never lost.
     let mut others: HashMap<BalanceKey, Vec<Lease>> = HashMap::new();
-    for (key, lease) in view.leases(&keys, now).await? {
+    for (key, lease) in store.leases(&keys, now).await? {
         if lease.holder != holder {
             others.entry(key).or_default().push(lease);
         }

@@ -1,0 +1,497 @@
+//! The protocol of leases, tried exhaustively: two runs of the server, one window of
+//! one account, the database between them; every order of asking, committing,
+//! answering, settling, failing, crashing, standing still and setting a clock, up to
+//! a bound. What decides is the real code: [`WindowState`] in memory,
+//! [`HoldWrite::fit`] in the database. `docs/leases.md` says in words what this
+//! shows.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+
+use super::account::WindowState;
+use crate::domain::account::{AccountId, Line};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::TeamId;
+use crate::domain::limit::Budget;
+use crate::domain::money::Usd;
+use crate::domain::window::Window;
+use crate::gate::standing::BudgetStanding;
+use crate::store::{Balance, HoldWrite, Lease};
+
+/// The limit, in nano-dollars: enough that room is held in advance.
+const LIMIT: i64 = 6;
+/// How long a reservation lives, and how much longer a lease, in seconds.
+const RESERVATION: i64 = 2;
+const LEASE: i64 = 1;
+
+/// How often each of these may still happen.
+#[derive(Clone, Hash)]
+struct Left {
+    /// Of calls that cost one of these.
+    amounts: &'static [i64],
+    asks: u8,
+    seconds: u8,
+    failures: u8,
+    crashes: u8,
+    steps: u8,
+}
+
+/// A reservation, and until when whoever asked for it may count on it.
+#[derive(Clone, Hash)]
+struct Promise {
+    id: u8,
+    amount: i64,
+    /// When it expires, by the clock of its run.
+    expires_at: Timestamp,
+    /// When it would have expired if nobody had touched a clock.
+    promised_until: Timestamp,
+}
+
+/// What is on its way to the database.
+#[derive(Clone, Hash)]
+struct Batch {
+    hold: Option<HoldWrite>,
+    confirms: Vec<u8>,
+    settles: Option<Promise>,
+    committed: Option<(Balance, Option<(Lease, Vec<Lease>)>)>,
+}
+
+/// A run of the server.
+#[derive(Clone, Hash)]
+struct Run {
+    holder: i64,
+    /// By how much its clock is ahead of the database's, in seconds.
+    ahead: i64,
+    /// Since when its machine stands still.
+    frozen_at: Option<Timestamp>,
+    window: WindowState,
+    granted: Vec<Promise>,
+    tentative: Vec<Promise>,
+    batch: Option<Batch>,
+}
+
+/// Everything.
+#[derive(Clone, Hash)]
+struct World {
+    now: Timestamp,
+    balance: Balance,
+    leases: BTreeMap<i64, (Usd, Timestamp)>,
+    booked: BTreeSet<u8>,
+    /// What was booked after its promise had ended.
+    late: i64,
+    runs: [Run; 2],
+    /// What crashed runs had granted: their clients go on.
+    orphans: Vec<Promise>,
+    next_id: u8,
+    next_holder: i64,
+    left: Left,
+}
+
+fn seconds(count: i64) -> Timestamp {
+    Timestamp::EPOCH.plus_seconds(1_000 + count)
+}
+
+fn usd(nanos: i64) -> Usd {
+    Usd::from_nanos(nanos)
+}
+
+impl Run {
+    fn new(holder: i64, balance: Balance, others: Vec<Lease>) -> Self {
+        let window = WindowState::new(Window::LIFETIME, balance, others);
+        Self { holder, ahead: 0, frozen_at: None, window, granted: Vec::new(), tentative: Vec::new(), batch: None }
+    }
+
+    fn now(&self, world_now: Timestamp) -> Timestamp {
+        world_now.plus_seconds(self.ahead)
+    }
+
+    /// As `Books::expire`: what is being settled stays until that is decided.
+    fn expire(&mut self, now: Timestamp) {
+        let settling = self.batch.as_ref().and_then(|batch| batch.settles.as_ref()).map(|promise| promise.id);
+        let window = &mut self.window;
+        self.granted.retain(|promise| {
+            let stays = promise.expires_at > now || Some(promise.id) == settling;
+            if !stays {
+                window.end_reservation(usd(promise.amount));
+            }
+            stays
+        });
+        self.tentative.retain(|promise| {
+            let stays = promise.expires_at > now;
+            if !stays {
+                window.end_reservation(usd(promise.amount));
+                window.tentative = window.tentative.saturating_less(usd(promise.amount));
+            }
+            stays
+        });
+    }
+
+    /// As `Books::ask`.
+    fn ask(&mut self, id: u8, amount: i64, world_now: Timestamp) {
+        let now = self.now(world_now);
+        self.expire(now);
+        let account = AccountId::team(&TeamId::stored("t"));
+        let budget = Budget { max: Some(usd(LIMIT)), ..Budget::default() };
+        let line = Line { estimate: usd(amount), ..Line::of_money(&account, &budget) };
+        let (spent, reserved) = (self.window.balance.spent, self.window.all_reserved(now));
+        if BudgetStanding::new(&line, Window::LIFETIME, spent, reserved).denies() {
+            return;
+        }
+        let expires_at = now.plus_seconds(RESERVATION);
+        let promise = Promise { id, amount, expires_at, promised_until: world_now.plus_seconds(RESERVATION) };
+        self.window.begin_reservation(usd(amount), expires_at);
+        if self.window.covers(expires_at) {
+            self.granted.push(promise);
+        } else {
+            self.window.plan_raise(Some(usd(LIMIT)), usd(amount), now);
+            self.window.tentative = self.window.tentative.saturating_add(usd(amount));
+            self.tentative.push(promise);
+        }
+    }
+
+    fn hold(&self, settles: Option<&Promise>, until: Timestamp) -> HoldWrite {
+        let key = (AccountId::team(&TeamId::stored("t")), Timestamp::EPOCH);
+        let settling = settles.map(|promise| (promise.id.to_string(), usd(promise.amount)));
+        self.window.hold_write(key, settling.into_iter().collect(), Some(usd(LIMIT)), until)
+    }
+
+    /// As `Books::plan_holds`.
+    fn begin_batch(&mut self, settles: bool, world_now: Timestamp) {
+        let now = self.now(world_now);
+        let settles = if settles { self.granted.first().cloned() } else { None };
+        let confirms: Vec<u8> = self.tentative.iter().map(|promise| promise.id).collect();
+        let last = self.tentative.iter().map(|promise| promise.expires_at).max();
+        let until = now.plus_seconds(RESERVATION).max(last.unwrap_or_default());
+        let until = if self.window.takes_advance() { until.plus_seconds(LEASE) } else { until };
+        let hold = (!confirms.is_empty() || self.window.holds()).then(|| self.hold(settles.as_ref(), until));
+        self.batch = Some(Batch { hold, confirms, settles, committed: None });
+    }
+
+    /// As `Books::plan_upkeep`; says whether there was anything to do.
+    fn begin_upkeep(&mut self, world_now: Timestamp) -> bool {
+        let now = self.now(world_now);
+        self.expire(now);
+        if self.window.stale || self.window.tentative > Usd::ZERO {
+            return false;
+        }
+        let hold = if self.window.runs_short(now.plus_seconds(RESERVATION)) {
+            self.window.plan_raise(self.window.limit, Usd::ZERO, now);
+            self.hold(None, now.plus_seconds(RESERVATION + LEASE))
+        } else if self.window.give_up_surplus(now) || self.window.give_up_advance() {
+            self.hold(None, Timestamp::EPOCH)
+        } else {
+            return false;
+        };
+        self.batch = Some(Batch { hold: Some(hold), confirms: Vec::new(), settles: None, committed: None });
+        true
+    }
+
+    /// As `Books::apply`.
+    fn apply(&mut self, batch: &Batch, world_now: Timestamp) {
+        let Some((balance, held)) = &batch.committed else { return };
+        let now = self.now(world_now);
+        self.window.take_balance(*balance);
+        if let Some(settled) = &batch.settles
+            && let Some(at) = self.granted.iter().position(|promise| promise.id == settled.id)
+        {
+            self.window.end_reservation(usd(self.granted.remove(at).amount));
+        }
+        if let Some((lease, others)) = held {
+            self.window.take_lease(lease, others.clone());
+        }
+        self.expire(now);
+        for id in &batch.confirms {
+            let Some(at) = self.tentative.iter().position(|promise| promise.id == *id) else { continue };
+            let promise = self.tentative.remove(at);
+            let fits = self.window.has_room_for_tentative(usd(promise.amount), promise.expires_at);
+            self.window.tentative = self.window.tentative.saturating_less(usd(promise.amount));
+            if fits {
+                self.granted.push(promise);
+            } else {
+                self.window.end_reservation(usd(promise.amount));
+            }
+        }
+    }
+
+    /// As `Ledger::distrust`, and what the batcher tells its callers.
+    fn fail(&mut self, batch: &Batch) {
+        self.window.distrust();
+        for id in &batch.confirms {
+            let Some(at) = self.tentative.iter().position(|promise| promise.id == *id) else { continue };
+            let amount = usd(self.tentative.remove(at).amount);
+            self.window.tentative = self.window.tentative.saturating_less(amount);
+            self.window.end_reservation(amount);
+        }
+    }
+
+    /// As `Books::shift`.
+    fn shift(&mut self, by: i64) {
+        self.window.shift(by * 1_000_000);
+        for promise in self.granted.iter_mut().chain(&mut self.tentative) {
+            promise.expires_at = promise.expires_at.plus_seconds(by);
+        }
+    }
+}
+
+impl World {
+    fn new(left: Left) -> Self {
+        let run = |holder| Run::new(holder, Balance::default(), Vec::new());
+        Self {
+            now: seconds(0),
+            balance: Balance::default(),
+            leases: BTreeMap::new(),
+            booked: BTreeSet::new(),
+            late: 0,
+            runs: [run(1), run(2)],
+            orphans: Vec::new(),
+            next_id: 0,
+            next_holder: 3,
+            left,
+        }
+    }
+
+    /// The leases of others that are alive, in the time of a run.
+    fn others(&self, holder: i64, ahead: i64) -> Vec<Lease> {
+        let alive = self.leases.iter().filter(|(of, (_, ends_at))| **of != holder && *ends_at > self.now);
+        let lease = |(of, (held, ends_at)): (&i64, &(Usd, Timestamp))| Lease {
+            holder: *of,
+            held: *held,
+            expires_at: ends_at.plus_seconds(ahead),
+        };
+        alive.map(lease).collect()
+    }
+
+    /// As `Store::commit_batch`, with its statements under the balance's lock.
+    fn commit(&mut self, at: usize) {
+        let run = &self.runs[at];
+        let Some(mut batch) = run.batch.clone() else { return };
+        if let Some(settled) = &batch.settles
+            && self.booked.insert(settled.id)
+        {
+            self.book(&settled.clone());
+        }
+        let (holder, ahead) = (self.runs[at].holder, self.runs[at].ahead);
+        let held = batch.hold.as_ref().map(|hold| {
+            let others = self.others(holder, ahead);
+            let taken = others.iter().fold(self.balance.spent, |sum, lease| sum.saturating_add(lease.held));
+            let is_alive = self.leases.get(&holder).is_some_and(|(_, ends_at)| *ends_at > self.now);
+            let kept = if is_alive { hold.held } else { Usd::ZERO };
+            let settled = batch.settles.as_ref().map_or(Usd::ZERO, |promise| usd(promise.amount));
+            let held = hold.fit(kept, settled, usd(LIMIT).saturating_less(taken));
+            self.leases.insert(holder, (held, hold.expires_at.plus_seconds(-ahead)));
+            (Lease { holder, held, expires_at: hold.expires_at }, others)
+        });
+        batch.committed = Some((self.balance, held));
+        self.runs[at].batch = Some(batch);
+    }
+
+    fn book(&mut self, promise: &Promise) {
+        self.balance.spent = self.balance.spent.saturating_add(usd(promise.amount));
+        self.balance.revision += 1;
+        if promise.promised_until <= self.now {
+            self.late += promise.amount;
+        }
+    }
+
+    /// Every world that may come next.
+    fn next(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        for at in 0..self.runs.len() {
+            self.steps_of(at, &mut all);
+        }
+        if self.left.seconds > 0 {
+            let mut next = self.clone();
+            next.left.seconds -= 1;
+            next.now = next.now.plus_seconds(1);
+            all.push(next);
+        }
+        if let Some(orphan) = self.orphans.first() {
+            let mut next = self.clone();
+            next.orphans.remove(0);
+            if next.booked.insert(orphan.id) {
+                next.book(orphan);
+            }
+            all.push(next);
+        }
+        all
+    }
+
+    fn steps_of(&self, at: usize, all: &mut Vec<Self>) {
+        let mut then = |act: &dyn Fn(&mut Self) -> bool| {
+            let mut next = self.clone();
+            if act(&mut next) {
+                all.push(next);
+            }
+        };
+        if let Some(since) = self.runs[at].frozen_at {
+            // Its clock stood still with it, until it is set right.
+            then(&|next| {
+                let lag = next.now.micros_since(since) / 1_000_000;
+                next.runs[at].frozen_at = None;
+                next.runs[at].shift(lag);
+                true
+            });
+            return;
+        }
+        if self.left.asks > 0 {
+            for &amount in self.left.amounts {
+                then(&|next| {
+                    next.left.asks -= 1;
+                    let (id, now) = (next.next_id, next.now);
+                    next.next_id += 1;
+                    if next.runs[at].window.stale {
+                        let others = next.others(next.runs[at].holder, next.runs[at].ahead);
+                        next.runs[at].window.read_again(next.balance, others);
+                    }
+                    next.runs[at].ask(id, amount, now);
+                    true
+                });
+            }
+        }
+        match &self.runs[at].batch {
+            None => {
+                for settles in [false, true] {
+                    then(&|next| {
+                        let run = &next.runs[at];
+                        let has_work = if settles { !run.granted.is_empty() } else { !run.tentative.is_empty() };
+                        let now = next.now;
+                        if has_work {
+                            next.runs[at].begin_batch(settles, now);
+                        }
+                        has_work
+                    });
+                }
+                then(&|next| next.runs[at].begin_upkeep(next.now));
+            }
+            Some(batch) => {
+                if batch.committed.is_none() {
+                    then(&|next| {
+                        next.commit(at);
+                        true
+                    });
+                } else {
+                    then(&|next| {
+                        let now = next.now;
+                        next.runs[at].batch.take().inspect(|batch| next.runs[at].apply(batch, now));
+                        true
+                    });
+                }
+                if self.left.failures > 0 {
+                    then(&|next| {
+                        next.left.failures -= 1;
+                        next.runs[at].batch.take().inspect(|batch| next.runs[at].fail(batch));
+                        true
+                    });
+                }
+            }
+        }
+        then(&|next| {
+            let Some(released) = next.runs[at].granted.first().cloned() else { return false };
+            let settling = next.runs[at].batch.as_ref().and_then(|batch| batch.settles.as_ref());
+            if settling.is_some_and(|promise| promise.id == released.id) {
+                return false;
+            }
+            next.runs[at].granted.remove(0);
+            next.runs[at].window.end_reservation(usd(released.amount));
+            true
+        });
+        if self.left.crashes > 0 {
+            then(&|next| {
+                next.left.crashes -= 1;
+                let holder = next.next_holder;
+                next.next_holder += 1;
+                let fresh = Run::new(holder, next.balance, next.others(holder, 0));
+                let gone = std::mem::replace(&mut next.runs[at], fresh);
+                next.orphans.extend(gone.granted);
+                true
+            });
+        }
+        if self.left.steps > 0 {
+            for by in [-2, 2] {
+                then(&|next| {
+                    next.left.steps -= 1;
+                    next.runs[at].shift(by);
+                    next.runs[at].ahead += by;
+                    true
+                });
+            }
+            then(&|next| {
+                next.left.steps -= 1;
+                next.runs[at].frozen_at = Some(next.now);
+                true
+            });
+        }
+    }
+
+    /// What was spent in time, and what calls in flight were promised, keeps the
+    /// limit.
+    fn check(&self) {
+        let in_flight = self.runs.iter().flat_map(|run| &run.granted).chain(&self.orphans);
+        let promised: i64 = in_flight
+            .filter(|promise| promise.promised_until > self.now && !self.booked.contains(&promise.id))
+            .map(|promise| promise.amount)
+            .sum();
+        let spent = self.balance.spent.nanos();
+        assert!(spent - self.late + promised <= LIMIT, "{spent} spent, {} late, {promised} promised", self.late);
+    }
+
+    /// When nobody calls any more, all that was not spent can be had again.
+    fn check_that_room_comes_back(&self) {
+        let mut world = self.clone();
+        world.now = seconds(1_000);
+        let left = (LIMIT - world.balance.spent.nanos()).max(0);
+        if left == 0 {
+            return;
+        }
+        world.runs[0] = Run::new(99, world.balance, world.others(99, 0));
+        world.runs[0].ask(99, left, world.now);
+        world.runs[0].begin_batch(false, world.now);
+        world.commit(0);
+        let batch = world.runs[0].batch.take();
+        batch.inspect(|batch| world.runs[0].apply(batch, world.now));
+        assert_eq!(world.runs[0].granted.len(), 1, "{left} is left, and can't be had");
+    }
+}
+
+/// Tries every order; says how many worlds there are. Of each only a hash is kept.
+fn explore(left: Left) -> usize {
+    let hash = FixedState::default();
+    let first = World::new(left);
+    let mut seen = HashSet::from([hash.hash_one(&first)]);
+    let mut open = vec![first];
+    while let Some(world) = open.pop() {
+        world.check();
+        world.check_that_room_comes_back();
+        open.extend(world.next().into_iter().filter(|next| seen.insert(hash.hash_one(next))));
+    }
+    seen.len()
+}
+
+/// All at once would be too many: each of these has a few things of every kind.
+#[test]
+fn no_order_of_events_passes_the_limit_or_loses_room() {
+    let none = Left { amounts: &[4], asks: 0, seconds: 0, failures: 0, crashes: 0, steps: 0 };
+    let small: &[i64] = &[1, 4];
+    let worlds: usize = [
+        Left { amounts: small, asks: 2, seconds: 2, ..none },
+        Left { asks: 3, seconds: 3, ..none },
+        Left { asks: 2, seconds: 1, failures: 1, ..none },
+        Left { asks: 2, seconds: 2, crashes: 1, ..none },
+        Left { asks: 2, seconds: 2, steps: 1, ..none },
+        Left { amounts: small, asks: 1, seconds: 3, failures: 1, crashes: 1, steps: 1 },
+    ]
+    .map(|left| {
+        let told = format!(
+            "{} asks, {} seconds, {} failures, {} crashes, {} steps",
+            left.asks, left.seconds, left.failures, left.crashes, left.steps
+        );
+        let worlds = explore(left);
+        println!("{told}: {worlds}");
+        worlds
+    })
+    .iter()
+    .sum();
+    println!("{worlds} worlds");
+}
