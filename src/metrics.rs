@@ -45,7 +45,7 @@ const CODES: [&str; 17] = [
 static METADATA: Metadata<'static> = Metadata::new("bursar", Level::INFO, None);
 
 /// The names of metrics, and what they say.
-const DESCRIPTIONS: [(&str, &str); 14] = [
+const DESCRIPTIONS: [(&str, &str); 18] = [
     ("bursar_build_info", "Always 1; the version is a label."),
     ("bursar_requests_total", "Calls by RPC and gRPC code; of streams, how they began."),
     ("bursar_request_duration_seconds", "How long calls took until their answer, or a stream's first headers, began."),
@@ -59,6 +59,13 @@ const DESCRIPTIONS: [(&str, &str); 14] = [
     ("bursar_ledger_commit_microseconds_total", "How long batches took to be committed, added up."),
     ("bursar_ledger_failed_batches_total", "Batches that could not be committed; their callers were told."),
     ("bursar_feed_age_seconds", "How long ago the change feed was last read to its end."),
+    ("bursar_connections_total", "Connections that were taken."),
+    ("bursar_connections", "Connections that are open."),
+    (
+        "bursar_tls_handshakes_failed_total",
+        "Connections that ended before they were secured, such as for a certificate.",
+    ),
+    ("bursar_tls_certificate_expires_at_seconds", "When the certificate of the port ends, in seconds since 1970."),
     ("bursar_database_connections", "Connections to the database, by state."),
 ];
 
@@ -70,6 +77,24 @@ pub struct Metrics {
     denied: HashMap<DenyReason, Counter>,
     shadow_denials: Counter,
     overruns: Counter,
+    connections: Connections,
+}
+
+/// What is counted of connections.
+struct Connections {
+    taken: Counter,
+    open: Gauge,
+    refused: Counter,
+}
+
+/// A connection, counted as open until it is dropped.
+#[must_use]
+pub struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
 }
 
 /// What is counted of one RPC; it appears with its first call.
@@ -105,6 +130,11 @@ impl Metrics {
             denied: denied.collect(),
             shadow_denials: counter(&recorder, "bursar_shadow_denials_total", Vec::new()),
             overruns: counter(&recorder, "bursar_overruns_total", Vec::new()),
+            connections: Connections {
+                taken: counter(&recorder, "bursar_connections_total", Vec::new()),
+                open: recorder.register_gauge(&Key::from_name("bursar_connections"), &METADATA),
+                refused: counter(&recorder, "bursar_tls_handshakes_failed_total", Vec::new()),
+            },
             recorder,
         })
     }
@@ -145,6 +175,23 @@ impl Metrics {
     /// A call cost more than was set aside.
     pub fn overrun(&self) {
         self.overruns.increment(1);
+    }
+
+    /// A client connected.
+    pub fn connected(&self) -> Connected {
+        self.connections.taken.increment(1);
+        self.connections.open.increment(1);
+        Connected(self.connections.open.clone())
+    }
+
+    /// A client could not agree on TLS.
+    pub fn handshake_failed(&self) {
+        self.connections.refused.increment(1);
+    }
+
+    /// The port's certificate ends, in seconds since 1970.
+    pub fn certificate_ends(&self, at: i64) {
+        self.gauge("bursar_tls_certificate_expires_at_seconds", Vec::new()).set(u32::try_from(at).unwrap_or(u32::MAX));
     }
 
     /// Makes room: what was measured and not scraped is added up.

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::caller::{Caller, Credential};
+use super::peer::Peer;
 use super::policy::rule_of;
 use super::sessions::{self, Sessions};
 use super::tokens::{self, TokenHolder, Tokens, Welcome};
@@ -61,13 +62,19 @@ impl Authenticator {
         Self { gate, masters, sessions, tokens, host }
     }
 
-    /// Finds out who sent a request.
+    /// Finds out who sent a request: by its credential, without one by the
+    /// certificate of its connection.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` without a good credential, `PERMISSION_DENIED` for one
     /// that is blocked, `UNAVAILABLE` if it can't be looked up.
-    pub async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Error> {
+    pub async fn caller(&self, headers: &HeaderMap, peer: Option<&Peer>, now: Timestamp) -> Result<Caller, Error> {
         let wanted_team = wanted_team(headers)?;
+        let gateway = peer.and_then(|peer| peer.gateway.as_ref()).filter(|_| !headers.contains_key(AUTHORIZATION));
+        if let Some(name) = gateway {
+            let credential = Credential::Gateway(Arc::clone(name));
+            return Ok(Caller { credential, shown: None, on_behalf_of: None, wanted_team });
+        }
         let (credential, shown) = match bearer(headers)? {
             Bearer::Secret(secret) => {
                 let hash = KeyHash::of(secret);
@@ -125,7 +132,7 @@ impl Authenticator {
 /// As for admitting it.
 pub async fn recheck(caller: &Caller, rpc: &str, directory: &Directory, now: Timestamp) -> Result<(), Error> {
     let credential = match &caller.credential {
-        Credential::Master | Credential::Nothing => return Ok(()),
+        Credential::Master | Credential::Gateway(_) | Credential::Nothing => return Ok(()),
         Credential::Key(known) => {
             // By the secret that it used: that one may have ended.
             let hash = caller.shown.or_else(|| known.key.hash()).ok_or_else(key_unknown)?;

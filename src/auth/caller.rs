@@ -23,6 +23,8 @@ pub enum Credential {
     Session(Arc<UserFacts>),
     /// A token of an identity provider.
     Token(Box<TokenHolder>),
+    /// The certificate of a gateway, which has this name.
+    Gateway(Arc<str>),
     /// Nothing, and nothing is needed.
     Nothing,
 }
@@ -80,7 +82,7 @@ impl Caller {
             Credential::Key(identity) => identity.user.as_ref(),
             Credential::Session(user) => Some(user),
             Credential::Token(holder) => holder.user(),
-            Credential::Master | Credential::Nothing => None,
+            Credential::Master | Credential::Gateway(_) | Credential::Nothing => None,
         }
     }
 
@@ -108,7 +110,8 @@ impl Caller {
 
     /// Whether it is a sidecar's credential.
     pub fn is_gateway(&self) -> bool {
-        self.key().is_some_and(|key| key.key_type == KeyType::Gateway)
+        let has_certificate = matches!(self.credential, Credential::Gateway(_));
+        has_certificate || self.key().is_some_and(|key| key.key_type == KeyType::Gateway)
     }
 
     /// Whether this is its user.
@@ -122,6 +125,7 @@ impl Caller {
             (Credential::Master, _) => "master".to_owned(),
             (_, Some(user)) => user.to_string(),
             (Credential::Token(holder), None) => holder.name(),
+            (Credential::Gateway(name), None) => format!("gateway:{name}"),
             (Credential::Key(_) | Credential::Session(_) | Credential::Nothing, None) => {
                 self.key_id().map_or_else(|| "anonymous".to_owned(), |id| format!("key:{id}"))
             }
@@ -135,7 +139,11 @@ impl Caller {
 
     /// Its name inside tickets.
     pub fn ticket_tag(&self) -> u64 {
-        self.token().map_or_else(|| ticket::caller_tag(self.key_id()), TokenHolder::ticket_tag)
+        match &self.credential {
+            Credential::Token(holder) => holder.ticket_tag(),
+            Credential::Gateway(name) => ticket::gateway_tag(name),
+            _ => ticket::caller_tag(self.key_id()),
+        }
     }
 
     /// The refusal of an RPC, or of a part of it, for want of a role. Says which

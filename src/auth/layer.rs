@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use tonic::body::Body;
-use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
 
 use super::authn::Authenticator;
 use super::caller::Caller;
+use super::peer::Peer;
 use super::policy::{Scope, rule_of};
 use super::request_id::RequestId;
 use super::throttle::{Allowance, Throttle};
@@ -61,8 +61,8 @@ impl AuthLayer {
 
     async fn admit(&self, request: &mut Request<Body>) -> Result<(), Error> {
         let rule = rule_of(request.uri().path().trim_start_matches('/'));
-        let remote = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-        let remote = remote.map(|address| address.ip());
+        let peer = request.extensions().get::<Peer>();
+        let remote = peer.map(|peer| peer.address);
         if let Some(rule) = rule.filter(|rule| rule.is_public()) {
             let caller = Arc::new(Caller::nobody());
             let passport = Passport { caller, scope: Scope::default(), rpc: rule.rpc, remote };
@@ -70,7 +70,7 @@ impl AuthLayer {
             return Ok(());
         }
         let now = self.clock.now();
-        let caller = match self.authenticator.caller(request.headers(), now).await {
+        let caller = match self.authenticator.caller(request.headers(), peer, now).await {
             Err(error @ Error::Unauthenticated { .. }) => return Err(self.guesses.blame(remote, error, now)),
             known => known?,
         };

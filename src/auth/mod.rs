@@ -4,6 +4,7 @@
 mod authn;
 mod caller;
 mod layer;
+mod peer;
 mod policy;
 mod request_id;
 mod sessions;
@@ -13,6 +14,7 @@ mod tokens;
 pub use self::authn::{Authenticator, MasterKeys, recheck};
 pub use self::caller::{Caller, Credential};
 pub use self::layer::{AuthLayer, Passport};
+pub use self::peer::Peer;
 pub use self::policy::{Column, POLICY, Reach, Rule, Scope, rule_of};
 pub use self::request_id::{REQUEST_ID, RequestId};
 pub use self::sessions::{Session, Sessions, new_key as new_session_key};

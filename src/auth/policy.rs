@@ -314,7 +314,8 @@ impl Rule {
             scope.add(self.reach_of(column));
         }
         // A session calls no models, and only a key is one that could be read.
-        let calls = caller.token().is_some() && self.kind == Call;
+        let has_certificate = matches!(caller.credential, Credential::Gateway(_));
+        let calls = (caller.token().is_some() || has_certificate) && self.kind == Call;
         if caller.key().is_none() && !calls {
             scope.0.retain(|reach| *reach != Itself);
         }
@@ -350,6 +351,7 @@ fn columns_of(caller: &Caller) -> Vec<Column> {
     let identity = match &caller.credential {
         Credential::Master => return vec![Column::ProxyAdmin],
         Credential::Nothing => return Vec::new(),
+        Credential::Gateway(_) => return vec![Column::Gateway],
         Credential::Token(holder) if holder.is_admin() => return vec![Column::ProxyAdmin],
         Credential::Token(_) | Credential::Session(_) => None,
         Credential::Key(identity) => Some(identity),

@@ -17,6 +17,12 @@ pub(super) struct Profile {
     pub(super) address: Option<String>,
     /// The key.
     pub(super) key: Option<String>,
+    /// The authorities that sign the server's certificate, as PEM.
+    pub(super) ca: Option<PathBuf>,
+    /// The certificate to show, as PEM.
+    pub(super) certificate: Option<PathBuf>,
+    /// The private key of it, as PEM.
+    pub(super) certificate_key: Option<PathBuf>,
 }
 
 impl Profile {

@@ -12,6 +12,7 @@ mod parse;
 mod policies;
 mod rules;
 mod sources;
+mod tls;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use self::parse::{database_url, optional, parsed};
 pub use self::policies::PolicyParams;
 pub use self::rules::Rules;
 pub use self::sources::{Documented, EXAMPLE, client_variable, documented, load, load_from};
+pub use self::tls::{GatewayParams, TlsParams};
 pub use self::webhooks::WebhookParams;
 use crate::domain::key_rules::BoundMode;
 use crate::domain::limit::CountedTokens;
@@ -114,6 +116,12 @@ pub struct Settings {
     pub listen: SocketAddr,
     #[serde(deserialize_with = "parsed")]
     pub http_listen: SocketAddr,
+    #[serde(default)]
+    pub tls: Option<TlsParams>,
+    #[serde(deserialize_with = "parsed")]
+    pub max_connection_age: Period,
+    #[serde(deserialize_with = "parsed")]
+    pub max_connection_age_grace: Period,
     #[serde(deserialize_with = "database_url")]
     pub database_url: Hidden,
     #[serde(deserialize_with = "parsed")]

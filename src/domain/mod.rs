@@ -43,6 +43,7 @@ pub mod secret;
 pub mod team;
 pub mod ticket;
 pub mod tier;
+pub mod tls;
 pub mod token;
 pub mod usage;
 pub mod user;

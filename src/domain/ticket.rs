@@ -269,6 +269,12 @@ pub fn principal_tag(issuer: &str, user: Option<&UserId>, team: Option<&TeamId>)
     fold(names.iter().flat_map(|name| name.bytes().chain([0])))
 }
 
+/// The same for a gateway that is known by its certificate.
+#[must_use]
+pub fn gateway_tag(name: &str) -> u64 {
+    fold("gateway".bytes().chain([0]).chain(name.bytes()))
+}
+
 /// FNV-1a: stable for ever, which a hasher of the standard library is not.
 fn fold(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

@@ -1,10 +1,12 @@
 //! Assembly: the only module that knows the whole. Binds, serves, drains.
 
+mod connections;
 mod health;
 mod http;
 mod layers;
 mod master_key;
 mod starter;
+mod tls;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -13,9 +15,11 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tonic::transport::server::TcpIncoming;
+use tower::Layer;
 
+use self::connections::Connections;
 use self::layers::RequestLayer;
+use self::tls::Tls;
 use crate::auth::{Allowance, AuthLayer, Authenticator, POLICY, Sessions, Throttle, Tokens};
 use crate::callout::{CustomAuth, KeyPolicy};
 use crate::config::{ConfigError, Period, Settings};
@@ -31,14 +35,6 @@ use crate::services::wire::secret::{fresh_secret, random_bytes};
 use crate::services::{self, App, Host, Passwords, Receivers, SignIn};
 use crate::store::{SealKey, SecretName, Store, StoreError};
 use crate::webhooks::Courier;
-
-/// How many streams a client may reset before they were accepted: sidecars
-/// cancel calls in bursts, and must not lose their connection for it.
-const RESET_STREAMS_MAX: usize = 4_096;
-
-/// How large the headers of a request may be. More than a credential may have,
-/// so that a credential that is too long is refused in Bursar's own words.
-const HEADERS_MAX_BYTES: u32 = 64 * 1024;
 
 /// Why the server does not start, or does not end well.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +53,9 @@ pub enum ServerError {
         /// Why not.
         cause: std::io::Error,
     },
+    /// The files of TLS can't be used.
+    #[error("wrong setting: tls: {0}")]
+    Tls(String),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Serve(String),
@@ -72,6 +71,7 @@ impl From<Error> for ServerError {
 pub struct Server {
     listener: TcpListener,
     http_listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     app: Arc<App>,
     authenticator: Authenticator,
     settings: Settings,
@@ -88,6 +88,9 @@ impl Server {
     /// [`ServerError`]; then nothing is served.
     pub async fn bind(settings: Settings, clock: Clock) -> Result<Self, ServerError> {
         let rules = settings.rules()?;
+        let metrics = Metrics::new(POLICY.iter().map(|rule| rule.rpc));
+        let metrics = Arc::new(metrics.map_err(|error| ServerError::Serve(error.to_string()))?);
+        let tls = settings.tls_rules()?.map(|rules| Tls::new(rules, Arc::clone(&metrics)).map(Arc::new)).transpose()?;
         services::rehearse_policies(&rules.policies)?;
         let gate_rules = settings.gate_rules()?;
         let issuers = settings.issuers()?;
@@ -118,7 +121,6 @@ impl Server {
             tokens: Arc::clone(&tokens),
             throttle: Throttle::new(Allowance::SIGN_IN),
         };
-        let rpcs = POLICY.iter().map(|rule| rule.rpc);
         let app = Arc::new(App {
             store: store.clone(),
             gate: Arc::clone(&gate),
@@ -129,7 +131,7 @@ impl Server {
             webhooks,
             sign_in,
             key_policy,
-            metrics: Arc::new(Metrics::new(rpcs).map_err(|error| ServerError::Serve(error.to_string()))?),
+            metrics,
         });
         let kept_seconds = settings.usage_retention.map(Period::seconds);
         let mut jobs = Jobs::start(store.clone(), Arc::clone(&gate), clock.clone(), position, kept_seconds);
@@ -154,6 +156,7 @@ impl Server {
         Ok(Self {
             listener,
             http_listener,
+            tls,
             authenticator: Authenticator::new(gate, masters, sessions, tokens, Box::new(Host(Arc::clone(&app)))),
             app,
             settings,
@@ -191,20 +194,17 @@ impl Server {
     /// # Errors
     /// [`ServerError`] if serving fails.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
-        let Self { listener, http_listener, app, authenticator, settings, jobs, batcher, .. } = self;
+        let Self { listener, http_listener, tls, app, authenticator, settings, jobs, batcher, .. } = self;
         let (health, health_service) = health::start().await;
         let watching = tokio::spawn(http::serve(http_listener, Arc::clone(&app)));
         let mut routes = services::routes(&app);
         routes.add_service(health_service);
         add_reflection(&mut routes)?;
-        let server = tonic::transport::Server::builder()
-            .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))
-            .http2_max_header_list_size(HEADERS_MAX_BYTES)
-            .http2_keepalive_interval(Some(Duration::from_mins(1)))
-            .layer(RequestLayer::new(&settings, Arc::clone(&app.metrics)))
-            .layer(AuthLayer::new(authenticator, app.clock.clone(), settings.reflection_public))
-            .add_routes(routes.routes());
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let admission = AuthLayer::new(authenticator, app.clock.clone(), settings.reflection_public);
+        let outermost = RequestLayer::new(&settings, Arc::clone(&app.metrics));
+        let service = outermost.layer(admission.layer(routes.routes().prepare()));
+        let reloading = tls.clone().map(|tls| tokio::spawn(tls.watch()));
+        let connections = Connections::new(listener, service, (tls, Arc::clone(&app.metrics)), &settings);
         let (draining, drained) = tokio::sync::oneshot::channel();
         let stopped_app = Arc::clone(&app);
         let drain = async move {
@@ -214,17 +214,17 @@ impl Server {
             health.stop().await;
             let _ = draining.send(());
         };
-        let serving = server.serve_with_incoming_shutdown(incoming, drain);
         let patience = async {
             let _ = drained.await;
             tokio::time::sleep(settings.drain_timeout.duration()).await;
         };
         tokio::select! {
-            result = serving => result.map_err(|error| ServerError::Serve(error.to_string()))?,
+            () = connections.serve(drain) => {}
             () = patience => tracing::warn!("calls were still in flight when drain_timeout ended; they are cut off"),
         }
         drop(jobs);
         watching.abort();
+        reloading.inspect(|reloading| reloading.abort());
         flush(app, batcher, settings.drain_timeout.duration()).await
     }
 }

@@ -1,5 +1,6 @@
 //! The process: how it starts, what it says, how it ends.
 
+mod connections;
 mod drain;
 mod http;
 mod limits;
@@ -7,3 +8,4 @@ mod logs;
 mod migrate;
 mod secrets;
 mod start;
+mod tls;

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod callouts;
+pub mod certificates;
 pub mod client;
 pub mod data;
 pub mod database;

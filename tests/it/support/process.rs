@@ -35,6 +35,8 @@ pub fn text(bytes: &[u8]) -> String {
 pub struct Process {
     child: Child,
     pub address: String,
+    /// Where it tells how it is.
+    pub http_address: String,
     log: Arc<Mutex<String>>,
     logger: Option<thread::JoinHandle<()>>,
     output: Option<thread::JoinHandle<String>>,
@@ -68,18 +70,24 @@ impl Process {
             let _ = output.read_to_string(&mut text);
             text
         });
-        let mut process = Self { child, address: String::new(), log, logger: Some(logger), output: Some(output) };
-        process.address = process.wait_for_address();
+        let mut process = Self {
+            child,
+            address: String::new(),
+            http_address: String::new(),
+            log,
+            logger: Some(logger),
+            output: Some(output),
+        };
+        process.address = process.wait_for_address("serving gRPC");
+        process.http_address = process.wait_for_address("serving HTTP");
         process
     }
 
-    fn wait_for_address(&mut self) -> String {
+    fn wait_for_address(&mut self, what: &str) -> String {
         let patience = Instant::now() + Duration::from_mins(1);
         loop {
             let log = self.log();
-            if let Some(line) =
-                log.lines().find(|line| line.contains("serving gRPC") && log.contains(&format!("{line}\n")))
-            {
+            if let Some(line) = log.lines().find(|line| line.contains(what) && log.contains(&format!("{line}\n"))) {
                 let address = line.split_once("address").unwrap().1.trim_start_matches(['=', '"', ':']);
                 let end = address.find(['"', ' ', ',']).unwrap_or(address.len());
                 return format!("http://{}", &address[..end]);
@@ -97,6 +105,13 @@ impl Process {
 
     pub async fn connect(&self) -> Channel {
         Endpoint::new(self.address.clone()).unwrap().connect().await.unwrap()
+    }
+
+    /// The value of a metric.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let page = reqwest::get(format!("{}/metrics", self.http_address)).await.unwrap().text().await.unwrap();
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} in {page}")).parse().unwrap()
     }
 
     /// Kills it, as a power cut would.
