@@ -219,6 +219,25 @@ impl WindowState {
         self.limit = limit;
     }
 
+    /// What is held in advance runs short: more is asked for if it was used, and as
+    /// much as before if it only grows old. That nobody calls is no demand.
+    pub(super) fn plan_renewal(&mut self, now: Timestamp) {
+        if self.is_nearly_used() {
+            self.plan_raise(self.limit, Usd::ZERO, now);
+        }
+    }
+
+    /// Takes nothing in advance any more once nobody needed it for a while.
+    pub(super) fn forget_old_demand(&mut self, now: Timestamp) {
+        if now.micros_since(self.demand.last_raise_at) >= DEMAND_SECONDS * 1_000_000 {
+            self.demand.advance = Usd::ZERO;
+        }
+    }
+
+    fn is_nearly_used(&self) -> bool {
+        self.held.saturating_less(self.reserved) < self.demand.advance.portion(2)
+    }
+
     /// What should be held once `settling` of what is reserved, by the events
     /// that settle it, has moved to the balance.
     pub(super) fn hold_write(
@@ -261,9 +280,7 @@ impl WindowState {
     /// Gives up what is held beyond what is needed, once demand has ceased;
     /// from now on nothing is granted on it. Says whether there was any.
     pub(super) fn give_up_surplus(&mut self, now: Timestamp) -> bool {
-        if now.micros_since(self.demand.last_raise_at) >= DEMAND_SECONDS * 1_000_000 {
-            self.demand.advance = Usd::ZERO;
-        }
+        self.forget_old_demand(now);
         let needed = self.reserved.saturating_add(self.demand.advance);
         let has_surplus = self.held > needed;
         self.held = self.held.min(needed);
@@ -289,7 +306,6 @@ impl WindowState {
     /// Whether what is held in advance is nearly used up or will soon be too
     /// old: then it is renewed before a call must wait for it.
     pub(super) fn runs_short(&self, soon: Timestamp) -> bool {
-        self.demand.advance > Usd::ZERO
-            && (self.held.saturating_less(self.reserved) < self.demand.advance.portion(2) || self.held_until < soon)
+        self.demand.advance > Usd::ZERO && (self.is_nearly_used() || self.held_until < soon)
     }
 }

@@ -16,7 +16,8 @@ use crate::gate::rates::TokenNeed;
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 const RULES: LedgerRules = LedgerRules {
     calendar: Calendar::UTC,
-    lease_seconds: 30,
+    // So short that leases are renewed all the time.
+    lease_seconds: 10,
     reservation_seconds: 600,
     counted_tokens: CountedTokens::Total,
     max_parallel: None,
@@ -127,6 +128,26 @@ fn surplus_is_granted_at_once() {
     let (one, _) = OneKey::with_surplus();
     assert_eq!(one.ask(3, 10, NOW).1, Grant::Held);
     assert_eq!(one.ask(4, 1, NOW).1, Grant::Tentative);
+}
+
+#[test]
+fn room_in_advance_that_nobody_uses_is_given_up_however_short_leases_are() {
+    let one = OneKey::new();
+    // Two needs within ten seconds: from the second one on some is held in advance.
+    for id in [1, 2] {
+        let (asked, grant) = one.ask(id, 4, NOW);
+        assert_eq!(grant, Grant::Tentative);
+        let holds = one.ledger.plan_holds(&[asked], &[], NOW);
+        one.commit(&holds, (holds[0].reserved.nanos() + holds[0].advance.nanos()).max(4), &[asked]);
+    }
+    let mut held = 0;
+    for second in 1..=60 {
+        for hold in one.ledger.plan_upkeep(NOW.plus_seconds(second)) {
+            held = (hold.reserved.nanos() + hold.advance.nanos()).max(hold.held.nanos());
+            one.commit(std::slice::from_ref(&hold), held, &[]);
+        }
+    }
+    assert_eq!(held, 8, "what is reserved, and nothing in advance");
 }
 
 #[test]

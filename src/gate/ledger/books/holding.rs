@@ -72,8 +72,9 @@ impl Books {
             if window.stale || window.tentative > Usd::ZERO {
                 continue;
             }
+            window.forget_old_demand(now);
             if window.runs_short(soon) {
-                window.plan_raise(window.limit, Usd::ZERO, now);
+                window.plan_renewal(now);
                 holds.push(window.hold_write(key.clone(), Vec::new(), window.limit, until));
             } else if window.give_up_surplus(now) {
                 holds.push(window.hold_write(key.clone(), Vec::new(), window.limit, Timestamp::EPOCH));
