@@ -150,6 +150,8 @@ pub struct Settings {
     #[serde(deserialize_with = "parsed")]
     pub directory_capacity: usize,
     #[serde(deserialize_with = "parsed")]
+    pub max_feed_age: Period,
+    #[serde(deserialize_with = "parsed")]
     pub reservation_ttl: Period,
     #[serde(deserialize_with = "parsed")]
     pub lease_ttl: Period,

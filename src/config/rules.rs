@@ -183,6 +183,7 @@ impl Settings {
                 require_price: self.require_price,
                 markups: self.markups()?,
             },
+            max_feed_age_seconds: self.max_feed_age.seconds(),
             max_event_age_seconds: self.max_event_age.seconds(),
             user_budget_on_team_keys: self.user_budget_on_team_keys,
             required_params: RequiredParams {

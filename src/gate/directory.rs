@@ -195,7 +195,7 @@ impl Directory {
         if let Some(identity) = self.find(hash, now).await? {
             return Ok(Some(identity));
         }
-        match self.store.view().find_key(hash).await? {
+        match self.store.present()?.find_key(hash).await? {
             Some(key) if key.key_hash != *hash => self.find(&key.key_hash, now).await,
             _ => Ok(None),
         }
@@ -214,7 +214,7 @@ impl Directory {
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn teams_named(&self, alias: &str) -> Result<Vec<TeamId>, StoreError> {
-        self.store.view().teams_named(alias).await
+        self.store.present()?.teams_named(alias).await
     }
 
     /// The organizations with an alias, likewise.
@@ -222,7 +222,7 @@ impl Directory {
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn organizations_named(&self, alias: &str) -> Result<Vec<OrganizationId>, StoreError> {
-        self.store.view().organizations_named(alias).await
+        self.store.present()?.organizations_named(alias).await
     }
 
     /// A user in a team, if it is there.
@@ -272,7 +272,7 @@ impl Directory {
                 Ok(_) => {}
                 Err(guard) => {
                     let tiers_seen = self.tiers.load(Ordering::SeqCst);
-                    let facts = self.store.view().customer_facts(id, &self.customer_defaults, tiers_seen).await?;
+                    let facts = self.store.present()?.customer_facts(id, &self.customer_defaults, tiers_seen).await?;
                     let facts = Arc::new(facts);
                     // Refused if the customer was evicted meanwhile.
                     let _ = guard.insert(Arc::clone(&facts));
@@ -280,6 +280,18 @@ impl Directory {
                 }
             }
         }
+    }
+
+    /// Forgets everything: nobody knows whether it still holds.
+    pub fn forget(&self) {
+        self.keys.0.clear();
+        self.users.0.clear();
+        self.teams.0.clear();
+        self.members.0.clear();
+        self.organizations.0.clear();
+        self.organization_members.0.clear();
+        self.customers.clear();
+        self.unknown.clear();
     }
 
     /// Forgets what a change made stale.
@@ -323,14 +335,14 @@ impl Directory {
 
     async fn read_key(&self, hash: &KeyHash) -> Result<Option<KeyFacts>, StoreError> {
         let tiers_seen = self.tiers.load(Ordering::SeqCst);
-        let view = self.store.view();
+        let view = self.store.present()?;
         let Some(key) = view.find_key(hash).await? else { return Ok(None) };
         let tier = view.tier_of_key(&key).await?;
         Ok(Some(KeyFacts::new(key, tier.as_ref(), tiers_seen)))
     }
 
     async fn read_user(&self, id: &UserId) -> Result<Option<UserFacts>, StoreError> {
-        let view = self.store.view();
+        let view = self.store.present()?;
         let Some(user) = view.find_user(id).await? else { return Ok(None) };
         let organizations = view.organizations_of(id, ORGANIZATIONS_MAX).await?;
         let ranks = Ranks {
@@ -346,7 +358,7 @@ impl Directory {
     }
 
     async fn read_organization(&self, id: &OrganizationId) -> Result<Option<OrganizationFacts>, StoreError> {
-        Ok(self.store.view().find_organization(id).await?.map(Into::into))
+        Ok(self.store.present()?.find_organization(id).await?.map(Into::into))
     }
 
     async fn read_organization_member(
@@ -354,15 +366,15 @@ impl Directory {
         organization: &OrganizationId,
         user: &UserId,
     ) -> Result<Option<OrganizationMemberFacts>, StoreError> {
-        Ok(self.store.view().find_organization_member(organization, user).await?.map(Into::into))
+        Ok(self.store.present()?.find_organization_member(organization, user).await?.map(Into::into))
     }
 
     async fn read_team(&self, id: &TeamId) -> Result<Option<TeamFacts>, StoreError> {
-        Ok(self.store.view().find_team(id).await?.map(Into::into))
+        Ok(self.store.present()?.find_team(id).await?.map(Into::into))
     }
 
     async fn read_member(&self, team: &TeamId, user: &UserId) -> Result<Option<MemberFacts>, StoreError> {
-        Ok(self.store.view().find_member(team, user).await?.map(Into::into))
+        Ok(self.store.present()?.find_member(team, user).await?.map(Into::into))
     }
 }
 

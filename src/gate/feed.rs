@@ -26,6 +26,9 @@ use crate::store::{Eviction, FeedEntry, Store, StoreError};
 /// instance is refused by all within a second, also when no bell is heard.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long it may take to catch up; then the connection is taken to be dead.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How many changes are read at a time.
 const PAGE: u64 = 500;
 
@@ -99,18 +102,26 @@ impl Default for News {
 pub async fn follow_changes(gate: Arc<Gate>, clock: Clock, mut position: i64) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut in_the_dark = false;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = gate.heard.notified() => {}
             () = gate.changed.notified() => gate.ring().await,
         }
-        match gate.catch_up(position).await {
-            Ok(reached) => {
-                position = reached;
+        match gate.follow(&mut position).await {
+            Ok(()) => {
                 gate.feed_read_at.store(clock.now().micros(), Ordering::Relaxed);
+                if std::mem::take(&mut in_the_dark) {
+                    tracing::info!("the change feed is read again");
+                }
             }
-            Err(error) => tracing::warn!(%error, "the change feed can't be read; it is tried again"),
+            Err(error) => {
+                if !std::mem::replace(&mut in_the_dark, true) {
+                    tracing::warn!(%error, "the change feed can't be read; it is tried again and again");
+                }
+                gate.doubt(clock.now());
+            }
         }
     }
 }
@@ -123,21 +134,37 @@ impl Gate {
 
     /// Tells other instances that something changed here.
     async fn ring(&self) {
-        if let Err(error) = self.store.ring().await {
-            tracing::debug!(%error, "other instances are not told; they read the change feed twice a second");
+        if !matches!(tokio::time::timeout(INTERVAL, self.store.ring()).await, Ok(Ok(()))) {
+            tracing::debug!("other instances are not told; they read the change feed twice a second");
         }
     }
 
-    /// Evicts what changed after a position, and tells the watchers; returns
-    /// the position reached.
-    async fn catch_up(&self, mut position: i64) -> Result<i64, StoreError> {
+    /// Reads the feed to its end, if the database is there.
+    async fn follow(&self, position: &mut i64) -> Result<(), StoreError> {
+        self.store.look().await?;
+        let caught_up = tokio::time::timeout(PATIENCE, self.catch_up(position)).await;
+        caught_up.unwrap_or_else(|_| Err(StoreError::Unavailable("it stopped answering".to_owned())))
+    }
+
+    /// The feed can't be read. Who is known goes on being decided about for a while;
+    /// then it may have been blocked long ago, and is asked about again.
+    fn doubt(&self, now: Timestamp) {
+        let read_at = Timestamp::from_micros(self.feed_read_at.load(Ordering::Relaxed));
+        if now >= read_at.plus_seconds(self.rules.max_feed_age_seconds) {
+            self.directory.forget();
+        }
+    }
+
+    /// Evicts what changed after a position, and tells the watchers; moves the
+    /// position along, so that nothing is read twice if it is given up.
+    async fn catch_up(&self, position: &mut i64) -> Result<(), StoreError> {
         loop {
-            let changes = self.changes_after(position).await?;
-            let Some(last) = changes.last() else { return Ok(position) };
+            let changes = self.changes_after(*position).await?;
+            let Some(last) = changes.last() else { return Ok(()) };
             let reached = last.position;
             let evictions: Vec<Eviction> = changes.iter().flat_map(evictions_of).collect();
             self.evict(&evictions).await?;
-            position = reached;
+            *position = reached;
             // Nobody may be watching.
             let _ = self.news.0.send(Arc::new(changes));
         }

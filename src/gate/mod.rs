@@ -82,6 +82,9 @@ pub struct GateRules {
     pub customers: CustomerDefaults,
     /// How many keys are kept in memory.
     pub directory_capacity: usize,
+    /// For how many seconds who is known is decided about while nobody can tell
+    /// whether it was blocked.
+    pub max_feed_age_seconds: i64,
 }
 
 /// The hot path.

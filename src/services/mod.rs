@@ -155,6 +155,9 @@ impl Ctx {
     }
 }
 
+/// What is answered from memory where that is possible.
+const HOT_PATH: &str = "bursar.v1.GatewayService/";
+
 /// Takes a request apart.
 fn open<Q>(app: &Arc<App>, mut request: Request<Q>) -> Result<(Ctx, Q), Error> {
     let extensions = request.extensions_mut();
@@ -162,6 +165,11 @@ fn open<Q>(app: &Arc<App>, mut request: Request<Q>) -> Result<(Ctx, Q), Error> {
         extensions.remove().ok_or_else(|| Error::internal("a request came past the authentication layer"))?;
     let request_id: RequestId = extensions.remove().unwrap_or_default();
     let Passport { caller, scope, rpc, remote } = passport;
+    if !rpc.starts_with(HOT_PATH) {
+        // Nobody waits for a database that is known to be away. What sidecars ask may
+        // need none.
+        app.store.present()?;
+    }
     let ctx = Ctx { app: Arc::clone(app), caller, scope, rpc, now: app.clock.now(), remote, consent: None, request_id };
     Ok((ctx, request.into_inner()))
 }
@@ -182,7 +190,11 @@ where
     match open(app, request) {
         Ok((ctx, message)) => {
             let request_id = ctx.request_id.clone();
-            close(work(ctx, message).await, &request_id)
+            if ctx.rpc.starts_with(HOT_PATH) {
+                return close(work(ctx, message).await, &request_id);
+            }
+            // Boxed: reports are large, and what sidecars ask is not delayed by it.
+            close(app.store.while_present(Box::pin(work(ctx, message))).await, &request_id)
         }
         Err(error) => close(Err(error), &RequestId::default()),
     }

@@ -13,6 +13,7 @@ use sea_orm::{
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
+use tokio::sync::watch;
 
 use super::additions::Additions;
 use super::alerts::Telling;
@@ -63,6 +64,10 @@ impl PoolStatus {
     }
 }
 
+/// Connections to PostgreSQL for whoever looks whether it is there: one that is
+/// stuck must not be the only one.
+const LOOKOUTS: u32 = 2;
+
 /// The database.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -70,6 +75,9 @@ pub struct Store {
     /// On SQLite a single connection: writers queue for it in order, instead
     /// of failing with "database is locked".
     writer: DatabaseConnection,
+    /// For whoever looks whether the database is there.
+    lookout: DatabaseConnection,
+    away: Arc<watch::Sender<bool>>,
     statements: Arc<AtomicU64>,
     partitions: Known,
     additions: Arc<Additions>,
@@ -92,17 +100,20 @@ impl Store {
             });
             Ok(connection)
         };
-        let (readers, writer) = if options.url.starts_with("sqlite:") {
+        let (readers, writer, lookout) = if options.url.starts_with("sqlite:") {
             make_private_file(&options.url);
             let writer = open(1).await?;
-            (open(SQLITE_READERS).await?, writer)
+            let readers = open(SQLITE_READERS).await?;
+            (readers.clone(), writer, readers)
         } else {
             let pool = open(options.max_connections).await?;
-            (pool.clone(), pool)
+            (pool.clone(), pool, open(LOOKOUTS).await?)
         };
         Ok(Self {
             readers,
             writer,
+            lookout,
+            away: Arc::default(),
             statements,
             partitions: Known::default(),
             additions: Arc::default(),
@@ -181,7 +192,7 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        Ok(self.writer.begin_with_options(options).await?)
+        self.while_present(async { Ok(self.writer.begin_with_options(options).await?) }).await
     }
 
     /// What is told of budgets.
@@ -207,6 +218,14 @@ impl Store {
     /// The connection for single statements that write.
     pub(super) const fn writer(&self) -> &DatabaseConnection {
         &self.writer
+    }
+
+    pub(super) const fn lookout(&self) -> &DatabaseConnection {
+        &self.lookout
+    }
+
+    pub(super) fn away(&self) -> &watch::Sender<bool> {
+        &self.away
     }
 
     /// How many statements were sent since the start: for tests that promise
@@ -241,6 +260,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if one can't be closed.
     pub async fn close(self) -> Result<(), StoreError> {
+        self.lookout.close().await?;
         self.readers.close().await?;
         Ok(self.writer.close().await?)
     }
@@ -270,8 +290,9 @@ fn sea_options(options: &ConnectOptions, size: u32) -> SeaOptions {
         .acquire_timeout(options.acquire_timeout)
         .connect_timeout(options.acquire_timeout)
         .max_lifetime(Duration::from_mins(30))
-        // Asking each connection whether it lives costs more than most queries.
-        .test_before_acquire_if_idle_for(Duration::from_secs(10))
+        // Asking each connection whether it lives costs more than most queries; those
+        // that an outage killed were idle meanwhile.
+        .test_before_acquire_if_idle_for(Duration::from_secs(1))
         .sqlx_logging(false)
         .map_sqlx_sqlite_opts(|sqlite| {
             sqlite

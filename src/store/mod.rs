@@ -52,6 +52,7 @@ mod organizations;
 mod outbox;
 mod page;
 mod partitions;
+mod presence;
 mod prices;
 mod reach;
 mod rebuild;

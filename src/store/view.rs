@@ -61,6 +61,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.present()?;
         let readers = self.readers();
         Ok(Snapshot(match readers.get_database_backend() {
             DbBackend::Postgres => {

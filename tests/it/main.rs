@@ -34,6 +34,7 @@ mod import;
 mod keys;
 mod models;
 mod organizations;
+mod outages;
 mod overspending;
 mod prices;
 mod races;

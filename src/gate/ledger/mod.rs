@@ -91,7 +91,7 @@ impl Ledger {
     pub async fn load(&self, missing: &Missing, store: &Store, holder: i64, now: Timestamp) -> Result<(), StoreError> {
         let Missing { windows, days } = missing;
         if !days.is_empty() {
-            let tokens = store.view().tokens_between(days, now.utc_day(), self.rules.counted_tokens).await?;
+            let tokens = store.present()?.tokens_between(days, now.utc_day(), self.rules.counted_tokens).await?;
             self.books.lock().take_days(&tokens, now);
         }
         if windows.is_empty() {
@@ -258,7 +258,7 @@ impl Ledger {
 type Read = (HashMap<BalanceKey, Balance>, HashMap<BalanceKey, Vec<Lease>>);
 
 async fn read(missing: &[MissingWindow], store: &Store, holder: i64, now: Timestamp) -> Result<Read, StoreError> {
-    let view = store.view();
+    let view = store.present()?;
     let keys: Vec<BalanceKey> = missing.iter().map(|(account, window)| (account.clone(), window.start)).collect();
     // Leases first: what moves from a lease to the balance in between is then
     // counted twice for a moment, never lost.

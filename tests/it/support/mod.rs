@@ -4,6 +4,7 @@ pub mod answer;
 pub mod callouts;
 pub mod certificates;
 pub mod client;
+pub mod cutter;
 pub mod data;
 pub mod database;
 pub mod dice;

@@ -55,6 +55,11 @@ impl Process {
     pub fn serve_with(directory: &Path, arguments: &[&str]) -> Self {
         let mut command = bursar(directory);
         command.args(arguments);
+        Self::of(command)
+    }
+
+    /// Starts a server by a command and waits until it listens.
+    pub fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let writer = Arc::clone(&log);
@@ -107,11 +112,12 @@ impl Process {
         Endpoint::new(self.address.clone()).unwrap().connect().await.unwrap()
     }
 
-    /// The value of a metric.
+    /// The value of a metric, without its fraction.
     pub async fn metric(&self, name: &str) -> u64 {
         let page = reqwest::get(format!("{}/metrics", self.http_address)).await.unwrap().text().await.unwrap();
         let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("{name} in {page}")).parse().unwrap()
+        let value = line.unwrap_or_else(|| panic!("{name} in {page}"));
+        value.split('.').next().unwrap().parse().unwrap()
     }
 
     /// Kills it, as a power cut would.
@@ -122,7 +128,12 @@ impl Process {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        self.signal("TERM");
+    }
+
+    /// Sends a signal, by its name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
