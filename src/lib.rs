@@ -20,6 +20,7 @@ pub mod mail;
 pub mod webhooks;
 
 pub mod metrics;
+pub mod traces;
 
 pub mod services;
 

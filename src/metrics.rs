@@ -42,6 +42,11 @@ const CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 
+/// The name of a code of gRPC.
+pub fn name_of_code(code: usize) -> &'static str {
+    CODES.get(code).copied().unwrap_or("UNKNOWN")
+}
+
 static METADATA: Metadata<'static> = Metadata::new("bursar", Level::INFO, None);
 
 /// The names of metrics, and what they say.

@@ -39,11 +39,14 @@ pub struct Passport {
     pub remote: Option<IpAddr>,
 }
 
-/// Makes the layer.
+/// Makes the layer. One for all requests, counted once by each.
 #[derive(Clone)]
-pub struct AuthLayer {
-    authenticator: Arc<Authenticator>,
-    guesses: Arc<Throttle>,
+pub struct AuthLayer(Arc<Admission>);
+
+/// What admitting needs.
+struct Admission {
+    authenticator: Authenticator,
+    guesses: Throttle,
     clock: Clock,
     reflection_is_public: bool,
 }
@@ -51,10 +54,12 @@ pub struct AuthLayer {
 impl AuthLayer {
     /// A layer that asks this authenticator.
     pub fn new(authenticator: Authenticator, clock: Clock, reflection_is_public: bool) -> Self {
-        let guesses = Arc::new(Throttle::new(Allowance::CREDENTIALS));
-        Self { authenticator: Arc::new(authenticator), guesses, clock, reflection_is_public }
+        let guesses = Throttle::new(Allowance::CREDENTIALS);
+        Self(Arc::new(Admission { authenticator, guesses, clock, reflection_is_public }))
     }
+}
 
+impl Admission {
     fn is_public(&self, path: &str) -> bool {
         path.starts_with(PUBLIC) || (self.reflection_is_public && path.starts_with(REFLECTION))
     }
@@ -119,12 +124,12 @@ where
         let clone = self.inner.clone();
         // The one that was polled ready must be the one that is called.
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        if self.layer.is_public(request.uri().path()) {
+        if self.layer.0.is_public(request.uri().path()) {
             return Box::pin(inner.call(request));
         }
         let layer = self.layer.clone();
         Box::pin(async move {
-            match layer.admit(&mut request).await {
+            match layer.0.admit(&mut request).await {
                 Ok(()) => inner.call(request).await,
                 Err(error) => {
                     error.log(request.extensions().get::<RequestId>().map_or("", RequestId::get));

@@ -13,6 +13,7 @@ mod policies;
 mod rules;
 mod sources;
 mod tls;
+mod traces;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub use self::policies::PolicyParams;
 pub use self::rules::Rules;
 pub use self::sources::{Documented, EXAMPLE, client_variable, documented, load, load_from};
 pub use self::tls::{GatewayParams, TlsParams};
+pub use self::traces::TraceParams;
 pub use self::webhooks::WebhookParams;
 use crate::domain::key_rules::BoundMode;
 use crate::domain::limit::CountedTokens;
@@ -139,6 +141,8 @@ pub struct Settings {
     pub log_level: String,
     #[serde(deserialize_with = "parsed")]
     pub log_format: LogFormat,
+    #[serde(default)]
+    pub traces: Option<TraceParams>,
     #[serde(deserialize_with = "parsed")]
     pub reflection_public: bool,
     #[serde(deserialize_with = "parsed")]

@@ -45,6 +45,7 @@ pub mod ticket;
 pub mod tier;
 pub mod tls;
 pub mod token;
+pub mod traces;
 pub mod usage;
 pub mod user;
 pub mod webhook;

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::sync::Semaphore;
 use tonic::body::Body;
@@ -19,7 +20,8 @@ use crate::auth::{REQUEST_ID, RequestId};
 use crate::config::Settings;
 use crate::domain::reason::Reason;
 use crate::error::{Error, RETRY};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, name_of_code};
+use crate::traces::{Traced, Traces};
 
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static(REQUEST_ID);
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -36,19 +38,24 @@ const HEALTH: &str = "/grpc.health.v1.";
 /// that the client hears why.
 const HEAD_START: Duration = Duration::from_millis(2);
 
-/// Makes the layer.
+/// Makes the layer. One for all requests, counted once by each.
 #[derive(Clone)]
-pub(super) struct RequestLayer {
-    room: Arc<Semaphore>,
+pub(super) struct RequestLayer(Arc<Limits>);
+
+/// What all requests share.
+struct Limits {
+    room: Semaphore,
     timeout: Duration,
     metrics: Arc<Metrics>,
+    traces: Option<Arc<Traces>>,
 }
 
 impl RequestLayer {
     /// A layer with the limits of the settings.
-    pub(super) fn new(settings: &Settings, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(settings: &Settings, metrics: Arc<Metrics>, traces: Option<Arc<Traces>>) -> Self {
         let room = settings.max_concurrent_requests.min(Semaphore::MAX_PERMITS);
-        Self { room: Arc::new(Semaphore::new(room)), timeout: settings.request_timeout.duration(), metrics }
+        let timeout = settings.request_timeout.duration();
+        Self(Arc::new(Limits { room: Semaphore::new(room), timeout, metrics, traces }))
     }
 }
 
@@ -87,13 +94,14 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let id = RequestId::of(request.headers());
         request.extensions_mut().insert(id.clone());
-        let path = request.uri().clone();
-        let timeout = timeout(request.headers(), self.layer.timeout);
-        let (room, metrics) = (Arc::clone(&self.layer.room), Arc::clone(&self.layer.metrics));
+        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let limits = Arc::clone(&self.layer.0);
+        let timeout = timeout(request.headers(), limits.timeout);
         Box::pin(async move {
             let began = Instant::now();
+            let traced = limits.traces.as_ref().map(|traces| traces.begin(rpc_of(&path), request.headers()));
             let is_health = path.path().starts_with(HEALTH);
-            let permit = if is_health { None } else { room.try_acquire_owned().ok() };
+            let permit = if is_health { None } else { limits.room.try_acquire().ok() };
             let result = if permit.is_none() && !is_health {
                 let message = "the server has too many calls in flight; try again a little later";
                 Ok(refuse(&Error::Exhausted { reason: Reason::TooManyRequests, message, retry: RETRY }, &id))
@@ -105,14 +113,22 @@ where
             };
             result.map(|response| {
                 let mut response = explain(response, &id);
-                let took = began.elapsed();
-                metrics.request(path.path().trim_start_matches('/'), code_of(&response), took);
-                log(path.path(), &id, &response, took);
+                let (took, code) = (began.elapsed(), code_of(&response));
+                limits.metrics.request(rpc_of(&path), code, took);
+                let trace_id = traced.as_ref().map(Traced::trace_id);
+                log(path.path(), &id, &response, (took, trace_id.as_deref()));
+                if let Some(traced) = traced {
+                    traced.end(name_of_code(code), id.get());
+                }
                 attach(&id, path.path(), &mut response);
                 response
             })
         })
     }
+}
+
+fn rpc_of(path: &PathAndQuery) -> &str {
+    path.path().trim_start_matches('/')
 }
 
 /// A status in the headers is an error; a success has it in the trailers.
@@ -193,13 +209,13 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 }
 
 /// One line a request: of the hot path only when somebody looks closely.
-fn log(path: &str, id: &RequestId, response: &Response<Body>, took: Duration) {
+fn log(path: &str, id: &RequestId, response: &Response<Body>, (took, trace_id): (Duration, Option<&str>)) {
     let code = response.headers().get(GRPC_STATUS).and_then(|value| value.to_str().ok()).unwrap_or("0");
     let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     if path.starts_with(HOT_PATH) || !path.starts_with("/bursar.v1.") {
-        tracing::debug!(request_id = id.get(), path, code, took_us, "request");
+        tracing::debug!(request_id = id.get(), trace_id, path, code, took_us, "request");
     } else {
-        tracing::info!(request_id = id.get(), path, code, took_us, "request");
+        tracing::info!(request_id = id.get(), trace_id, path, code, took_us, "request");
     }
 }
 

@@ -34,6 +34,7 @@ use crate::pb;
 use crate::services::wire::secret::{fresh_secret, random_bytes};
 use crate::services::{self, App, Host, Passwords, Receivers, SignIn};
 use crate::store::{SealKey, SecretName, Store, StoreError};
+use crate::traces::Traces;
 use crate::webhooks::Courier;
 
 /// Why the server does not start, or does not end well.
@@ -72,6 +73,7 @@ pub struct Server {
     listener: TcpListener,
     http_listener: TcpListener,
     tls: Option<Arc<Tls>>,
+    traces: Option<Arc<Traces>>,
     app: Arc<App>,
     authenticator: Authenticator,
     settings: Settings,
@@ -92,6 +94,8 @@ impl Server {
         let metrics = Arc::new(metrics.map_err(|error| ServerError::Serve(error.to_string()))?);
         let tls = settings.tls_rules()?.map(|rules| Tls::new(rules, Arc::clone(&metrics)).map(Arc::new)).transpose()?;
         services::rehearse_policies(&rules.policies)?;
+        let traces = settings.trace_rules()?.map(|rules| Traces::new(&rules).map(Arc::new)).transpose();
+        let traces = traces.map_err(|error| ConfigError(format!("wrong setting: traces: {error}")))?;
         let gate_rules = settings.gate_rules()?;
         let issuers = settings.issuers()?;
         let custom_auth = settings.custom_auth()?.as_ref().map(CustomAuth::new).transpose()?;
@@ -157,6 +161,7 @@ impl Server {
             listener,
             http_listener,
             tls,
+            traces,
             authenticator: Authenticator::new(gate, masters, sessions, tokens, Box::new(Host(Arc::clone(&app)))),
             app,
             settings,
@@ -194,14 +199,14 @@ impl Server {
     /// # Errors
     /// [`ServerError`] if serving fails.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
-        let Self { listener, http_listener, tls, app, authenticator, settings, jobs, batcher, .. } = self;
+        let Self { listener, http_listener, tls, traces, app, authenticator, settings, jobs, batcher, .. } = self;
         let (health, health_service) = health::start().await;
         let watching = tokio::spawn(http::serve(http_listener, Arc::clone(&app)));
         let mut routes = services::routes(&app);
         routes.add_service(health_service);
         add_reflection(&mut routes)?;
         let admission = AuthLayer::new(authenticator, app.clock.clone(), settings.reflection_public);
-        let outermost = RequestLayer::new(&settings, Arc::clone(&app.metrics));
+        let outermost = RequestLayer::new(&settings, Arc::clone(&app.metrics), traces.clone());
         let service = outermost.layer(admission.layer(routes.routes().prepare()));
         let reloading = tls.clone().map(|tls| tokio::spawn(tls.watch()));
         let connections = Connections::new(listener, service, (tls, Arc::clone(&app.metrics)), &settings);
@@ -224,7 +229,11 @@ impl Server {
         }
         drop(jobs);
         watching.abort();
-        reloading.inspect(|reloading| reloading.abort());
+        reloading.inspect(JoinHandle::abort);
+        if let Some(traces) = traces {
+            let sending = tokio::task::spawn_blocking(move || traces.stop());
+            let _ = tokio::time::timeout(settings.drain_timeout.duration(), sending).await;
+        }
         flush(app, batcher, settings.drain_timeout.duration()).await
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use besides itself.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("gate", &["domain", "store"]),
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("webhooks", &["domain"]),
     ("config", &["domain", "store", "gate", "mail"]),
     ("metrics", &["domain", "store", "gate"]),
+    ("traces", &["domain"]),
     (
         "services",
         &["domain", "store", "gate", "error", "pb", "callout", "auth", "mail", "webhooks", "config", "metrics"],
@@ -38,6 +39,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "webhooks",
             "services",
             "metrics",
+            "traces",
             "jobs",
             "telemetry",
         ],
@@ -49,7 +51,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
 
 /// Libraries that belong to some modules only: what keeps SQL, the wire and the
 /// clock where they are.
-const BORDERS: [(&str, &[&str]); 9] = [
+const BORDERS: [(&str, &[&str]); 12] = [
     ("sea_orm", &["store"]),
     ("sqlx", &["store"]),
     ("lettre", &["mail"]),
@@ -57,6 +59,9 @@ const BORDERS: [(&str, &[&str]); 9] = [
     ("prost", &["pb", "services"]),
     ("reqwest", &["auth", "webhooks"]),
     ("axum", &["server"]),
+    ("hyper", &["server"]),
+    ("tokio_rustls", &["server"]),
+    ("opentelemetry", &["traces"]),
     ("metrics_exporter_prometheus", &["metrics"]),
     ("tokio", &["store", "gate", "callout", "auth", "services", "jobs", "server", "cli", "main"]),
 ];

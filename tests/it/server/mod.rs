@@ -9,3 +9,4 @@ mod migrate;
 mod secrets;
 mod start;
 mod tls;
+mod traces;
