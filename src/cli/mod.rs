@@ -4,6 +4,7 @@ mod admin;
 mod backup;
 mod client;
 mod days;
+mod doctor;
 mod export;
 mod flags;
 mod import;
@@ -28,7 +29,7 @@ pub(crate) type Outcome = Result<ExitCode, Box<dyn Error>>;
 
 /// Reads the arguments and runs the command.
 pub async fn run() -> ExitCode {
-    match dispatch(&command().get_matches()).await {
+    match Box::pin(dispatch(&command().get_matches())).await {
         Ok(code) => code,
         Err(error) => {
             complain(&format!("bursar: {error}"));
@@ -43,6 +44,8 @@ fn command() -> Command {
     let migrate = Command::new("migrate").about("Bring the database's tables up to date, and stop");
     let verify = Command::new("verify")
         .about("Prove that every counter equals the sum of its usage events, and that the audit log is whole");
+    let doctor =
+        Command::new("doctor").about("Look at settings, certificate, database and clocks, and say what is to be done");
     flags::with_settings(Command::new("bursar").about(about).version(env!("CARGO_PKG_VERSION")))
         .subcommand(flags::with_settings(serve))
         .subcommand(flags::with_settings(migrate))
@@ -51,6 +54,7 @@ fn command() -> Command {
         .subcommand(prices::command())
         .subcommand(sessions::command())
         .subcommand(flags::with_settings(verify))
+        .subcommand(flags::with_settings(doctor))
         .subcommands(backup::commands())
         .subcommand(export::command())
         .subcommand(report::command())
@@ -84,6 +88,7 @@ async fn dispatch(arguments: &ArgMatches) -> Outcome {
             match name {
                 "migrate" => migrate::run(&settings).await,
                 "verify" => verify::run(&settings).await,
+                "doctor" => doctor::run(&settings).await,
                 "backup" => backup::back_up(&settings, of_command).await,
                 "restore" => backup::put_back(&settings, of_command).await,
                 _ => Box::pin(serve::run(settings)).await,

@@ -20,6 +20,7 @@ use tower::Layer;
 use self::connections::Connections;
 use self::layers::RequestLayer;
 use self::tls::Tls;
+pub use self::tls::certificate_end;
 use crate::auth::{Allowance, AuthLayer, Authenticator, POLICY, Sessions, Throttle, Tokens};
 use crate::callout::{CustomAuth, KeyPolicy};
 use crate::config::{ConfigError, Period, Settings};

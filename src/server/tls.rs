@@ -18,6 +18,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
 use super::ServerError;
+use crate::domain::clock::Timestamp;
 use crate::domain::tls::TlsRules;
 use crate::metrics::Metrics;
 
@@ -109,6 +110,15 @@ impl Tls {
     }
 }
 
+/// When the certificate ends that the rules name.
+///
+/// # Errors
+/// In words, which file is missing or wrong.
+pub fn certificate_end(rules: &TlsRules) -> Result<Timestamp, String> {
+    let loaded = load(rules, read(rules)?)?;
+    Ok(Timestamp::EPOCH.plus_seconds(loaded.ends_at))
+}
+
 fn read(rules: &TlsRules) -> Result<Files, String> {
     let bytes = |file: &Path| std::fs::read(file).map_err(|error| told(file, error));
     Ok(Files {
@@ -157,10 +167,10 @@ fn told(file: &Path, error: impl std::fmt::Display) -> String {
 /// The DNS names and URIs that a certificate is good for.
 fn names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = parse_x509_certificate(certificate) else { return Vec::new() };
-    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
-    let named = names.value.general_names.iter().filter_map(|name| match name {
+    let Ok(Some(found)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let text = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
         _ => None,
-    });
-    named.collect()
+    };
+    found.value.general_names.iter().filter_map(text).collect()
 }

@@ -86,7 +86,7 @@ on_both! {
         assert!(refused(&["users", "get", "nobody"]).contains("the server refuses: "));
         assert!(refused(&["keys", "create", "--type", "any"]).contains("[possible values: default, llm_api"));
         assert!(refused(&["teams", "add-member", "nowhere", "nobody"]).contains("the server refuses: "));
-        assert!(refused(&["keys", "list", "--address", "https://here"]).contains("must begin with http://"));
+        assert!(refused(&["keys", "list", "--address", "ftp://here"]).contains("must begin with http:// or https://"));
         let alone = run(&directory, &["keys", "list", "--address", &world.address]);
         assert!(text(&alone.stderr).contains("no key: give --key, the variable BURSAR_KEY or a profile"), "{}", text(&alone.stderr));
         std::fs::remove_dir_all(directory).unwrap();

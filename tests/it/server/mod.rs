@@ -1,6 +1,7 @@
 //! The process: how it starts, what it says, how it ends.
 
 mod connections;
+mod doctor;
 mod drain;
 mod http;
 mod limits;

@@ -1,0 +1,61 @@
+//! `bursar doctor`: what it finds, and what it says is to be done.
+
+use std::path::Path;
+
+use crate::support::Backend;
+use crate::support::certificates::{Authority, write};
+use crate::support::database::{Database, fresh_directory};
+use crate::support::process::{Process, run, text};
+
+fn doctor(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = run(directory, &[&["doctor"], arguments].concat());
+    assert_eq!(text(&output.stderr), "");
+    (output.status.code(), text(&output.stdout))
+}
+
+#[tokio::test]
+async fn it_says_what_is_to_be_done() {
+    let directory = fresh_directory();
+    let (code, told) = doctor(&directory, &[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("ok    settings") && told.contains("warn  database: bursar.db is not there yet"), "{told}");
+    assert!(!directory.join("bursar.db").exists(), "looking changes nothing");
+    drop(Process::serve_with(&directory, &["--listen", "127.0.0.1:0"]));
+    let (code, told) = doctor(&directory, &[]);
+    assert!(code == Some(0) && told.contains("ok    database: SQLite 3."), "{told}");
+
+    let authority = Authority::new();
+    let signed = authority.sign("localhost");
+    write(&directory, "tls.crt", &signed.certificate);
+    write(&directory, "tls.key", &signed.key);
+    let tls = r#"{ certificate = "tls.crt", key = "tls.key" }"#;
+    assert!(doctor(&directory, &["--tls", tls]).1.contains("ok    certificate: it is good for"));
+    write(&directory, "tls.key", &authority.sign("localhost").key);
+    let (code, told) = doctor(&directory, &["--tls", tls]);
+    assert!(code == Some(1) && told.contains("FAIL  certificate: tls.crt"), "{told}");
+
+    let (code, told) = doctor(&directory, &["--listen", "0.0.0.0:50051"]);
+    assert!(code == Some(0) && told.contains("warn  settings: others can reach 0.0.0.0:50051"), "{told}");
+    let (code, told) = doctor(
+        &directory,
+        &["--database-url", "postgres://nobody@127.0.0.1:1/none", "--database-acquire-timeout", "1s"],
+    );
+    assert!(code == Some(1) && told.contains("FAIL  database") && told.contains("database_url"), "{told}");
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+async fn it_knows_postgresql() {
+    let directory = fresh_directory();
+    let database = Database::empty(Backend::Postgres).await;
+    let (_, told) = doctor(&directory, &["--database-url", &database.url]);
+    assert!(told.contains("warn  database: its tables are"), "{told}");
+    assert!(run(&directory, &["migrate", "--database-url", &database.url]).status.success());
+    let (code, told) = doctor(&directory, &["--database-url", &database.url]);
+    assert!(!told.contains("steps behind"), "{told}");
+    // The private server of the tests is told to forget; another one need not be.
+    let forgets = told.contains("FAIL  database: fsync is off");
+    assert_eq!(code, Some(i32::from(forgets)), "{told}");
+    assert!(forgets || told.contains("ok    database: PostgreSQL "), "{told}");
+    std::fs::remove_dir_all(directory).unwrap();
+}
