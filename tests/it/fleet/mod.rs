@@ -1,5 +1,8 @@
 //! Several instances on one PostgreSQL.
 
+mod chaos;
+mod upgrade;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
