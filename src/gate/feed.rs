@@ -26,9 +26,6 @@ use crate::store::{Eviction, FeedEntry, Store, StoreError};
 /// instance is refused by all within a second, also when no bell is heard.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long it may take to catch up; then the connection is taken to be dead.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// How many changes are read at a time.
 const PAGE: u64 = 500;
 
@@ -109,7 +106,7 @@ pub async fn follow_changes(gate: Arc<Gate>, clock: Clock, mut position: i64) {
             () = gate.heard.notified() => {}
             () = gate.changed.notified() => gate.ring().await,
         }
-        match gate.follow(&mut position).await {
+        match gate.store.while_present(gate.catch_up(&mut position)).await {
             Ok(()) => {
                 gate.feed_read_at.store(clock.now().micros(), Ordering::Relaxed);
                 if std::mem::take(&mut in_the_dark) {
@@ -126,6 +123,19 @@ pub async fn follow_changes(gate: Arc<Gate>, clock: Clock, mut position: i64) {
     }
 }
 
+/// Looks again and again whether the database is there, for ever: beside the feed,
+/// which may be waiting for it.
+pub async fn watch_database(gate: Arc<Gate>, clock: Clock) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if gate.store.look().await.is_err() {
+            gate.doubt(clock.now());
+        }
+    }
+}
+
 impl Gate {
     /// Another instance changed something.
     pub fn hear(&self) {
@@ -137,13 +147,6 @@ impl Gate {
         if !matches!(tokio::time::timeout(INTERVAL, self.store.ring()).await, Ok(Ok(()))) {
             tracing::debug!("other instances are not told; they read the change feed twice a second");
         }
-    }
-
-    /// Reads the feed to its end, if the database is there.
-    async fn follow(&self, position: &mut i64) -> Result<(), StoreError> {
-        self.store.look().await?;
-        let caught_up = tokio::time::timeout(PATIENCE, self.catch_up(position)).await;
-        caught_up.unwrap_or_else(|_| Err(StoreError::Unavailable("it stopped answering".to_owned())))
     }
 
     /// The feed can't be read. Who is known goes on being decided about for a while;

@@ -37,7 +37,7 @@ pub use self::directory::Directory;
 pub use self::explain::{Explained, Step};
 pub use self::extend::{ExtendError, Extended, More};
 use self::feed::News;
-pub use self::feed::{Announcement, Subject, follow_changes};
+pub use self::feed::{Announcement, Subject, follow_changes, watch_database};
 use self::learned::Learned;
 pub use self::ledger::{Ledger, LedgerRules};
 pub use self::meter::Metered;

@@ -26,7 +26,7 @@ pub use self::rotate::{MakeSecret, Rotator};
 
 use crate::domain::clock::Clock;
 use crate::domain::webhook::Webhook;
-use crate::gate::{Gate, follow_changes};
+use crate::gate::{Gate, follow_changes, watch_database};
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::store::{SealKey, Store};
@@ -45,6 +45,7 @@ impl Jobs {
         tasks.spawn(tend::tend(Arc::clone(&gate), clock.clone()));
         tasks.spawn(denials::write(Arc::clone(&gate)));
         tasks.spawn(listen::listen(store.clone(), Arc::clone(&gate)));
+        tasks.spawn(watch_database(Arc::clone(&gate), clock.clone()));
         tasks.spawn(follow_changes(gate, clock.clone(), position));
         tasks.spawn(merge::merge(store.clone()));
         tasks.spawn(rebuild::rebuild(store.clone(), clock.clone()));

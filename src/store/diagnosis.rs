@@ -62,8 +62,7 @@ impl Store {
                 forgetful.push((setting.to_owned(), value));
             }
         }
-        let clock = self.word("SELECT CAST(CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS TEXT)");
-        let there = clock.await?.parse::<i64>().unwrap_or_default();
+        let there = Self::shared_micros(self.writer()).await?;
         Ok(Diagnosis {
             version: format!("PostgreSQL {}", self.word("SELECT current_setting('server_version')").await?),
             steps_behind,

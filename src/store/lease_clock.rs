@@ -43,15 +43,20 @@ impl Ahead {
 }
 
 impl Store {
+    /// What the clock of PostgreSQL says, in microseconds since 1970.
+    pub(super) async fn shared_micros(executor: &impl ConnectionTrait) -> Result<i64, StoreError> {
+        let row = executor.query_one_raw(Statement::from_string(DbBackend::Postgres, NOW)).await?;
+        let row = row.ok_or_else(|| StoreError::Broken("the clock says nothing".to_owned()))?;
+        Ok(row.try_get("", "micros")?)
+    }
+
     /// By how much the shared clock is ahead of this instance's, where it is `now`.
     /// What passes until the answer is here makes leases longer, never shorter.
     pub(super) async fn ahead(&self, executor: &impl ConnectionTrait, now: Timestamp) -> Result<Ahead, StoreError> {
         if executor.get_database_backend() != DbBackend::Postgres || !self.shares_clock() {
             return Ok(Ahead::NONE);
         }
-        let row = executor.query_one_raw(Statement::from_string(DbBackend::Postgres, NOW)).await?;
-        let shared = row.map(|row| row.try_get::<i64>("", "micros")).transpose()?;
-        let micros = shared.map_or(0, |shared| shared.saturating_sub(now.micros()));
+        let micros = Self::shared_micros(executor).await?.saturating_sub(now.micros());
         Ok(Ahead { micros, margin: MARGIN_MICROS })
     }
 }
