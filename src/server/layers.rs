@@ -21,15 +21,13 @@ use crate::config::Settings;
 use crate::domain::reason::Reason;
 use crate::error::{Error, RETRY};
 use crate::metrics::{Metrics, name_of_code};
+use crate::services::HOT_PATH;
 use crate::traces::{Traced, Traces};
 
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static(REQUEST_ID);
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_DETAILS: &str = "grpc-status-details-bin";
-
-/// What sidecars call on every model call.
-const HOT_PATH: &str = "/bursar.v1.GatewayService/";
 
 /// Health checks are never refused for want of room.
 const HEALTH: &str = "/grpc.health.v1.";
@@ -127,6 +125,10 @@ where
     }
 }
 
+fn is_hot(path: &str) -> bool {
+    path.trim_start_matches('/').starts_with(HOT_PATH)
+}
+
 fn rpc_of(path: &PathAndQuery) -> &str {
     path.path().trim_start_matches('/')
 }
@@ -140,7 +142,7 @@ fn code_of(response: &Response<Body>) -> usize {
 /// Tells the client the id of its request; of a model call that went well only
 /// if it sent one.
 fn attach(id: &RequestId, path: &str, response: &mut Response<Body>) {
-    let is_needed = !path.starts_with(HOT_PATH) || response.headers().contains_key(GRPC_STATUS);
+    let is_needed = !is_hot(path) || response.headers().contains_key(GRPC_STATUS);
     let told = if is_needed { Some(id.get()) } else { id.known() };
     if let Some(Ok(mut value)) = told.map(HeaderValue::from_str) {
         // No two are the same: the connection's table of headers must not be
@@ -212,7 +214,7 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 fn log(path: &str, id: &RequestId, response: &Response<Body>, (took, trace_id): (Duration, Option<&str>)) {
     let code = response.headers().get(GRPC_STATUS).and_then(|value| value.to_str().ok()).unwrap_or("0");
     let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    if path.starts_with(HOT_PATH) || !path.starts_with("/bursar.v1.") {
+    if is_hot(path) || !path.starts_with("/bursar.v1.") {
         tracing::debug!(request_id = id.get(), trace_id, path, code, took_us, "request");
     } else {
         tracing::info!(request_id = id.get(), trace_id, path, code, took_us, "request");

@@ -156,7 +156,7 @@ impl Ctx {
 }
 
 /// What is answered from memory where that is possible.
-const HOT_PATH: &str = "bursar.v1.GatewayService/";
+pub const HOT_PATH: &str = "bursar.v1.GatewayService/";
 
 /// Takes a request apart.
 fn open<Q>(app: &Arc<App>, mut request: Request<Q>) -> Result<(Ctx, Q), Error> {

@@ -30,12 +30,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] if it is.
     pub fn present(&self) -> Result<View<'_>, StoreError> {
-        if self.is_away() { Err(away_now()) } else { Ok(self.view()) }
-    }
-
-    /// Whether the database was not there when it was last looked for.
-    pub fn is_away(&self) -> bool {
-        *self.away().borrow()
+        if *self.away().borrow() { Err(away_now()) } else { Ok(self.view()) }
     }
 
     /// Waits for something that only the database can do, for as long as it is not
