@@ -26,8 +26,12 @@ use crate::store::{Eviction, FeedEntry, Store, StoreError};
 /// instance is refused by all within a second, also when no bell is heard.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long it rests after each reading: so that while much is changed, many
+/// changes are read at once. Nobody waits for less.
+const REST: Duration = Duration::from_millis(10);
+
 /// How many changes are read at a time.
-const PAGE: u64 = 500;
+const PAGE: u16 = 500;
 
 /// How many batches of changes a slow watcher may lag behind before it reads
 /// them from the database.
@@ -120,6 +124,7 @@ pub async fn follow_changes(gate: Arc<Gate>, clock: Clock, mut position: i64) {
                 gate.doubt(clock.now());
             }
         }
+        tokio::time::sleep(REST).await;
     }
 }
 
@@ -164,12 +169,15 @@ impl Gate {
         loop {
             let changes = self.changes_after(*position).await?;
             let Some(last) = changes.last() else { return Ok(()) };
-            let reached = last.position;
+            let (reached, are_all) = (last.position, changes.len() < usize::from(PAGE));
             let evictions: Vec<Eviction> = changes.iter().flat_map(evictions_of).collect();
             self.evict(&evictions).await?;
             *position = reached;
             // Nobody may be watching.
             let _ = self.news.0.send(Arc::new(changes));
+            if are_all {
+                return Ok(());
+            }
         }
     }
 
@@ -179,7 +187,7 @@ impl Gate {
     /// # Errors
     /// [`StoreError`] if the database fails.
     pub async fn changes_after(&self, position: i64) -> Result<Vec<Announcement>, StoreError> {
-        let entries = self.store.view().changes_after(position, PAGE).await?;
+        let entries = self.store.view().changes_after(position, PAGE.into()).await?;
         let mut changes = Vec::with_capacity(entries.len());
         for entry in &entries {
             changes.push(announce(&self.store, entry).await?);

@@ -18,7 +18,11 @@ const CHANNEL: &str = "bursar_changes";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Somebody who listens.
-pub struct Listener(PgListener);
+pub struct Listener {
+    bell: PgListener,
+    /// Whose own ringing it does not hear.
+    ringer: String,
+}
 
 impl Store {
     /// Rings for the other instances; on SQLite there are none.
@@ -27,7 +31,7 @@ impl Store {
     /// [`StoreError`] if the database fails; then they hear a little later.
     pub async fn ring(&self) -> Result<(), StoreError> {
         if self.writer().get_database_backend() == DbBackend::Postgres {
-            self.writer().execute_unprepared(&format!("NOTIFY {CHANNEL}")).await?;
+            self.writer().execute_unprepared(&format!("NOTIFY {CHANNEL}, '{}'", self.ringer())).await?;
         }
         Ok(())
     }
@@ -46,19 +50,23 @@ impl Store {
         let pool = one.acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with((*options).clone());
         let mut listener = PgListener::connect_with(&pool).await.map_err(unheard)?;
         listener.listen(CHANNEL).await.map_err(unheard)?;
-        Ok(Some(Listener(listener)))
+        Ok(Some(Listener { bell: listener, ringer: self.ringer().to_string() }))
     }
 }
 
 impl Listener {
-    /// Waits until the bell rings, or may have rung unheard because the connection
+    /// Waits until somebody else rings the bell, or may have rung it unheard because the connection
     /// was lost and made anew.
     ///
     /// # Errors
     /// [`StoreError`] if the connection is lost for good.
     pub async fn heard(&mut self) -> Result<(), StoreError> {
-        self.0.try_recv().await.map_err(unheard)?;
-        Ok(())
+        loop {
+            let rung = self.bell.try_recv().await.map_err(unheard)?;
+            if rung.is_none_or(|rung| rung.payload() != self.ringer) {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::additions::Additions;
 use super::alerts::Telling;
@@ -23,6 +24,7 @@ use super::tx::Tx;
 use super::view::View;
 use crate::domain::audit::Author;
 use crate::domain::clock::Timestamp;
+use crate::domain::ids::new_uuid;
 
 /// Readers of one SQLite file.
 const SQLITE_READERS: u32 = 8;
@@ -83,6 +85,8 @@ pub struct Store {
     additions: Arc<Additions>,
     telling: Option<Arc<Telling>>,
     shares_clock: bool,
+    /// Its name among those that ring the bell.
+    ringer: Uuid,
 }
 
 impl Store {
@@ -119,6 +123,7 @@ impl Store {
             additions: Arc::default(),
             telling: None,
             shares_clock: false,
+            ringer: new_uuid(),
         })
     }
 
@@ -167,6 +172,10 @@ impl Store {
     #[must_use]
     pub fn sharing_its_clock(self) -> Self {
         Self { shares_clock: true, ..self }
+    }
+
+    pub(super) const fn ringer(&self) -> Uuid {
+        self.ringer
     }
 
     pub(super) const fn shares_clock(&self) -> bool {
