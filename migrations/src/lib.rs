@@ -40,6 +40,7 @@ mod m20261130_000027_limit_models;
 mod m20261130_000028_fall_back;
 mod m20261130_000029_create_budget_modes;
 mod m20261130_000030_limit_days;
+mod m20261130_000031_guarantee_keys;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -78,6 +79,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000028_fall_back::Migration),
             Box::new(m20261130_000029_create_budget_modes::Migration),
             Box::new(m20261130_000030_limit_days::Migration),
+            Box::new(m20261130_000031_guarantee_keys::Migration),
         ]
     }
 }

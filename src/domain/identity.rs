@@ -323,13 +323,14 @@ impl Identity {
         };
         let budget = self.raised_budget.as_deref().unwrap_or(&self.key.budget);
         if let Holder::Key { account, .. } = &self.key.holder {
-            lines.push(line(account, budget, &self.key.rates, true, true));
+            let relaxed = self.key.limits.as_ref().map_or(Dynamic::NONE, |limits| limits.dynamic);
+            lines.push(Line { relaxed, ..Line::new(account, budget, &self.key.rates) });
         }
         if let Some(limits) = &self.key.limits {
             for (account, budget) in &limits.windows {
                 lines.push(line(account, budget, &Rates::NONE, true, false));
             }
-            lines.extend(limits.models.lines(models));
+            lines.extend(limits.models.lines(models).map(|line| Line { relaxed: limits.dynamic, ..line }));
         }
         if let Some(team) = &self.team {
             let whole = Line::new(&team.account, &team.budget, &team.rates);

@@ -11,9 +11,10 @@ use super::account::AccountId;
 use super::clock::Timestamp;
 use super::identity::{ModelAccounts, Models};
 use super::ids::KeyId;
-use super::limit::{Budget, ModelRates};
+use super::limit::{Budget, Dynamic, ModelRates};
 use super::model_limit::{ModelLimits, following};
 use super::money::Usd;
+use super::throughput::Throughput;
 
 /// The most budgets in windows of their own.
 pub const WINDOWS_MAX: usize = 10;
@@ -31,6 +32,9 @@ pub struct KeyLimits {
     /// Rates by the model that is called; where `models` has one, that holds.
     #[serde(flatten)]
     pub model_rates: ModelRates,
+    /// What its rates, and those of its models, are.
+    #[serde(flatten)]
+    pub throughput: Throughput,
     /// The models that may be called instead of one whose budget is spent, best
     /// first.
     #[serde(rename = "budget_fallbacks", skip_serializing_if = "BTreeMap::is_empty")]
@@ -75,6 +79,8 @@ pub struct LimitFacts {
     pub windows: Box<[(AccountId, Budget)]>,
     /// The accounts of the models.
     pub models: ModelAccounts,
+    /// The rates of the key, and of its models, that hold only in bad times.
+    pub dynamic: Dynamic,
     fallbacks: BTreeMap<String, Vec<String>>,
     increase: Option<(Usd, Timestamp)>,
 }
@@ -90,6 +96,7 @@ impl LimitFacts {
         Some(Box::new(Self {
             windows: limits.windows.iter().filter_map(window).collect(),
             models: ModelAccounts::of_key(key, &limits.models, &limits.model_rates),
+            dynamic: limits.throughput.dynamic(),
             fallbacks: limits.fallbacks,
             increase: limits.increase.zip(limits.increase_until),
         }))

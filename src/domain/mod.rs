@@ -41,6 +41,7 @@ pub mod safe_url;
 pub mod scope_budget;
 pub mod secret;
 pub mod team;
+pub mod throughput;
 pub mod ticket;
 pub mod tier;
 pub mod tls;

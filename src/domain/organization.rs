@@ -1,5 +1,5 @@
 //! Organizations: what one is, who is in it, what its admins may change, and
-//! what its teams may take of its limits.
+//! what its teams may have of its limits.
 
 #![expect(clippy::disallowed_types, reason = "what serde derives for flatten knows floats; no field is one")]
 
@@ -7,7 +7,7 @@ mod teams;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::teams::{Share, check_move, check_shrink, check_team, check_throughput};
+pub use self::teams::{check_move, check_team};
 use super::audit::{Change, Fields};
 use super::clock::Timestamp;
 use super::fault::Refusal;
@@ -47,6 +47,26 @@ pub struct Organization {
     pub updated_at: Timestamp,
     /// Counts the changes.
     pub version: i64,
+}
+
+impl Organization {
+    /// One without limits, which goes by its id.
+    #[must_use]
+    pub fn new(organization_id: OrganizationId, now: Timestamp) -> Self {
+        Self {
+            organization_alias: organization_id.to_string(),
+            organization_id,
+            models: ModelList::default(),
+            budget: Budget::new(None, None, None, now),
+            rates: Rates::NONE,
+            model_rates: ModelRates::default(),
+            metadata: Fields::new(),
+            blocked: false,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        }
+    }
 }
 
 /// A user in an organization.

@@ -134,6 +134,7 @@ pub enum Reason {
     OrgTpmExceeded,
     OrgRpmExceeded,
     OrgThroughputOverallocated,
+    ThroughputOverallocated,
     MoveModels,
     MoveBudget,
     MoveMembers,

@@ -7,7 +7,6 @@ mod members;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr};
 
 pub use self::members::{
     AskedLimits, Member, MemberDefaults, MemberLimits, MemberPatch, check_rates, loosens, set_member_duration,
@@ -16,11 +15,12 @@ use super::audit::{Change, Fields};
 use super::clock::Timestamp;
 use super::fault::Refusal;
 use super::ids::{OrganizationId, TeamId};
-use super::limit::{Budget, Dynamic, ModelRates, Rates, is_raised};
+use super::limit::{Budget, ModelRates, Rates, is_raised};
 use super::models::{ALL_PROXY_MODELS, ModelAliases, ModelList};
 use super::money::Usd;
 use super::reason::Reason;
 use super::role::MemberPermission;
+use super::throughput::Throughput;
 use super::user::User;
 use super::window::Length;
 
@@ -80,53 +80,6 @@ impl Team {
     #[must_use]
     pub fn permissions(&self) -> BTreeSet<MemberPermission> {
         self.member_permissions.clone().unwrap_or_else(|| MemberPermission::DEFAULT.into())
-    }
-}
-
-/// What a limit is: a promise, a limit, or one for bad times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumString, IntoStaticStr)]
-pub enum ThroughputType {
-    /// The organization has it, and promised it to no other team.
-    #[serde(rename = "guaranteed_throughput")]
-    #[strum(serialize = "guaranteed_throughput")]
-    Guaranteed,
-    /// Teams may have more together than their organization.
-    #[serde(rename = "best_effort_throughput")]
-    #[strum(serialize = "best_effort_throughput")]
-    BestEffort,
-    /// The limit holds only while the model that is called has trouble.
-    #[serde(rename = "dynamic")]
-    #[strum(serialize = "dynamic")]
-    Dynamic,
-}
-
-/// Which limits of a team its organization guarantees. Absent: best effort.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "the fields are those of Team")]
-pub struct Throughput {
-    pub tpm_limit_type: Option<ThroughputType>,
-    pub rpm_limit_type: Option<ThroughputType>,
-}
-
-impl Throughput {
-    /// Whether tokens a minute are guaranteed.
-    #[must_use]
-    pub const fn guarantees_tpm(&self) -> bool {
-        matches!(self.tpm_limit_type, Some(ThroughputType::Guaranteed))
-    }
-
-    /// Whether calls a minute are guaranteed.
-    #[must_use]
-    pub const fn guarantees_rpm(&self) -> bool {
-        matches!(self.rpm_limit_type, Some(ThroughputType::Guaranteed))
-    }
-
-    /// The limits that hold only while a model has trouble.
-    #[must_use]
-    pub fn dynamic(&self) -> Dynamic {
-        let is_dynamic = |kind: Option<ThroughputType>| kind == Some(ThroughputType::Dynamic);
-        Dynamic { tokens: is_dynamic(self.tpm_limit_type), requests: is_dynamic(self.rpm_limit_type) }
     }
 }
 

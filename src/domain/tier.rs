@@ -105,7 +105,7 @@ pub fn anchor_after(was: &Budget, is: &Budget, calendar: &Calendar, now: Timesta
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::domain::identity::Models;
     use crate::domain::ids::KeyId;
@@ -122,7 +122,7 @@ mod tests {
         text.parse().expect("a length")
     }
 
-    fn tier() -> Tier {
+    pub(in crate::domain) fn tier() -> Tier {
         Tier {
             budget_id: BudgetId::stored("free"),
             budget: Budget {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::entity::keys;
 use super::error::StoreError;
 use super::json::{from_text, to_text, to_text_if_any, word};
-use super::limits::budget;
+use super::limits::{budget, throughput, throughput_type};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{BudgetId, KeyId, TeamId, UserId};
 use crate::domain::key::Key;
@@ -48,6 +48,7 @@ pub(super) fn to_key(row: keys::Model) -> Result<Key, StoreError> {
             windows: from_text(&row.budget_limits)?,
             models: from_text(&row.model_max_budget)?,
             model_rates: ModelRates { tpm: from_text(&row.model_tpm_limit)?, rpm: from_text(&row.model_rpm_limit)? },
+            throughput: throughput(row.tpm_limit_type.as_deref(), row.rpm_limit_type.as_deref())?,
             fallbacks: row.budget_fallbacks.as_deref().map(from_text).transpose()?.unwrap_or_default(),
             increase: row.temp_budget_increase_nanos.map(Usd::from_nanos),
             increase_until: row.temp_budget_expires_at.map(Timestamp::from_micros),
@@ -113,6 +114,8 @@ pub(super) fn to_row(key: &Key) -> Result<keys::ActiveModel, StoreError> {
         rpm_limit: Set(key.rates.rpm),
         max_parallel_requests: Set(key.rates.parallel),
         tpd_limit: Set(key.rates.tpd),
+        tpm_limit_type: Set(throughput_type(key.limits.throughput.tpm_limit_type)),
+        rpm_limit_type: Set(throughput_type(key.limits.throughput.rpm_limit_type)),
         created_at: Set(key.created_at.micros()),
         updated_at: Set(key.updated_at.micros()),
         version: Set(key.version),

@@ -1,4 +1,4 @@
-//! The columns of a budget, which several tables have.
+//! The columns of limits, which several tables have.
 
 use chrono_tz::Tz;
 
@@ -7,6 +7,7 @@ use super::json::word;
 use crate::domain::clock::Timestamp;
 use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
+use crate::domain::throughput::{Throughput, ThroughputType};
 
 /// The budget in a row's columns.
 pub(super) fn budget(
@@ -22,6 +23,16 @@ pub(super) fn budget(
         anchor: Timestamp::from_micros(anchor_at),
         zone: None,
     })
+}
+
+/// What limits are, in a row's columns.
+pub(super) fn throughput(tpm: Option<&str>, rpm: Option<&str>) -> Result<Throughput, StoreError> {
+    Ok(Throughput { tpm_limit_type: tpm.map(word).transpose()?, rpm_limit_type: rpm.map(word).transpose()? })
+}
+
+/// What a limit is, as it stands in a column.
+pub(super) fn throughput_type(kind: Option<ThroughputType>) -> Option<String> {
+    kind.map(|kind| <&str>::from(kind).to_owned())
 }
 
 /// The time zone in a row's column.

@@ -9,7 +9,7 @@ use super::entity::{keys, team_members, teams};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text, word};
-use super::limits::budget;
+use super::limits::{budget, throughput, throughput_type};
 use super::page::{Cursor, Order, Page, PageRequest, SortKey, count, rows};
 use super::reach;
 use super::tx::Tx;
@@ -21,8 +21,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OrganizationId, TeamId, UserId};
 use crate::domain::limit::{ModelRates, Rates};
 use crate::domain::money::Usd;
-use crate::domain::organization::Share;
-use crate::domain::team::{MemberDefaults, Team, Throughput};
+use crate::domain::team::{MemberDefaults, Team};
 
 /// The columns that teams can be ordered by.
 pub const SORTABLE: [SortKey; 5] = [
@@ -170,18 +169,6 @@ impl View<'_> {
             .collect()
     }
 
-    /// What the teams of an organization take of its throughput, except one.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database fails.
-    pub async fn shares(&self, of: &OrganizationId, except: Option<&TeamId>) -> Result<Vec<Share>, StoreError> {
-        let query = teams::Entity::find()
-            .filter(teams::Column::OrganizationId.eq(of.as_str()))
-            .filter(Condition::all().add_option(except.map(|team| teams::Column::TeamId.ne(team.as_str()))));
-        let rows = query.all(&self.executor()).await?;
-        rows.into_iter().map(|row| Ok(Share::from(&to_team(row)?))).collect()
-    }
-
     /// Up to `limit` teams of an organization behind `after`, by id.
     ///
     /// # Errors
@@ -301,7 +288,7 @@ fn sort_expression(key: SortKey, now: Timestamp) -> SimpleExpr {
     Expr::col((teams::Entity, column))
 }
 
-fn to_team(row: teams::Model) -> Result<Team, StoreError> {
+pub(super) fn to_team(row: teams::Model) -> Result<Team, StoreError> {
     Ok(Team {
         team_id: TeamId::stored(row.team_id),
         team_alias: row.team_alias,
@@ -320,10 +307,7 @@ fn to_team(row: teams::Model) -> Result<Team, StoreError> {
             parallel: row.max_parallel_requests,
             tpd: row.tpd_limit,
         },
-        throughput: Throughput {
-            tpm_limit_type: row.tpm_limit_type.as_deref().map(word).transpose()?,
-            rpm_limit_type: row.rpm_limit_type.as_deref().map(word).transpose()?,
-        },
+        throughput: throughput(row.tpm_limit_type.as_deref(), row.rpm_limit_type.as_deref())?,
         model_rates: ModelRates { tpm: from_text(&row.model_tpm_limit)?, rpm: from_text(&row.model_rpm_limit)? },
         member_defaults: MemberDefaults {
             max: row.member_budget_nanos.map(Usd::from_nanos),
@@ -375,8 +359,8 @@ fn to_row(team: &Team) -> Result<teams::ActiveModel, StoreError> {
         updated_at: Set(team.updated_at.micros()),
         version: Set(team.version),
         organization_id: Set(team.organization_id.as_ref().map(ToString::to_string)),
-        tpm_limit_type: Set(team.throughput.tpm_limit_type.map(|kind| <&str>::from(kind).to_owned())),
-        rpm_limit_type: Set(team.throughput.rpm_limit_type.map(|kind| <&str>::from(kind).to_owned())),
+        tpm_limit_type: Set(throughput_type(team.throughput.tpm_limit_type)),
+        rpm_limit_type: Set(throughput_type(team.throughput.rpm_limit_type)),
         model_tpm_limit: Set(to_text(&team.model_rates.tpm)?),
         model_rpm_limit: Set(to_text(&team.model_rates.rpm)?),
     })

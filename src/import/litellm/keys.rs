@@ -2,7 +2,7 @@
 //! there and here, so that secrets go on working.
 
 use super::super::row::{Fault, Row};
-use super::objects::{fallbacks, model_aliases, model_limits, model_rates};
+use super::objects::{fallbacks, model_aliases, model_limits, model_rates, throughput};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{BudgetId, KeyId, TeamId, UserId};
 use crate::domain::key::{Key, KeyType, check_alias};
@@ -46,6 +46,7 @@ pub(super) fn key(row: &Row, now: Timestamp) -> Result<(Key, Vec<String>), Fault
         windows: windows(row, now)?,
         models: model_limits(row, now)?,
         model_rates: model_rates(&mut metadata)?,
+        throughput: throughput(&mut metadata),
         fallbacks: fallbacks(row)?,
         increase: None,
         increase_until: None,

@@ -15,7 +15,8 @@ use crate::domain::model_limit::{ModelLimit, ModelLimits};
 use crate::domain::models::{ListOwner, ModelAliases};
 use crate::domain::organization::{Organization, OrganizationMember};
 use crate::domain::role::{MemberPermission, OrganizationRole, Role, TeamRole};
-use crate::domain::team::{Member, MemberDefaults, MemberLimits, Team, Throughput};
+use crate::domain::team::{Member, MemberDefaults, MemberLimits, Team};
+use crate::domain::throughput::Throughput;
 use crate::domain::tier::Tier;
 use crate::domain::user::{Email, SessionEpoch, User};
 
@@ -117,7 +118,7 @@ pub(super) fn team(
         },
         budget: row.budget(now)?,
         rates: row.rates()?,
-        throughput: Throughput::default(),
+        throughput: throughput(&mut metadata),
         model_rates: model_rates(&mut metadata)?,
         member_defaults: MemberDefaults {
             max: budget.max,
@@ -293,6 +294,17 @@ pub(super) fn model_rates(metadata: &mut Fields) -> Result<ModelRates, Fault> {
         limits.into_iter().map(limit).collect()
     };
     Ok(ModelRates { tpm: take("model_tpm_limit")?, rpm: take("model_rpm_limit")? })
+}
+
+/// What limits are, which stands in the metadata there, too. Words that are
+/// none of its own stay there.
+pub(super) fn throughput(metadata: &mut Fields) -> Throughput {
+    let mut take = |name: &str| {
+        let kind = metadata.get(name)?.as_str()?.parse().ok()?;
+        metadata.remove(name);
+        Some(kind)
+    };
+    Throughput { tpm_limit_type: take("tpm_limit_type"), rpm_limit_type: take("rpm_limit_type") }
 }
 
 pub(super) fn model_aliases(fields: &Fields) -> Result<ModelAliases, Fault> {

@@ -11,6 +11,7 @@ use crate::domain::reason::Reason;
 use crate::domain::role::{MemberPermission, TeamRole};
 use crate::domain::secret::Secret;
 use crate::domain::team::Team;
+use crate::domain::throughput::ThroughputType;
 use crate::domain::tier::{Tier, in_force};
 use crate::error::Error;
 use crate::pb;
@@ -20,6 +21,8 @@ use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::consent::{self, with_consent};
 use crate::services::wire::correction::{Owner, set_spend};
 use crate::services::wire::faults::Faults;
+use crate::services::wire::hold::hold_team;
+use crate::services::wire::people::{self, MayMake, Person};
 use crate::services::wire::{key, key_limits, new_key, secret, taken, text};
 use crate::store::{Addition, Constraint, Spend, StoreError, StoredKey, View};
 
@@ -34,6 +37,8 @@ struct Command {
     names_type: bool,
     secret: Option<Secret>,
     spend: Option<Usd>,
+    /// Whether the owner is made if there is none.
+    makes_owner: bool,
     /// The request, as policies see it.
     asked: Box<pb::GenerateKeyRequest>,
 }
@@ -63,6 +68,9 @@ fn parse(ctx: &Ctx, request: &pb::GenerateKeyRequest) -> Result<Command, Error> 
     } else if new.service_account_id.is_some() {
         faults.add("key.service_account_id", "can be set on service accounts only");
     }
+    if request.create_missing_user && new.user_id.is_none() {
+        faults.add("create_missing_user", "can be set with key.user_id only");
+    }
     if new.key_type == KeyType::Gateway {
         check_gateway(&new, &mut faults);
     }
@@ -81,6 +89,7 @@ fn parse(ctx: &Ctx, request: &pb::GenerateKeyRequest) -> Result<Command, Error> 
         names_type,
         secret,
         spend,
+        makes_owner: request.create_missing_user,
         asked: Box::new(request.clone()),
     })
 }
@@ -124,8 +133,8 @@ fn require(ctx: &Ctx, new: &NewKey, faults: &mut Faults) {
 
 async fn generate(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::GenerateKeyResponse, Error> {
     let ctx = &ctx;
-    let Command { mut new, is_service_account, names_type, secret, spend, asked } = command;
-    check_reserved(ctx, &new, secret.as_ref(), spend.is_some())?;
+    let Command { mut new, is_service_account, names_type, secret, spend, makes_owner, asked } = command;
+    check_reserved(ctx, &new, secret.as_ref(), (spend.is_some(), makes_owner))?;
     if new.rotation_interval.is_some() {
         ctx.app.rules.rotation.check_sink()?;
     }
@@ -134,20 +143,31 @@ async fn generate(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::Generate
     if new.team_id.is_none() {
         check_personal(ctx, &new)?;
     }
-    if new.team_id.is_none() && new.budget_id.is_none() && spend.is_none() {
+    if new.team_id.is_none() && new.budget_id.is_none() && spend.is_none() && !makes_owner {
         let made = make(ctx, ctx.app.store.view(), new, secret, &asked, Place::default()).await?;
         return add(ctx, made, slot).await;
     }
     let mut tx = ctx.begin().await?;
     let team = if let Some(id) = &new.team_id {
         // Nobody leaves the team until its key is there, to die with the membership.
-        tx.lock_teams(std::slice::from_ref(id)).await?;
+        if new.limits.throughput.guarantees_any() {
+            hold_team(&mut tx, id, None).await?;
+        } else {
+            tx.lock_teams(std::slice::from_ref(id)).await?;
+        }
         Some(check_team(ctx, tx.view(), &new, id, is_service_account).await?)
     } else {
         None
     };
+    if let Some(owner) = new.user_id.as_ref().filter(|_| makes_owner) {
+        let owner = Person::of_id(owner);
+        if people::find(tx.view(), &owner, "key.user_id").await?.is_none() {
+            people::make(ctx, &mut tx, &owner, &MayMake::Any).await?;
+        }
+    }
     let tier = rules::tier(&mut tx, new.budget_id.as_ref()).await?;
-    let mut made = make(ctx, tx.view(), new, secret, &asked, Place { team, tier }).await?;
+    let mut made = make(ctx, tx.view(), new, secret, &asked, Place { team: team.clone(), tier }).await?;
+    rules::check_throughput(tx.view(), team.as_ref(), &made.stored.key, made.stored.tier.as_ref()).await?;
     tx.insert_key(&made.stored.key).await.map_err(|error| made.explain(error))?;
     if let Some(spend) = spend {
         let StoredKey { key, tier, .. } = &made.stored;
@@ -223,7 +243,12 @@ async fn make(
 }
 
 /// Some values only a proxy admin sets.
-fn check_reserved(ctx: &Ctx, new: &NewKey, secret: Option<&Secret>, sets_spend: bool) -> Result<(), Refusal> {
+fn check_reserved(
+    ctx: &Ctx,
+    new: &NewKey,
+    secret: Option<&Secret>,
+    (sets_spend, makes_owner): (bool, bool),
+) -> Result<(), Refusal> {
     if ctx.caller.is_proxy_admin() {
         return Ok(());
     }
@@ -242,7 +267,25 @@ fn check_reserved(ctx: &Ctx, new: &NewKey, secret: Option<&Secret>, sets_spend: 
     if sets_spend {
         return Err(rules::field_refused("spend"));
     }
+    if makes_owner {
+        return Err(rules::field_refused("create_missing_user"));
+    }
     new_key::check_own_secret(ctx, secret)
+}
+
+/// What a team has is given away by its admins. A limit for bad times only is
+/// none in good ones, and so no way around the bounds of keys.
+fn check_limit_types(ctx: &Ctx, new: &NewKey, manages_team: bool) -> Result<(), Refusal> {
+    let may = |kind: ThroughputType| match kind {
+        ThroughputType::BestEffort => true,
+        ThroughputType::Guaranteed => manages_team,
+        ThroughputType::Dynamic => false,
+    };
+    let refused = |(_, kind): &(&str, Option<ThroughputType>)| kind.is_some_and(|kind| !may(kind));
+    match new.limits.throughput.fields().into_iter().find(refused) {
+        Some((field, _)) if !ctx.caller.is_proxy_admin() => Err(rules::field_refused(field)),
+        _ => Ok(()),
+    }
 }
 
 /// A key carries the rights of its owner. Whoever makes one for somebody else
@@ -288,6 +331,7 @@ async fn check_team(
     if !ctx.app.rules.generation.team_roles.contains(&role) {
         return Err(generation_refused(role.into()));
     }
+    check_limit_types(ctx, new, role == TeamRole::Admin)?;
     if role == TeamRole::Admin {
         return Ok(team);
     }
@@ -311,6 +355,7 @@ fn check_personal(ctx: &Ctx, new: &NewKey) -> Result<(), Error> {
     if ctx.caller.is_proxy_admin() {
         return Ok(());
     }
+    check_limit_types(ctx, new, false)?;
     let Some(user) = ctx.caller.user().filter(|_| ctx.scope.has(Reach::Own)) else {
         let message = "your role makes no keys outside a team";
         return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin,internal_user", message).into());

@@ -2,18 +2,21 @@
 
 use crate::domain::fault::Refusal;
 use crate::domain::ids::{BudgetId, TeamId, UserId};
+use crate::domain::key::Key;
 use crate::domain::key_rules::Adjusted;
 use crate::domain::models::ModelList;
 use crate::domain::money::Usd;
 use crate::domain::reason::Reason;
 use crate::domain::secret::KeyHash;
+use crate::domain::team::Team;
+use crate::domain::throughput::{Pool, Share};
 use crate::domain::tier::Tier;
 use crate::domain::user::User;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::key;
-use crate::store::{Tx, View};
+use crate::store::{Sharers, Tx, View};
 
 /// The user with an id.
 ///
@@ -74,6 +77,31 @@ pub(super) fn check_models(models: &ModelList, of_owner: &ModelList, owner: &str
 pub(super) fn field_refused(field: &str) -> Refusal {
     let message = format!("you may not write {field}");
     Refusal::denied(Reason::FieldNotAllowed, message).with("field", field)
+}
+
+/// Checks that what is guaranteed to a key is there: in its team, and in the
+/// team's organization. Both must be held, so that nobody promises the same
+/// meanwhile.
+///
+/// # Errors
+/// `FAILED_PRECONDITION` if it is promised to others.
+pub(super) async fn check_throughput(
+    view: View<'_>,
+    team: Option<&Team>,
+    key: &Key,
+    tier: Option<&Tier>,
+) -> Result<(), Error> {
+    let Some(team) = team else { return Ok(()) };
+    let asked = Share::of_key(key, tier);
+    if !asked.is_guaranteed() {
+        return Ok(());
+    }
+    let others = view.shares_of_keys(Sharers::KeysOfTeam(&team.team_id), Some(key.key_id)).await?;
+    Pool::to_keys(team).check(&asked, &others)?;
+    let Some(id) = &team.organization_id else { return Ok(()) };
+    let Some(organization) = view.find_organization(id).await? else { return Ok(()) };
+    let others = view.shares_of_keys(Sharers::KeysOfOrganization(id), Some(key.key_id)).await?;
+    Ok(Pool::to_keys_of_teams(&organization).check(&asked, &others)?)
 }
 
 /// What bounds changed, on the wire.

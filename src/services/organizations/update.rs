@@ -4,9 +4,10 @@ use crate::domain::audit::{Change, ObjectType};
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::ids::OrganizationId;
 use crate::domain::money::Usd;
-use crate::domain::organization::{Organization, check_admin_change, check_shrink, check_team};
+use crate::domain::organization::{Organization, check_admin_change, check_team};
 use crate::domain::patch::Patch;
 use crate::domain::reason::Reason;
+use crate::domain::throughput::Pool;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
@@ -16,7 +17,7 @@ use crate::services::wire::faults::Faults;
 use crate::services::wire::mask::Mask;
 use crate::services::wire::metadata::MetadataPatch;
 use crate::services::wire::{etag, text};
-use crate::store::{StoreError, Tx};
+use crate::store::{Sharers, StoreError, Tx};
 
 use super::{fields, get};
 
@@ -113,7 +114,9 @@ async fn change(
         after.budget.check_updated()?;
     }
     if after.rates != before.rates || after.model_rates != before.model_rates {
-        check_shrink(&after, &tx.view().shares(id, None).await?)?;
+        Pool::to_teams(&after).check_shrink(&tx.view().shares(id, None).await?)?;
+        Pool::to_keys_of_teams(&after)
+            .check_shrink(&tx.view().shares_of_keys(Sharers::KeysOfOrganization(id), None).await?)?;
     }
     tx.update_organization(&before, &mut after).await.map_err(|error| match error {
         StoreError::Stale => Error::from(Refusal::stale("organization", id)),

@@ -8,10 +8,10 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::managed_team;
 use crate::services::wire::faults::Faults;
+use crate::services::wire::hold::hold_team;
 use crate::services::wire::text;
 
 use super::get;
-use super::membership::hold_team;
 
 /// Refuses the keys of a team.
 pub(super) async fn block_team(ctx: Ctx, request: pb::BlockTeamRequest) -> Result<pb::BlockTeamResponse, Error> {

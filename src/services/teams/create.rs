@@ -4,11 +4,12 @@ use crate::auth::Reach;
 use crate::domain::fault::Refusal;
 use crate::domain::ids::TeamId;
 use crate::domain::money::Usd;
-use crate::domain::organization::{check_team, check_throughput};
+use crate::domain::organization::check_team;
 use crate::domain::policy::Action;
 use crate::domain::reason::Reason;
 use crate::domain::role::TeamRole;
 use crate::domain::team::{AskedLimits, Member, Team, bound_by_creator};
+use crate::domain::throughput::{Pool, Share};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
@@ -87,7 +88,7 @@ async fn create(
     if let Some(id) = &team.organization_id {
         let organization = organization_of(&mut tx, id).await?;
         check_team(&organization, &team)?;
-        check_throughput(&organization, &team, &tx.view().shares(id, None).await?)?;
+        Pool::to_teams(&organization).check(&Share::from(&team), &tx.view().shares(id, None).await?)?;
     }
     policies::check(ctx, Action::CreateTeam, asked, || (None, draft(ctx, &team)))?;
     tx.insert_team(&team).await.map_err(|error| {

@@ -7,10 +7,10 @@ use crate::domain::ids::{OrganizationId, TeamId};
 use crate::domain::limit::{Budget, ModelRates, Rates};
 use crate::domain::models::{ListOwner, ModelAliases, ModelList};
 use crate::domain::role::MemberPermission;
-use crate::domain::team::{MemberDefaults, Team, Throughput};
+use crate::domain::team::{MemberDefaults, Team};
 use crate::pb;
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{metadata, role, text};
+use crate::services::wire::{metadata, role, text, throughput};
 
 /// Takes the values of a team; what is absent is empty. The team's id is
 /// checked by itself.
@@ -30,10 +30,7 @@ pub(super) fn take(team: &pb::Team, team_id: TeamId, now: Timestamp, faults: &mu
             tpd: faults.limit("team.tpd_limit", team.tpd_limit),
             ..faults.rates("team.", team.tpm_limit, team.rpm_limit, team.max_parallel_requests)
         },
-        throughput: Throughput {
-            tpm_limit_type: role::limit_type_from_wire("team.tpm_limit_type", team.tpm_limit_type, faults),
-            rpm_limit_type: role::limit_type_from_wire("team.rpm_limit_type", team.rpm_limit_type, faults),
-        },
+        throughput: throughput::take("team.", team.tpm_limit_type, team.rpm_limit_type, faults),
         model_rates: ModelRates {
             tpm: faults.limits_by_model("team.model_tpm_limit", &team.model_tpm_limit),
             rpm: faults.limits_by_model("team.model_rpm_limit", &team.model_rpm_limit),

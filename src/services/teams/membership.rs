@@ -2,7 +2,7 @@
 //! it, and who joins the team's organization with it.
 
 use crate::domain::fault::Refusal;
-use crate::domain::ids::{OrganizationId, TeamId};
+use crate::domain::ids::OrganizationId;
 use crate::domain::reason::Reason;
 use crate::domain::role::TeamRole;
 use crate::domain::team::{AskedLimits, Team};
@@ -132,21 +132,4 @@ pub(super) fn outside_of(reason: Reason, organization: &OrganizationId, users: &
     names.truncate(NAMED_MAX);
     let refusal = Refusal::precondition(reason, message);
     refusal.with("user_ids", names.join(",")).with("organization_id", organization).about("organization", organization)
-}
-
-/// Locks a team, and before it the organizations that it is in and perhaps
-/// goes to: until the change is made nobody joins or leaves them, or gains or
-/// loses rights over them.
-///
-/// # Errors
-/// `ABORTED` if it moved to another organization meanwhile.
-pub(super) async fn hold_team(tx: &mut Tx, id: &TeamId, to: Option<&OrganizationId>) -> Result<(), Error> {
-    let from = tx.view().find_team(id).await?.and_then(|team| team.organization_id);
-    let organizations: Vec<OrganizationId> = from.iter().chain(to).cloned().collect();
-    tx.lock_organizations(&organizations).await?;
-    let held = tx.lock_teams(std::slice::from_ref(id)).await?;
-    match held.first() {
-        Some(team) if team.organization_id != from => Err(Refusal::stale("team", id).into()),
-        _ => Ok(()),
-    }
 }

@@ -11,10 +11,10 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{TeamStanding, managed_team};
 use crate::services::wire::faults::Faults;
+use crate::services::wire::hold::hold_team;
 use crate::services::wire::text;
 
 use super::get;
-use super::membership::hold_team;
 use super::update::organization_of;
 
 /// The most models of one request.

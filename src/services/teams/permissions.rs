@@ -12,11 +12,11 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{managed_team, visible_team};
 use crate::services::wire::faults::Faults;
+use crate::services::wire::hold::hold_team;
 use crate::services::wire::role::permission_to_wire;
 use crate::services::wire::text;
 
 use super::fields;
-use super::membership::hold_team;
 
 /// Reads the permissions.
 pub(super) async fn get_team_member_permissions(

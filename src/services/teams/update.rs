@@ -4,22 +4,24 @@ use crate::domain::audit::{Change, ObjectType};
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::ids::{OrganizationId, TeamId};
 use crate::domain::money::Usd;
-use crate::domain::organization::{Organization, Share, check_move, check_team, check_throughput};
+use crate::domain::organization::{Organization, check_move, check_team};
 use crate::domain::patch::Patch;
 use crate::domain::reason::Reason;
 use crate::domain::team::{Team, check_admin_change, set_member_duration};
+use crate::domain::throughput::{Pool, Share};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{TeamStanding, managed_organization, managed_team};
 use crate::services::wire::correction::{Owner, keep_window, set_spend};
 use crate::services::wire::faults::Faults;
+use crate::services::wire::hold::hold_team;
 use crate::services::wire::mask::Mask;
 use crate::services::wire::metadata::MetadataPatch;
 use crate::services::wire::{etag, people, text};
-use crate::store::{StoreError, Tx, View};
+use crate::store::{Sharers, StoreError, Tx, View};
 
-use super::membership::{hold_team, outside_of};
+use super::membership::outside_of;
 use super::{fields, get};
 
 /// The fields that a mask may name.
@@ -77,6 +79,9 @@ pub(super) async fn update_team(ctx: Ctx, request: pb::UpdateTeamRequest) -> Res
     etag::check(&sent.etag, before.version, "team", &id)?;
     if sent.max_budget.is_none() || sent.soft_budget.is_none() {
         after.budget.check_updated()?;
+    }
+    if after.rates != before.rates || after.model_rates != before.model_rates {
+        Pool::to_keys(&after).check_shrink(&tx.view().shares_of_keys(Sharers::KeysOfTeam(&id), None).await?)?;
     }
     place(&ctx, &mut tx, &before, &after, request.add_members_to_organization).await?;
     tx.update_team(&before, &mut after).await.map_err(|error| match error {
@@ -188,11 +193,15 @@ async fn place(ctx: &Ctx, tx: &mut Tx, before: &Team, after: &Team, adds_members
         for user in &outside {
             people::enter_organization(ctx, tx, id, user).await?;
         }
+        let mut keys = tx.view().shares_of_keys(Sharers::KeysOfOrganization(id), None).await?;
+        keys.extend(tx.view().shares_of_keys(Sharers::KeysOfTeam(&after.team_id), None).await?);
+        Pool::to_keys_of_teams(&organization).check_shrink(&keys)?;
     } else if !takes_of_organization(before, after) {
         return Ok(());
     }
     check_team(&organization, after)?;
-    Ok(check_throughput(&organization, after, &tx.view().shares(id, Some(&after.team_id)).await?)?)
+    let others = tx.view().shares(id, Some(&after.team_id)).await?;
+    Ok(Pool::to_teams(&organization).check(&Share::from(after), &others)?)
 }
 
 /// Whether a change touches what an organization limits.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::faults::Faults;
-use super::{instant, spend};
+use super::{instant, spend, throughput};
 use crate::domain::clock::Timestamp;
 use crate::domain::key_limits::{KeyLimits, WINDOWS_MAX};
 use crate::domain::limit::{Budget, ModelRates};
@@ -24,6 +24,7 @@ pub(crate) fn take(key: &pb::Key, prefix: &str, faults: &mut Faults) -> KeyLimit
             tpm: faults.limits_by_model(&field("model_tpm_limit"), &key.model_tpm_limit),
             rpm: faults.limits_by_model(&field("model_rpm_limit"), &key.model_rpm_limit),
         },
+        throughput: throughput::take(prefix, key.tpm_limit_type, key.rpm_limit_type, faults),
         fallbacks: fallbacks(&field("budget_fallbacks"), &key.budget_fallbacks, faults),
         increase: faults.money(field("temp_budget_increase"), key.temp_budget_increase.as_ref()),
         increase_until: instant::from_wire(
@@ -140,6 +141,8 @@ pub(crate) fn show(limits: &KeyLimits, key: &mut pb::Key, calendar: &Calendar, n
     key.model_max_budget = models_to_wire(&limits.models, calendar, now);
     key.model_tpm_limit = limits.model_rates.tpm.iter().map(|(name, limit)| (name.clone(), *limit)).collect();
     key.model_rpm_limit = limits.model_rates.rpm.iter().map(|(name, limit)| (name.clone(), *limit)).collect();
+    key.tpm_limit_type = throughput::to_wire(limits.throughput.tpm_limit_type);
+    key.rpm_limit_type = throughput::to_wire(limits.throughput.rpm_limit_type);
     let instead = |models: &Vec<String>| pb::FallbackModels { models: models.clone() };
     key.budget_fallbacks = limits.fallbacks.iter().map(|(model, models)| (model.clone(), instead(models))).collect();
     key.temp_budget_increase = limits.increase.map(|increase| increase.to_string());

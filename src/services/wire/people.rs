@@ -38,6 +38,11 @@ impl Person {
         }
     }
 
+    /// The user with an id.
+    pub(crate) fn of_id(user_id: &UserId) -> Self {
+        Self { user_id: Some(user_id.clone()), email: None }
+    }
+
     /// The id, or else the address.
     pub(crate) fn name(&self) -> &str {
         let email = self.email.as_ref().map(Email::as_str);

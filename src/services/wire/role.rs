@@ -6,7 +6,7 @@ use crate::domain::audit::Action;
 use crate::domain::invitation::InvitationState;
 use crate::domain::key::{KeyState, KeyType};
 use crate::domain::role::{MemberPermission, OrganizationRole, Role, TeamRole};
-use crate::domain::team::ThroughputType;
+use crate::domain::throughput::ThroughputType;
 use crate::domain::webhook::EventType;
 use crate::pb;
 

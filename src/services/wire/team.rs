@@ -1,9 +1,9 @@
 //! Teams and their members on the wire.
 
-use super::{etag, instant, metadata, role, spend};
+use super::{etag, instant, metadata, role, spend, throughput};
 use crate::domain::clock::Timestamp;
 use crate::domain::money::Usd;
-use crate::domain::team::{Member, Team, ThroughputType};
+use crate::domain::team::{Member, Team};
 use crate::domain::window::Calendar;
 use crate::pb;
 use crate::store::{DeletedTeam, Spend, StoredTeam};
@@ -25,8 +25,8 @@ pub(crate) fn to_wire(stored: &StoredTeam, calendar: &Calendar, now: Timestamp) 
         rpm_limit: team.rates.rpm,
         max_parallel_requests: team.rates.parallel,
         tpd_limit: team.rates.tpd,
-        tpm_limit_type: limit_type(team.throughput.tpm_limit_type),
-        rpm_limit_type: limit_type(team.throughput.rpm_limit_type),
+        tpm_limit_type: throughput::to_wire(team.throughput.tpm_limit_type),
+        rpm_limit_type: throughput::to_wire(team.throughput.rpm_limit_type),
         model_tpm_limit: team.model_rates.tpm.clone().into_iter().collect(),
         model_rpm_limit: team.model_rates.rpm.clone().into_iter().collect(),
         team_member_budget: team.member_defaults.max.map(|max| max.to_string()),
@@ -53,10 +53,6 @@ pub(crate) fn to_wire(stored: &StoredTeam, calendar: &Calendar, now: Timestamp) 
         deleted_at: None,
         etag: etag::of(team.version),
     }
-}
-
-fn limit_type(kind: Option<ThroughputType>) -> i32 {
-    kind.map_or(pb::LimitType::Unspecified, role::limit_type_to_wire).into()
 }
 
 /// A deleted team on the wire, with the members it had.

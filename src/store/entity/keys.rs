@@ -47,6 +47,8 @@ pub struct Model {
     pub updated_at: i64,
     pub version: i64,
     pub budget_fallbacks: Option<String>,
+    pub tpm_limit_type: Option<String>,
+    pub rpm_limit_type: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

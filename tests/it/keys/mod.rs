@@ -12,6 +12,7 @@ mod policies;
 mod purge;
 mod regenerate;
 mod rotate;
+mod throughput;
 mod update;
 
 use bursar::pb;

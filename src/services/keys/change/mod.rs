@@ -13,13 +13,15 @@ use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
 use crate::domain::policy::Action;
 use crate::domain::secret::KeyHash;
-use crate::domain::tier::{anchor_after, in_force};
+use crate::domain::throughput::Share;
+use crate::domain::tier::{Tier, anchor_after, in_force};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{KeyStanding, standing_to_key};
 use crate::services::wire::correction::{Owner, check_lower, keep_window, set_spend};
 use crate::services::wire::faults::Faults;
+use crate::services::wire::hold::hold_teams;
 use crate::services::wire::{consent, etag, key, taken};
 use crate::store::{Constraint, StoreError, Tx};
 
@@ -75,7 +77,11 @@ impl KeyChange {
         if let Patch::Set(to) = &self.patch.team_id {
             teams.push(to.clone());
         }
-        tx.lock_teams(&teams).await?;
+        if key.limits.throughput.guarantees_any() || self.patch.touches_throughput() {
+            hold_teams(tx, &teams, None).await?;
+        } else {
+            tx.lock_teams(&teams).await?;
+        }
         let standing = standing_to_key(ctx, tx.view(), &key).await?;
         if standing.sees() { Ok((key, standing)) } else { Err(rules::not_found(hash).into()) }
     }
@@ -114,7 +120,11 @@ impl KeyChange {
         let budgets = rights::InForce { was: &was, is: &is };
         rights::check(ctx, standing, (before, &after), budgets, &spend)?;
         etag::check(&self.etag, before.version, "key", &before.key_hash)?;
-        places::check(ctx, tx.view(), standing, before, &after).await?;
+        let team = places::check(ctx, tx.view(), standing, before, &after).await?;
+        let share = |key: &Key, tier: Option<&Tier>| (key.team_id.clone(), Share::of_key(key, tier));
+        if share(before, former.as_ref()) != share(&after, tier.as_ref()) {
+            rules::check_throughput(tx.view(), team.as_ref(), &after, tier.as_ref()).await?;
+        }
         after.budget.check_updated()?;
         let drafts = || (Some(key::draft(ctx, before, former.as_ref())), key::draft(ctx, &after, tier.as_ref()));
         consent::check(ctx, self.action, &*self.asked, drafts)?;

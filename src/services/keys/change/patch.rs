@@ -14,6 +14,7 @@ use crate::domain::models::{ModelAliases, ModelList};
 use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
 use crate::domain::reason::Reason;
+use crate::domain::throughput::ThroughputType;
 use crate::domain::tier::Tier;
 use crate::domain::window::Length;
 use crate::error::Error;
@@ -25,7 +26,7 @@ use crate::services::wire::metadata::MetadataPatch;
 use crate::services::wire::{key_limits, new_key};
 
 /// The fields that a mask may name.
-const FIELDS: [&str; 32] = [
+const FIELDS: [&str; 34] = [
     "key_alias",
     "key_type",
     "user_id",
@@ -40,6 +41,8 @@ const FIELDS: [&str; 32] = [
     "rpm_limit",
     "max_parallel_requests",
     "tpd_limit",
+    "tpm_limit_type",
+    "rpm_limit_type",
     "allowed_routes",
     "tags",
     "metadata",
@@ -78,6 +81,8 @@ pub(super) struct KeyPatch {
     pub(super) rpm: Patch<i64>,
     pub(super) parallel: Patch<i64>,
     pub(super) tpd: Patch<i64>,
+    pub(super) tpm_type: Patch<ThroughputType>,
+    pub(super) rpm_type: Patch<ThroughputType>,
     pub(super) budget_id: Patch<BudgetId>,
     pub(super) windows: Patch<Vec<Budget>>,
     pub(super) model_limits: Patch<ModelLimits>,
@@ -99,6 +104,11 @@ pub(super) struct KeyPatch {
 }
 
 impl KeyPatch {
+    /// Whether it says what the limits are.
+    pub(super) const fn touches_throughput(&self) -> bool {
+        !self.tpm_type.is_keep() || !self.rpm_type.is_keep()
+    }
+
     /// Takes it from a request whose fields have this prefix.
     pub(super) fn take(request: &pb::UpdateKeyRequest, prefix: &str, faults: &mut Faults) -> Self {
         let field = |name: &str| format!("{prefix}key.{name}");
@@ -130,6 +140,8 @@ impl KeyPatch {
             rpm: mask.field("rpm_limit", sent.rpm_limit),
             parallel: mask.field("max_parallel_requests", sent.max_parallel_requests),
             tpd: mask.field("tpd_limit", sent.tpd_limit),
+            tpm_type: mask.field("tpm_limit_type", new.limits.throughput.tpm_limit_type),
+            rpm_type: mask.field("rpm_limit_type", new.limits.throughput.rpm_limit_type),
             budget_id: mask.field("budget_id", new.budget_id.clone()),
             windows: mask.list("budget_limits", new.limits.windows.clone(), sent.budget_limits.is_empty()),
             model_limits: mask.list("model_max_budget", new.limits.models.clone(), sent.model_max_budget.is_empty()),
@@ -188,6 +200,8 @@ impl KeyPatch {
         patch.rpm.apply(&mut after.rates.rpm);
         patch.parallel.apply(&mut after.rates.parallel);
         patch.tpd.apply(&mut after.rates.tpd);
+        patch.tpm_type.apply(&mut after.limits.throughput.tpm_limit_type);
+        patch.rpm_type.apply(&mut after.limits.throughput.rpm_limit_type);
         patch.budget_id.apply(&mut after.budget_id);
         patch.windows.apply_or_default(&mut after.limits.windows);
         patch.model_limits.apply_or_default(&mut after.limits.models);

@@ -10,14 +10,14 @@ use crate::services::keys::rules;
 use crate::services::wire::access::{KeyStanding, managed_team};
 use crate::store::View;
 
-/// The rules about the key's owner and team, after the change.
+/// The rules about the key's owner and team, after the change; gives the team.
 pub(super) async fn check(
     ctx: &Ctx,
     view: View<'_>,
     standing: &KeyStanding,
     before: &Key,
     after: &Key,
-) -> Result<(), Error> {
+) -> Result<Option<Team>, Error> {
     let is_admin = *standing == KeyStanding::ProxyAdmin;
     if after.service_account_id.is_some() && after.user_id.is_some() {
         return Err(Error::invalid(Violation::new("key.user_id", "must be absent: a service account has no owner")));
@@ -52,7 +52,7 @@ pub(super) async fn check(
             rules::check_models(&after.models, &rules::owner(view, owner).await?.models, "user")?;
         }
     }
-    Ok(())
+    Ok(team)
 }
 
 /// A key that moves to a team must fit into it.

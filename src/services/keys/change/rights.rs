@@ -7,6 +7,7 @@ use crate::domain::limit::{Budget, is_raised};
 use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
 use crate::domain::role::MemberPermission;
+use crate::domain::throughput::ThroughputType;
 use crate::error::Error;
 use crate::services::Ctx;
 use crate::services::keys::rules;
@@ -80,6 +81,9 @@ fn may_write(
     }
     if ADMIN_FIELDS.contains(&field) {
         return false;
+    }
+    if let Some((_, kind)) = after.limits.throughput.fields().into_iter().find(|(name, _)| *name == field) {
+        return *standing == KeyStanding::TeamAdmin && kind != Some(ThroughputType::Dynamic);
     }
     match standing {
         // A key that leaves its teams becomes personal: for proxy admins only. One

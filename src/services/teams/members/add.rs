@@ -14,11 +14,12 @@ use crate::services::wire::access::{TeamStanding, managed_team};
 use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::correction::{Owner, begin_at_zero};
 use crate::services::wire::faults::Faults;
+use crate::services::wire::hold::hold_team;
 use crate::services::wire::people;
 use crate::services::wire::{status, team, text};
 use crate::store::{Tx, View};
 
-use super::super::membership::{self, Admission, Asked, admit, hold_team};
+use super::super::membership::{self, Admission, Asked, admit};
 
 /// How many users join in one transaction when all do.
 const BATCH: u64 = 500;

@@ -10,12 +10,12 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{TeamStanding, not_your_team, visible_team};
 use crate::services::wire::faults::Faults;
+use crate::services::wire::hold::hold_team;
 use crate::services::wire::people::{self, Person};
 use crate::services::wire::text;
 use crate::store::Tx;
 
 use super::super::get;
-use super::super::membership::hold_team;
 
 /// Removes a member from a team.
 pub(in crate::services::teams) async fn remove_team_member(

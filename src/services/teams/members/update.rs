@@ -10,12 +10,13 @@ use crate::services::Ctx;
 use crate::services::wire::access::{TeamStanding, managed_team};
 use crate::services::wire::correction::{Owner, keep_window};
 use crate::services::wire::faults::Faults;
+use crate::services::wire::hold::hold_team;
 use crate::services::wire::mask::Mask;
 use crate::services::wire::people::{self, Person};
 use crate::services::wire::{team, text};
 
 use super::super::get::member_spend;
-use super::super::membership::{Asked, hold_team, take_one};
+use super::super::membership::{Asked, take_one};
 use super::remove::keep_an_admin;
 
 /// The fields that a mask may name.
