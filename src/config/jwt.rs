@@ -70,6 +70,8 @@ pub struct IssuerParams {
     pub create_users: bool,
     #[serde(default)]
     pub create_teams: bool,
+    #[serde(default)]
+    pub create_organizations: bool,
     #[serde(default, deserialize_with = "parsed")]
     pub memberships: Memberships,
     #[serde(default)]
@@ -172,6 +174,9 @@ fn issuer(index: usize, params: &IssuerParams) -> Result<Issuer, ConfigError> {
     if params.create_teams && claims.team_id.is_none() {
         needs("create_teams", &claims.team_ids, "team_ids")?;
     }
+    if params.create_organizations {
+        needs("create_organizations", &claims.organization_id, "organization_id")?;
+    }
     let allow = params.allow.as_deref().map(|allow| Predicate::new(allow, &[CLAIMS]));
     let default_team = params.default_team_id.as_deref().map(TeamId::parse).transpose();
     let mut scope_models = Vec::with_capacity(params.scope_mappings.len());
@@ -194,6 +199,7 @@ fn issuer(index: usize, params: &IssuerParams) -> Result<Issuer, ConfigError> {
             team_required: params.require_team,
             creates_users: params.create_users,
             creates_teams: params.create_teams,
+            creates_organizations: params.create_organizations,
             memberships: params.memberships,
             sets_roles: params.set_roles,
         }),
@@ -262,6 +268,7 @@ mod tests {
             (r#"memberships = "sync""#, "memberships needs claims.team_ids"),
             (r#"memberships = "all""#, "\"all\" is not valid"),
             ("create_teams = true", "create_teams needs claims.team_ids"),
+            ("create_organizations = true", "create_organizations needs claims.organization_id"),
             (r#"allow = "claims.a ==""#, "jwt.issuers[0].allow"),
             (r#"allow = "user.a == 1""#, "knows no variable \"user\"; there are claims"),
             (r#"default_team_id = " t""#, "default_team_id must be 1-256 bytes"),

@@ -133,13 +133,15 @@ impl Tokens {
             let user = verified.stated.user_id.iter().cloned().map(Eviction::User);
             let teams = verified.stated.teams.all().filter(|_| verified.realm.creates_teams);
             let teams = teams.cloned().map(Eviction::Team);
-            self.gate.directory().evict(&user.chain(teams).collect::<Vec<_>>());
+            let organization = verified.realm.organization_to_make(&verified.stated);
+            let organization = organization.cloned().map(Eviction::Organization);
+            self.gate.directory().evict(&user.chain(teams).chain(organization).collect::<Vec<_>>());
         }
         self.verified.insert(hash, Arc::clone(&verified));
         self.resolve(&verified, wanted, model, now).await
     }
 
-    /// Whether there is nobody, and no team, to be made.
+    /// Whether there is nobody, no team and no organization to be made.
     async fn is_there(&self, token: &Verified) -> Result<bool, Error> {
         let directory = self.gate.directory();
         if let Some(id) = &token.stated.user_id
@@ -152,7 +154,10 @@ impl Tokens {
                 return Ok(false);
             }
         }
-        Ok(true)
+        match token.realm.organization_to_make(&token.stated) {
+            Some(id) => Ok(directory.organization(id).await?.is_some()),
+            None => Ok(true),
+        }
     }
 
     async fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, Error> {

@@ -1,7 +1,7 @@
 //! Realms: whose users somebody's word is taken for, and what becomes of them.
 
 use super::Stated;
-use crate::domain::ids::TeamId;
+use crate::domain::ids::{OrganizationId, TeamId};
 
 /// The most teams that one token makes.
 const TEAMS_MAX: usize = 100;
@@ -20,6 +20,8 @@ pub struct Realm {
     pub creates_users: bool,
     /// Whether teams that are not known are made.
     pub creates_teams: bool,
+    /// Whether organizations that are not known are made.
+    pub creates_organizations: bool,
     /// What its teams do to memberships.
     pub memberships: Memberships,
     /// Whether a user's role becomes what is stated.
@@ -36,6 +38,7 @@ impl Realm {
             team_required: false,
             creates_users: false,
             creates_teams: false,
+            creates_organizations: false,
             memberships: Memberships::Ignore,
             sets_roles: false,
         }
@@ -45,6 +48,12 @@ impl Realm {
     pub fn teams_to_make<'a>(&self, stated: &'a Stated) -> impl Iterator<Item = &'a TeamId> + use<'a> {
         let most = if self.creates_teams { TEAMS_MAX } else { 0 };
         stated.teams.all().filter(|id| !id.as_str().starts_with(TeamId::RESERVED_PREFIX)).take(most)
+    }
+
+    /// The organization that somebody states and that is made if it is not there.
+    #[must_use]
+    pub fn organization_to_make<'a>(&self, stated: &'a Stated) -> Option<&'a OrganizationId> {
+        stated.organization_id.as_ref().filter(|_| self.creates_organizations)
     }
 
     /// Whether somebody who is known may be changed.

@@ -1,5 +1,5 @@
 //! Welcome: what happens when a token of an identity provider is seen for the
-//! first time. Its teams and its user are made, and its role and memberships
+//! first time. Its organization, teams and user are made, and its role and memberships
 //! become those of the token, as far as the issuer's settings say so.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::auth::{Newcomer, Welcome};
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Refusal;
 use crate::domain::ids::{OrganizationId, TeamId, UserId};
-use crate::domain::organization::check_team;
+use crate::domain::organization::{Organization, check_team};
 use crate::domain::reason::Reason;
 use crate::domain::role::{Role, TeamRole};
 use crate::domain::team::{Member, Team};
@@ -36,7 +36,10 @@ impl Welcome for Host {
         let ctx = Ctx::of_nobody(&self.0, SIGN_IN, now);
         // To its end, whether the client waits for it or not.
         let task = tokio::spawn(async move {
-            make_teams(&ctx, &newcomer).await?;
+            if may_come_in(&ctx, &newcomer).await? {
+                make_organization(&ctx, &newcomer).await?;
+                make_teams(&ctx, &newcomer).await?;
+            }
             match &newcomer.stated.user_id {
                 Some(user_id) => welcome(&ctx, &newcomer, user_id).await,
                 None => Ok(()),
@@ -46,16 +49,31 @@ impl Welcome for Host {
     }
 }
 
-/// Makes the teams that are not there yet, if their holder may come in; somebody
-/// else may be faster.
+/// Nothing is made for a user that is blocked, or is not there and won't be.
+async fn may_come_in(ctx: &Ctx, newcomer: &Newcomer) -> Result<bool, Error> {
+    let Some(id) = &newcomer.stated.user_id else { return Ok(true) };
+    let user = ctx.app.store.view().find_user(id).await?;
+    Ok(user.map_or(newcomer.realm.creates_users, |user| !user.blocked))
+}
+
+/// Makes the organization if it is not there yet; somebody else may be faster.
+async fn make_organization(ctx: &Ctx, newcomer: &Newcomer) -> Result<(), Error> {
+    let Some(id) = newcomer.realm.organization_to_make(&newcomer.stated) else { return Ok(()) };
+    if ctx.app.store.view().find_organization(id).await?.is_some() {
+        return Ok(());
+    }
+    let mut tx = ctx.begin_as(actor(newcomer)).await?;
+    match tx.insert_organization(&Organization::new(id.clone(), ctx.now)).await {
+        Err(StoreError::Taken(Constraint::OrganizationId)) => return Ok(()),
+        made => made?,
+    }
+    begin_at_zero(&mut tx, &[Owner::Organization(id)]).await?;
+    ctx.commit(tx).await
+}
+
+/// Makes the teams that are not there yet; somebody else may be faster.
 async fn make_teams(ctx: &Ctx, newcomer: &Newcomer) -> Result<(), Error> {
     let view = ctx.app.store.view();
-    if let Some(id) = newcomer.stated.user_id.as_ref().filter(|_| newcomer.realm.creates_teams) {
-        let user = view.find_user(id).await?;
-        if user.map_or(!newcomer.realm.creates_users, |user| user.blocked) {
-            return Ok(());
-        }
-    }
     for id in newcomer.realm.teams_to_make(&newcomer.stated) {
         if view.find_team(id).await?.is_some() {
             continue;

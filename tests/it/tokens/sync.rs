@@ -107,6 +107,30 @@ on_both! {
         assert_eq!(made("solo").await.team_id, "solo");
     }
 
+    async fn an_organization_is_made_at_first_sight(backend: Backend) {
+        let issuer = IdentityProvider::start();
+        let more = "create_organizations = true, claims = { user_id = \"sub\", organization_id = \"org\" }";
+        let world = world_of(backend, &issuer, more).await;
+        world.user(user("alice")).await;
+        let list = async || {
+            let organizations = world.admin.organizations().list_organizations(pb::ListOrganizationsRequest::default()).await;
+            organizations.answer().organizations.into_iter().map(|one| (one.organization_id, one.organization_alias)).collect::<Vec<_>>()
+        };
+        // Not for whoever may not come in.
+        knock_with(&world, &issuer, &json!({ "sub": "nobody", "org": "x" })).await.refused(Code::PermissionDenied, UserUnknown);
+        assert_eq!(list().await, []);
+        let mut knocking = tokio::task::JoinSet::new();
+        for number in 0..6 {
+            let client = world.with_key(&issuer.token(&json!({ "sub": "alice", "jti": number, "org": "acme" })));
+            knocking.spawn(async move { knock(&client).await });
+        }
+        assert!(knocking.join_all().await.iter().all(Result::is_ok));
+        assert_eq!(list().await, [("acme".to_owned(), "acme".to_owned())]);
+        let request = pb::ListAuditEntriesRequest { object_id: "acme".into(), ..Default::default() };
+        let entries = world.admin.audit().list_audit_entries(request).await.answer().entries;
+        assert_eq!((entries.len(), entries[0].actor.clone()), (1, format!("idp:{}", issuer.url)));
+    }
+
     async fn no_team_is_made_for_whoever_may_not_come_in(backend: Backend) {
         let issuer = IdentityProvider::start();
         let more = "create_teams = true, claims = { user_id = \"sub\", team_ids = \"groups\" }";
