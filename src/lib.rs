@@ -8,6 +8,7 @@ pub mod store;
 
 pub mod gate;
 pub mod import;
+pub mod shared_counts;
 
 pub mod error;
 

@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusRecor
 use strum::VariantArray;
 
 use crate::domain::decision::DenyReason;
-use crate::gate::{BudgetStanding, Decision, GateStatus};
+use crate::gate::{BudgetStanding, Decision, GateStatus, SharingStatus};
 use crate::store::PoolStatus;
 
 /// The borders of what requests take, in seconds: a model call is asked about in
@@ -50,7 +50,7 @@ pub fn name_of_code(code: usize) -> &'static str {
 static METADATA: Metadata<'static> = Metadata::new("bursar", Level::INFO, None);
 
 /// The names of metrics, and what they say.
-const DESCRIPTIONS: [(&str, &str); 18] = [
+const DESCRIPTIONS: [(&str, &str); 21] = [
     ("bursar_build_info", "Always 1; the version is a label."),
     ("bursar_requests_total", "Calls by RPC and gRPC code; of streams, how they began."),
     ("bursar_request_duration_seconds", "How long calls took until their answer, or a stream's first headers, began."),
@@ -63,6 +63,9 @@ const DESCRIPTIONS: [(&str, &str); 18] = [
     ("bursar_ledger_events_total", "Usage events in these batches, repeats included."),
     ("bursar_ledger_commit_microseconds_total", "How long batches took to be committed, added up."),
     ("bursar_ledger_failed_batches_total", "Batches that could not be committed; their callers were told."),
+    ("bursar_rate_limits_shared", "Whether rate limits are counted with other instances: Redis answers."),
+    ("bursar_rate_limits_instances", "How many instances count rate limits together."),
+    ("bursar_rate_limits_made_alone_total", "Decisions by this instance's share of rate limits."),
     ("bursar_feed_age_seconds", "How long ago the change feed was last read to its end."),
     ("bursar_connections_total", "Connections that were taken."),
     ("bursar_connections", "Connections that are open."),
@@ -206,7 +209,7 @@ impl Metrics {
 
     /// Everything, in Prometheus' text format.
     pub fn render(&self, gate: &GateStatus, pools: &[PoolStatus]) -> String {
-        let GateStatus { reservations, accounts, batches, feed_age } = gate;
+        let GateStatus { reservations, accounts, batches, feed_age, sharing } = gate;
         self.gauge("bursar_build_info", vec![Label::new("version", env!("CARGO_PKG_VERSION"))]).set(1);
         self.gauge("bursar_reservations", Vec::new()).set(whole(*reservations));
         self.gauge("bursar_accounts", Vec::new()).set(whole(*accounts));
@@ -215,6 +218,11 @@ impl Metrics {
         self.count("bursar_ledger_failed_batches_total", batches.failed);
         self.count("bursar_ledger_commit_microseconds_total", batches.micros);
         self.gauge("bursar_feed_age_seconds", Vec::new()).set(*feed_age);
+        if let Some(SharingStatus { is_there, made_alone, instances }) = sharing {
+            self.gauge("bursar_rate_limits_instances", Vec::new()).set(*instances);
+            self.gauge("bursar_rate_limits_shared", Vec::new()).set(u32::from(*is_there));
+            self.count("bursar_rate_limits_made_alone_total", *made_alone);
+        }
         for PoolStatus { name, idle, used } in pools {
             for (state, connections) in [("idle", idle), ("used", used)] {
                 let labels = vec![Label::new("pool", *name), Label::new("state", state)];

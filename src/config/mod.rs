@@ -11,6 +11,7 @@ mod mail;
 mod parse;
 mod policies;
 mod rules;
+mod shared_counts;
 mod sources;
 mod tls;
 mod traces;
@@ -32,6 +33,7 @@ pub use self::jwt::JwtParams;
 use self::parse::{database_url, optional, parsed};
 pub use self::policies::PolicyParams;
 pub use self::rules::Rules;
+pub use self::shared_counts::RedisParams;
 pub use self::sources::{Documented, EXAMPLE, client_variable, documented, load, load_from};
 pub use self::tls::{GatewayParams, TlsParams};
 pub use self::traces::TraceParams;
@@ -141,6 +143,8 @@ pub struct Settings {
     pub log_level: String,
     #[serde(deserialize_with = "parsed")]
     pub log_format: LogFormat,
+    #[serde(default)]
+    pub redis: Option<RedisParams>,
     #[serde(default)]
     pub traces: Option<TraceParams>,
     #[serde(deserialize_with = "parsed")]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 const MICROS: i64 = 1_000_000;
 
 /// The same of a day.
+const MINUTE_MICROS: i64 = 60_000_000;
 const DAY_MICROS: i64 = 86_400 * MICROS;
 
 /// An instant in UTC, exact to the microsecond, which is what both databases
@@ -59,6 +60,18 @@ impl Timestamp {
     #[must_use]
     pub const fn micros_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
+    }
+
+    /// The minute of UTC that it falls into, counted from 1970.
+    #[must_use]
+    pub const fn utc_minute(self) -> i64 {
+        self.0.div_euclid(MINUTE_MICROS)
+    }
+
+    /// The first instant of a minute of UTC.
+    #[must_use]
+    pub const fn of_utc_minute(minute: i64) -> Self {
+        Self(minute * MINUTE_MICROS)
     }
 
     /// The day of UTC that it falls into: its first instant, and that of the next.

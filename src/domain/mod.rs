@@ -40,6 +40,7 @@ pub mod routes;
 pub mod safe_url;
 pub mod scope_budget;
 pub mod secret;
+pub mod shared_counts;
 pub mod team;
 pub mod throughput;
 pub mod ticket;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::exhausted::Exhausted;
 use super::fall_back::spent_model;
 use super::ledger::{Answer, Ask, Grant, NewReservation, Reservation};
-use super::rates::TokenNeed;
+use super::rates::{RateDenial, TokenNeed};
+use super::shared::Together;
 use super::standing::{BudgetStanding, RateStanding};
 use super::{BookingError, Gate};
 use crate::domain::account::{Line, Scope};
@@ -19,6 +20,7 @@ use crate::domain::money::Usd;
 use crate::domain::pricing::{Offers, Price, cost};
 use crate::domain::scope_budget::{CallScopes, ScopeBudgets};
 use crate::domain::secret::KeyHash;
+use crate::domain::shared_counts::Counting;
 use crate::domain::ticket::{Held, Ticket};
 use crate::store::StoreError;
 
@@ -271,6 +273,7 @@ impl Gate {
         let mut exhausted = Exhausted::default();
         let tokens = call.estimate.tokens(self.rules().ledger.counted_tokens);
         let mut attempt = 1;
+        let mut counting = self.counting_of_call();
         let answer = loop {
             let mut lines = identity.lines(Models::Called(resolved), self.rules().user_budget_on_team_keys);
             if !scopes.is_empty() {
@@ -282,27 +285,52 @@ impl Gate {
             let reserve = call
                 .reserve
                 .map(|request_id| Arc::new(new_reservation(call, request_id, &identity, resolved, exhausted.names())));
-            let ask =
-                Ask { lines: &lines, budgets_apply: price != PriceState::Zero, tokens, reserve: reserve.as_ref() };
+            let budgets_apply = price != PriceState::Zero;
+            let ask = Ask { lines: &lines, budgets_apply, tokens, reserve: reserve.as_ref(), counting };
             match self.ledger.ask(&ask, now) {
                 Answer::Missing(missing) => {
                     Box::pin(self.ledger.load(&missing, &self.store, self.holder, now)).await?;
                 }
-                Answer::Allowed { reservation: Some((reservation, Grant::Tentative)), budgets, rates, .. } => {
-                    let id = reservation.asked.id;
-                    if Box::pin(self.batcher.hold(id)).await.map_err(AuthorizeError::Booking)? {
-                        break (None, budgets, rates, Some(reservation), None);
-                    }
-                    attempt += 1;
-                    if attempt > ATTEMPTS {
-                        return Err(AuthorizeError::Booking(BookingError::taken_again_and_again()));
-                    }
-                }
-                Answer::Allowed { reservation, budgets, rates, runs_short } => {
+                Answer::Allowed { reservation, budgets, mut rates, runs_short } => {
                     if runs_short {
                         self.batcher.keep_up();
                     }
-                    break (None, budgets, rates, reservation.map(|(reservation, _)| reservation), None);
+                    if let Some((tentative, Grant::Tentative)) = &reservation {
+                        let id = tentative.asked.id;
+                        if !Box::pin(self.batcher.hold(id)).await.map_err(AuthorizeError::Booking)? {
+                            attempt += 1;
+                            if attempt > ATTEMPTS {
+                                return Err(AuthorizeError::Booking(BookingError::taken_again_and_again()));
+                            }
+                            continue;
+                        }
+                    }
+                    let reservation = reservation.map(|(reservation, _)| reservation);
+                    if counting != Counting::Together {
+                        break (None, budgets, rates, reservation, None);
+                    }
+                    let is_repeat = reservation
+                        .as_ref()
+                        .is_some_and(|found| reserve.as_ref().is_none_or(|asked| !Arc::ptr_eq(asked, &found.asked)));
+                    if is_repeat {
+                        Box::pin(self.look_together(&mut rates, now)).await;
+                        break (None, budgets, rates, reservation, None);
+                    }
+                    match Box::pin(self.count_together(&mut rates, tokens, reservation.as_ref(), now)).await {
+                        Together::Admitted => break (None, budgets, rates, reservation, None),
+                        refused => {
+                            if let Some(reservation) = reservation {
+                                self.ledger.release(reservation.asked.id, now);
+                            }
+                            match refused {
+                                Together::Refused(RateDenial { denial, retry_at }) => {
+                                    break (Some(denial), budgets, rates, None, retry_at);
+                                }
+                                // As many as instances that are there, each with its share.
+                                Together::Away | Together::Admitted => counting = self.counting_of_call(),
+                            }
+                        }
+                    }
                 }
                 Answer::Denied { denial, mut budgets, rates, retry_at } => {
                     let is_full = denial.scope == Some(Scope::Provider);

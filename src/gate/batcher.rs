@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use self::batch::Batch;
 use super::ledger::{Ledger, LedgerRules};
+use super::shared::tell;
 use super::status::{BatchCounts, Batches};
 use crate::domain::account::AccountId;
 use crate::domain::clock::{Clock, Timestamp};
@@ -25,6 +26,7 @@ use crate::domain::limit::{Budget, CountedTokens};
 use crate::domain::money::Usd;
 use crate::domain::usage::Event;
 use crate::domain::window::Window;
+use crate::shared_counts::{SharedCounts, Told};
 use crate::store::{
     BalanceKey, BatchOutcome, ClosedReservation, EventRows, HoldWrite, LedgerBatch, Outcome, Store, StoreError,
 };
@@ -111,7 +113,7 @@ impl Batcher {
     /// [`Batcher::stop`], or when the last [`Batcher`] is gone.
     pub(super) fn start(
         store: Store,
-        ledger: Arc<Ledger>,
+        (ledger, shared): (Arc<Ledger>, Option<Arc<SharedCounts>>),
         holder: i64,
         rules: LedgerRules,
         clock: Clock,
@@ -123,6 +125,7 @@ impl Batcher {
         let writer = Writer {
             store,
             ledger,
+            shared,
             holder,
             rules,
             clock,
@@ -216,6 +219,8 @@ fn stopped() -> BookingError {
 struct Writer {
     store: Store,
     ledger: Arc<Ledger>,
+    /// Told what became of calls.
+    shared: Option<Arc<SharedCounts>>,
     holder: i64,
     rules: LedgerRules,
     clock: Clock,
@@ -330,6 +335,9 @@ impl Writer {
         });
         let (conflicts, settled): (Vec<_>, Vec<_>) = settling.partition(|(.., is_conflict)| *is_conflict);
         let settled: Vec<(Uuid, i64)> = settled.into_iter().map(|(id, tokens, _)| (id, tokens)).collect();
+        for (id, tokens) in &settled {
+            tell(self.shared.as_ref(), || Told::Settled { id: *id, tokens: *tokens });
+        }
         let refused = self.ledger.apply(outcome, tentative, &settled, now);
         // The call of a reservation is not the one that was booked under this
         // id: its own is still to come.
@@ -338,6 +346,7 @@ impl Writer {
         }
         self.answer_bookings(batch.bookings, results, now);
         for (closed, answer) in batch.closes {
+            tell(self.shared.as_ref(), || Told::Released { id: closed.reservation });
             let _ = answer.send(Ok(outcome.closed.contains(&closed.reservation)));
         }
         for (id, answer) in batch.holds {
@@ -349,9 +358,18 @@ impl Writer {
 
     fn answer_bookings(&self, bookings: Vec<Waiting>, results: Vec<Outcome>, now: Timestamp) {
         for ((booking, answer), result) in bookings.into_iter().zip(results) {
+            let closes = booking.closes.as_ref().filter(|_| matches!(result, Outcome::Recorded { .. }));
+            if let Some(closed) = closes {
+                let tokens = rate_tokens(&booking.event, self.rules.counted_tokens);
+                tell(self.shared.as_ref(), || Told::Settled { id: closed.reservation, tokens });
+            }
             if matches!(result, Outcome::Recorded { .. }) && booking.settles.is_none() {
                 let accounts: Vec<AccountId> = booking.accounts.iter().map(|(account, _)| account.clone()).collect();
-                self.ledger.add_tokens(&accounts, rate_tokens(&booking.event, self.rules.counted_tokens), now);
+                let tokens = rate_tokens(&booking.event, self.rules.counted_tokens);
+                self.ledger.add_tokens(&accounts, tokens, now);
+                if booking.closes.is_none() {
+                    tell(self.shared.as_ref(), || Told::Used { accounts, tokens, now });
+                }
             }
             // A caller that went away is not told; the event is booked.
             let _ = answer.send(Ok(result));

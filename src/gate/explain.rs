@@ -114,7 +114,7 @@ impl Gate {
         lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
         self.estimate(&mut lines, costs);
         self.tighten(&mut lines, resolved, now);
-        let (budgets, rates) = self.standings(&lines, now).await?;
+        let (budgets, rates) = self.all_standings(&lines, now).await?;
         let budgets_apply = price != PriceState::Zero;
         let binding = lines.iter().filter(|line| line.budget_binds);
         let binding: Vec<&BudgetStanding> =
@@ -181,7 +181,7 @@ fn rate_step(standing: &RateStanding, need: TokenNeed, reserve: bool) -> Step {
         ("remaining", standing.remaining.to_string()),
     ]);
     values.extend(standing.relaxed.then(|| ("relaxed", "true".to_owned())));
-    let admits = RateCounts::admits(standing, need, reserve);
+    let admits = RateCounts::fits(standing, need, reserve);
     let finding = if admits { Finding::Passes } else { Finding::Fails(standing.in_words()) };
     let checked = Checked { reason: DenyReason::RateLimited, scope: Some(standing.account.scope()), finding };
     Step { checked, id: standing.account.object_id(), values }

@@ -5,6 +5,7 @@ use super::authorize::{ATTEMPTS, Estimate, price_state};
 use super::batcher::BookingError;
 use super::ledger::{Extending, Extension, Grant, NewReservation};
 use super::record::Reporter;
+use super::shared::tell;
 use super::standing::BudgetStanding;
 use crate::domain::account::Line;
 use crate::domain::clock::Timestamp;
@@ -14,6 +15,7 @@ use crate::domain::ids::new_uuid;
 use crate::domain::models::ModelList;
 use crate::domain::money::Usd;
 use crate::domain::ticket::Ticket;
+use crate::shared_counts::Told;
 use crate::store::StoreError;
 
 /// What is asked for beside what a reservation has.
@@ -117,6 +119,7 @@ impl Gate {
             };
             if is_held {
                 let expires_at = self.ledger.join(ticket.reservation, id, now).ok_or(ExtendError::NotLive)?;
+                tell(self.shared.as_ref(), || Told::Extended { id: ticket.reservation, expires_at, now });
                 lines.retain(Line::limits_money);
                 let (budgets, _) = self.standings(&lines, now).await?;
                 return Ok(Extended { expires_at, budgets });

@@ -66,7 +66,7 @@ impl Gate {
         let shared = scopes.of_call(scopes_of(&instead, identity, &providers, model));
         lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
         self.tighten(&mut lines, model, now);
-        let (mut budgets, rates) = self.standings(&lines, now).await?;
+        let (mut budgets, rates) = self.all_standings(&lines, now).await?;
         budgets.retain(|of| lines.iter().any(|line| line.limits_money() && *line.account == of.account));
         (allowed.budgets, allowed.rates) = (budgets, rates);
         Ok(allowed)

@@ -7,6 +7,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::identity::Models;
 use crate::domain::ids::{CustomerId, TeamId, UserId};
 use crate::domain::secret::KeyHash;
+use crate::domain::shared_counts::Counting;
 use crate::store::StoreError;
 
 /// Who is named; together, if several are.
@@ -72,10 +73,21 @@ impl Gate {
         if let Some(model) = &named.model {
             self.tighten(&mut lines, model, now);
         }
+        let mut counting = self.counting_of_call();
         loop {
-            match self.ledger.add_if_room(&lines, tokens, now) {
-                Ok(answer) => return Ok(answer),
-                Err(missing) => self.ledger.load(&missing, &self.store, self.holder, now).await?,
+            let (has_room, mut rates) = match self.ledger.add_if_room(&lines, counting, tokens, now) {
+                Ok(answer) => answer,
+                Err(missing) => {
+                    self.ledger.load(&missing, &self.store, self.holder, now).await?;
+                    continue;
+                }
+            };
+            if counting != Counting::Together || !has_room {
+                return Ok((has_room, rates));
+            }
+            match self.meter_together(&mut rates, tokens, now).await {
+                Some(has_room) => return Ok((has_room, rates)),
+                None => counting = self.counting_of_call(),
             }
         }
     }

@@ -18,6 +18,7 @@ mod meter;
 mod rates;
 mod record;
 mod route;
+mod shared;
 mod standing;
 mod status;
 mod trouble;
@@ -43,7 +44,7 @@ pub use self::ledger::{Ledger, LedgerRules};
 pub use self::meter::Metered;
 pub use self::record::{RecordError, Recorded, Report, Reporter, Settled};
 pub use self::standing::{BudgetStanding, RateKind, RateStanding};
-pub use self::status::{Batches, GateStatus};
+pub use self::status::{Batches, GateStatus, SharingStatus};
 use self::trouble::Trouble;
 use crate::domain::account::{AccountId, Line};
 use crate::domain::budget_mode::BudgetModes;
@@ -57,6 +58,7 @@ use crate::domain::pricing::PriceBook;
 use crate::domain::scope_budget::ScopeBudgets;
 use crate::domain::ticket::TicketKey;
 use crate::domain::usage::CostRules;
+use crate::shared_counts::SharedCounts;
 use crate::store::{Committed, Eviction, Store, StoreError};
 
 /// The settings that the hot path follows.
@@ -102,6 +104,8 @@ pub struct Gate {
     /// Held by whoever reads prices, scope budgets or modes anew.
     reloading: tokio::sync::Mutex<()>,
     denials: Denials,
+    /// Rates of all instances, if they count them together.
+    shared: Option<Arc<SharedCounts>>,
     tickets: TicketKey,
     holder: i64,
     /// Told when this process changed something.
@@ -129,6 +133,7 @@ impl Gate {
     pub async fn start(
         store: Store,
         rules: GateRules,
+        shared: Option<Arc<SharedCounts>>,
         tickets: TicketKey,
         clock: Clock,
     ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
@@ -136,8 +141,14 @@ impl Gate {
         let ledger = Arc::new(Ledger::new(rules.ledger));
         let changed = Arc::new(Notify::new());
         let began = clock.now();
-        let (batcher, task) =
-            Batcher::start(store.clone(), Arc::clone(&ledger), holder, rules.ledger, clock, Arc::clone(&changed));
+        let (batcher, task) = Batcher::start(
+            store.clone(),
+            (Arc::clone(&ledger), shared.clone()),
+            holder,
+            rules.ledger,
+            clock,
+            Arc::clone(&changed),
+        );
         let gate = Self {
             directory: Directory::new(store.clone(), rules.directory_capacity, rules.customers.clone()),
             prices: ArcSwap::from_pointee(store.view().price_book().await?),
@@ -147,6 +158,7 @@ impl Gate {
             trouble: Trouble::default(),
             reloading: tokio::sync::Mutex::default(),
             denials: Denials::default(),
+            shared,
             rules,
             store,
             ledger,
@@ -216,7 +228,23 @@ impl Gate {
         Ok(())
     }
 
-    /// How every budget and rate limit of these accounts stands.
+    /// How every budget and rate limit of these accounts stands, those that
+    /// instances count together as well.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they are not in memory and the database fails.
+    pub async fn all_standings(
+        &self,
+        lines: &[Line<'_>],
+        now: Timestamp,
+    ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), StoreError> {
+        let (budgets, mut rates) = self.standings(lines, now).await?;
+        self.look_together(&mut rates, now).await;
+        Ok((budgets, rates))
+    }
+
+    /// How every budget of these accounts stands, and the rate limits as far as
+    /// this instance knows.
     ///
     /// # Errors
     /// [`StoreError`] if they are not in memory and the database fails.
@@ -228,7 +256,7 @@ impl Gate {
         let mut lines = lines.to_vec();
         self.set_modes(&mut lines);
         loop {
-            match self.ledger.standings(&lines, now) {
+            match self.ledger.standings(&lines, self.counting(), now) {
                 Ok(standings) => return Ok(standings),
                 Err(missing) => self.ledger.load(&missing, &self.store, self.holder, now).await?,
             }

@@ -4,14 +4,15 @@
 //! at most twice the limit in any sixty seconds.
 
 mod day;
+mod denial;
 
 use self::day::{CountedDay, DayCount};
+pub(super) use self::denial::{RateDenial, deny_by_rates};
 use super::standing::{RateKind, RateStanding};
 use crate::domain::account::{Line, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::limit::Rates;
-
-const MINUTE_MICROS: i64 = 60_000_000;
+use crate::domain::shared_counts::Counting;
 
 /// Output tokens that are expected of a call that names no maximum.
 const EXPECTED_OUTPUT: i64 = 1_024;
@@ -32,11 +33,6 @@ pub(super) const SCOPE_ORDER: [Scope; 13] = [
     Scope::OrganizationModel,
     Scope::OrganizationMember,
 ];
-
-/// The minute that an instant falls into.
-pub(super) const fn minute_of(now: Timestamp) -> i64 {
-    now.micros().div_euclid(MINUTE_MICROS)
-}
 
 /// What an account used up in the current minute, and what is in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +65,7 @@ impl TokenNeed {
 impl RateCounts {
     /// Forgets a minute that is over, and a day.
     pub(super) fn turn(&mut self, now: Timestamp) {
-        let minute = minute_of(now);
+        let minute = now.utc_minute();
         // What was begun before the minute turned must not turn it back; a clock
         // that was set back must.
         if minute > self.minute || minute + 1 < self.minute {
@@ -90,24 +86,29 @@ impl RateCounts {
     }
 
     /// Adds how the limits stand, in the order in which they are checked.
-    pub(super) fn add_standings(&self, line: &Line<'_>, standings: &mut Vec<RateStanding>) {
+    pub(super) fn add_standings(&self, line: &Line<'_>, counting: Counting, standings: &mut Vec<RateStanding>) {
         let Line { account, rates, relaxed, .. } = *line;
         if rates.is_unlimited() {
             return;
         }
-        let minute_end = Timestamp::from_micros((self.minute + 1) * MINUTE_MICROS);
+        let minute_end = Timestamp::of_utc_minute(self.minute + 1);
         let standing = |kind, limit: Option<i64>, used: i64, resets_at| {
-            limit.map(|limit| RateStanding {
-                account: account.clone(),
-                kind,
-                limit,
-                remaining: limit.saturating_sub(used).max(0),
-                resets_at,
-                relaxed: match kind {
-                    RateKind::Tokens => relaxed.tokens,
-                    RateKind::Requests => relaxed.requests,
-                    RateKind::Parallel | RateKind::TokensPerDay => false,
-                },
+            limit.map(|limit| {
+                // The database adds up days for all instances.
+                let limit = if kind == RateKind::TokensPerDay { limit } else { counting.part_of(limit) };
+                RateStanding {
+                    account: account.clone(),
+                    kind,
+                    limit,
+                    remaining: limit.saturating_sub(used).max(0),
+                    resets_at,
+                    relaxed: match kind {
+                        RateKind::Tokens => relaxed.tokens,
+                        RateKind::Requests => relaxed.requests,
+                        RateKind::Parallel | RateKind::TokensPerDay => false,
+                    },
+                    counting,
+                }
             })
         };
         let limits = [
@@ -119,8 +120,14 @@ impl RateCounts {
         standings.extend(limits.into_iter().flatten());
     }
 
-    /// Whether a limit that stands like this lets one more call through.
+    /// Whether a limit that stands like this lets one more call through, as far as
+    /// this instance decides about it.
     pub(super) fn admits(standing: &RateStanding, need: TokenNeed, reserve: bool) -> bool {
+        standing.is_shared() || Self::fits(standing, need, reserve)
+    }
+
+    /// Whether a limit that stands like this has room for one more call.
+    pub(super) fn fits(standing: &RateStanding, need: TokenNeed, reserve: bool) -> bool {
         match standing.kind {
             _ if standing.relaxed => true,
             RateKind::Tokens | RateKind::TokensPerDay if reserve => standing.remaining >= need.under(standing.limit),
@@ -133,18 +140,18 @@ impl RateCounts {
 
     /// Whether a limit that stands like this has room for some tokens without a
     /// call: for these, or for anything at all.
-    pub(super) const fn has_room(standing: &RateStanding, tokens: i64) -> bool {
+    pub(super) fn has_room(standing: &RateStanding, tokens: i64) -> bool {
         let need = match standing.kind {
             RateKind::Tokens | RateKind::TokensPerDay if tokens > 1 => tokens,
             RateKind::Parallel | RateKind::Requests | RateKind::Tokens | RateKind::TokensPerDay => 1,
         };
-        standing.relaxed || standing.remaining >= need
+        standing.relaxed || standing.is_shared() || standing.remaining >= need
     }
 
     /// Counts a call that was admitted; returns what it was counted as.
-    pub(super) fn count(&mut self, rates: &Rates, need: TokenNeed, reserve: bool) -> CountedCall {
+    pub(super) fn count(&mut self, rates: &Rates, counting: Counting, need: TokenNeed, reserve: bool) -> CountedCall {
         let needed = |limit: Option<i64>| limit.filter(|_| reserve).map_or(0, |limit| need.under(limit));
-        let tokens = needed(rates.tpm);
+        let tokens = needed(rates.tpm.map(|limit| counting.part_of(limit)));
         self.requests += 1;
         self.tokens = self.tokens.saturating_add(tokens);
         self.parallel += i64::from(reserve);
@@ -185,7 +192,7 @@ impl RateCounts {
 
     /// Whether there is nothing to remember.
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
-        self.parallel == 0 && self.minute != minute_of(now)
+        self.parallel == 0 && self.minute != now.utc_minute()
     }
 }
 
@@ -208,7 +215,7 @@ mod tests {
     fn admits(counts: &RateCounts, rates: &Rates, need: TokenNeed) -> bool {
         let account = AccountId::user(&UserId::stored("u"));
         let mut standings = Vec::new();
-        counts.add_standings(&Line::of_rates(&account, rates), &mut standings);
+        counts.add_standings(&Line::of_rates(&account, rates), Counting::Alone, &mut standings);
         standings.iter().all(|standing| RateCounts::admits(standing, need, true))
     }
 
@@ -224,7 +231,7 @@ mod tests {
             counts.turn(now);
             for _ in 0..2 {
                 assert!(admits(&counts, &rates, need(1, 1)));
-                counts.count(&rates, need(1, 1), true);
+                counts.count(&rates, Counting::Alone, need(1, 1), true);
             }
             assert!(!admits(&counts, &rates, need(1, 1)));
         }
@@ -236,7 +243,7 @@ mod tests {
         let ends: [fn(&mut RateCounts, CountedCall); 2] = [RateCounts::expire, |counts, call| counts.settle(call, 0)];
         for end in ends {
             let mut counts = RateCounts::default();
-            let call = counts.count(&rates, need(1, 1), true);
+            let call = counts.count(&rates, Counting::Alone, need(1, 1), true);
             assert!(!admits(&counts, &rates, need(1, 1)));
             end(&mut counts, call);
             assert!(admits(&counts, &rates, need(1, 1)));
@@ -248,7 +255,7 @@ mod tests {
         let rates = Rates { tpm: Some(1_000), ..Rates::default() };
         let mut counts = RateCounts::default();
         counts.turn(NOW);
-        let call = counts.count(&rates, need(300, 200), true);
+        let call = counts.count(&rates, Counting::Alone, need(300, 200), true);
         assert!(admits(&counts, &rates, need(300, 200)) && !admits(&counts, &rates, need(300, 201)));
         let mut later = counts;
         counts.settle(call, 100);
@@ -264,7 +271,7 @@ mod tests {
         let mut counts = RateCounts::default();
         counts.turn(NOW);
         assert!(admits(&counts, &rates, need(5_000, 5_000)));
-        counts.count(&rates, need(5_000, 5_000), true);
+        counts.count(&rates, Counting::Alone, need(5_000, 5_000), true);
         assert!(!admits(&counts, &rates, need(1, 0)));
     }
 
@@ -286,7 +293,7 @@ mod tests {
         let mut counts = RateCounts::default();
         counts.turn(NOW);
         let before = counts;
-        let call = counts.count(&rates, need(5, 5), true);
+        let call = counts.count(&rates, Counting::Alone, need(5, 5), true);
         counts.release(call);
         assert_eq!(counts, before);
     }
@@ -301,7 +308,7 @@ mod tests {
         let mut old = counts;
         assert!(!old.wants_day(&rates, NOW.plus_seconds(29)) && old.wants_day(&rates, NOW.plus_seconds(30)));
         assert!(!old.wants_day(&rates, NOW.plus_seconds(30)), "one is enough");
-        let call = counts.count(&rates, need(100, 100), true);
+        let call = counts.count(&rates, Counting::Alone, need(100, 100), true);
         assert!(admits(&counts, &rates, need(500, 0)) && !admits(&counts, &rates, need(501, 0)));
         let (mut settled, mut expired, mut late) = (counts, counts, counts);
         settled.turn(NOW.plus_seconds(60));

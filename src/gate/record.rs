@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::batcher::Booking;
 use super::learned::Used;
 use super::route::{Route, closed};
+use super::shared::tell;
 use super::standing::BudgetStanding;
 use super::trouble::is_trouble;
 use super::{BookingError, Gate};
@@ -20,6 +21,7 @@ use crate::domain::scope_budget::CallScopes;
 use crate::domain::secret::KeyHash;
 use crate::domain::ticket::Ticket;
 use crate::domain::usage::{self, AgeRule, Costing, CostingError, Event, UNKNOWN_PROVIDER, Usage, UsageStatus};
+use crate::shared_counts::Told;
 use crate::store::{Eviction, Outcome, StoreError};
 
 /// Who reports usage.
@@ -212,6 +214,7 @@ impl Gate {
     ) -> Result<bool, RecordError> {
         let ticket = self.open(reservation_id, reporter).ok_or(RecordError::ReservationUnknown)?;
         if self.ledger.release(ticket.reservation, now) {
+            tell(self.shared.as_ref(), || Told::Released { id: ticket.reservation });
             return Ok(true);
         }
         // Boxed, because it seldom happens and would make every call large.

@@ -5,6 +5,7 @@ use crate::domain::budget_mode::Mode;
 use crate::domain::clock::Timestamp;
 use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
+use crate::domain::shared_counts::Counting;
 use crate::domain::window::Window;
 
 /// How a budget stands.
@@ -132,9 +133,24 @@ pub struct RateStanding {
     pub resets_at: Option<Timestamp>,
     /// It is counted, and does not hold now.
     pub relaxed: bool,
+    /// By whom it is counted. Of one that instances count together, what remains
+    /// is known only once they were asked.
+    pub counting: Counting,
 }
 
 impl RateStanding {
+    /// Whether instances count it together.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.counting == Counting::Together && self.kind != RateKind::TokensPerDay
+    }
+
+    /// Whether it is a part of the limit, as the others can't be asked.
+    #[must_use]
+    pub const fn is_share(&self) -> bool {
+        matches!(self.counting, Counting::Share(_)) && !matches!(self.kind, RateKind::TokensPerDay)
+    }
+
     /// What is wrong, for people.
     #[must_use]
     pub fn in_words(&self) -> String {

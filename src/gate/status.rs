@@ -17,6 +17,19 @@ pub struct GateStatus {
     pub batches: Batches,
     /// How long ago the change feed was last read to its end.
     pub feed_age: Duration,
+    /// How rates are shared with other instances, if they are.
+    pub sharing: Option<SharingStatus>,
+}
+
+/// How rates are shared with other instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharingStatus {
+    /// Whether Redis answers.
+    pub is_there: bool,
+    /// How many decisions were made without it.
+    pub made_alone: u64,
+    /// How many instances there were when Redis last answered.
+    pub instances: u32,
 }
 
 /// What the batcher did since the start.
@@ -62,12 +75,18 @@ impl BatchCounts {
 impl Gate {
     /// How it is now.
     pub fn status(&self, now: Timestamp) -> GateStatus {
+        let sharing = self.shared.as_ref();
         let read_at = Timestamp::from_micros(self.feed_read_at.load(Ordering::Relaxed));
         GateStatus {
             reservations: self.ledger.live_reservations(),
             accounts: self.ledger.accounts(),
             batches: self.batcher.counts(),
             feed_age: Duration::from_micros(now.micros_since(read_at).try_into().unwrap_or_default()),
+            sharing: sharing.map(|of| SharingStatus {
+                is_there: of.is_there(),
+                made_alone: of.made_alone(),
+                instances: of.instances(),
+            }),
         }
     }
 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use super::rates::minute_of;
 use crate::domain::clock::Timestamp;
 use crate::domain::usage::{Usage, UsageStatus};
 
@@ -19,7 +18,7 @@ pub(super) struct Trouble(Mutex<HashMap<Box<str>, i64>>);
 impl Trouble {
     /// A call of a model met it.
     pub(super) fn observe(&self, model: Box<str>, now: Timestamp) {
-        let (mut models, minute) = (self.0.lock(), minute_of(now));
+        let (mut models, minute) = (self.0.lock(), now.utc_minute());
         if models.len() >= MODELS_MAX {
             models.retain(|_, last| minute - *last <= 1);
         }
@@ -28,7 +27,7 @@ impl Trouble {
 
     /// Whether a model had trouble in this minute or the last.
     pub(super) fn has(&self, model: &str, now: Timestamp) -> bool {
-        let minute = minute_of(now);
+        let minute = now.utc_minute();
         self.0.lock().get(model).is_some_and(|last| (0..=1).contains(&(minute - last)))
     }
 }

@@ -14,6 +14,7 @@ mod retain;
 mod rotate;
 mod send_mail;
 mod send_webhooks;
+mod share_counts;
 mod tend;
 mod tidy;
 
@@ -29,6 +30,7 @@ use crate::domain::webhook::Webhook;
 use crate::gate::{Gate, follow_changes, watch_database};
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
+use crate::shared_counts::{Background, SharedCounts};
 use crate::store::{SealKey, Store};
 use crate::webhooks::Courier;
 
@@ -60,6 +62,11 @@ impl Jobs {
     /// Also tidies metrics.
     pub fn tidy(&mut self, metrics: Arc<Metrics>) {
         self.0.spawn(tidy::tidy(metrics));
+    }
+
+    /// Also shares counts with other instances.
+    pub fn share_counts(&mut self, shared: Arc<SharedCounts>, background: Background) {
+        self.0.spawn(share_counts::share_counts(shared, background));
     }
 
     /// Also rotates keys whose time has come.

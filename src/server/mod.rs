@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::pb;
 use crate::services::wire::secret::{fresh_secret, random_bytes};
 use crate::services::{self, App, Host, Passwords, Receivers, SignIn};
+use crate::shared_counts::SharedCounts;
 use crate::store::{SealKey, SecretName, Store, StoreError};
 use crate::traces::Traces;
 use crate::webhooks::Courier;
@@ -98,6 +99,9 @@ impl Server {
         let traces = settings.trace_rules()?.map(|rules| Traces::new(&rules).map(Arc::new)).transpose();
         let traces = traces.map_err(|error| ConfigError(format!("wrong setting: traces: {error}")))?;
         let gate_rules = settings.gate_rules()?;
+        let shared = settings.shared_count_rules()?.map(|rules| SharedCounts::new(&rules)).transpose();
+        let shared = shared.map_err(|error| ConfigError(format!("wrong setting: redis: {error}")))?;
+        let (shared, background) = shared.map(|(shared, background)| (Arc::new(shared), background)).unzip();
         let issuers = settings.issuers()?;
         let custom_auth = settings.custom_auth()?.as_ref().map(CustomAuth::new).transpose()?;
         let key_policy = settings.key_policy()?.map(KeyPolicy::new).transpose()?;
@@ -113,7 +117,12 @@ impl Server {
         let tickets = shared_secret(&store, SecretName::Tickets).await?;
         let seals = SealKey::new(&shared_secret(&store, SecretName::Seals).await?);
         let position = store.view().last_audit_sequence().await?;
-        let (gate, batcher) = Gate::start(store.clone(), gate_rules, TicketKey::new(&tickets), clock.clone()).await?;
+        if let Some(shared) = &shared {
+            // So that the first call knows whether Redis answers.
+            shared.beat().await;
+        }
+        let tickets = TicketKey::new(&tickets);
+        let (gate, batcher) = Gate::start(store.clone(), gate_rules, shared.clone(), tickets, clock.clone()).await?;
         let listener = listen(settings.listen).await?;
         let http_listener = listen(settings.http_listen).await?;
         // Last of all: a key that is made must be shown, whatever else fails.
@@ -141,6 +150,9 @@ impl Server {
         let kept_seconds = settings.usage_retention.map(Period::seconds);
         let mut jobs = Jobs::start(store.clone(), Arc::clone(&gate), clock.clone(), position, kept_seconds);
         jobs.tidy(Arc::clone(&app.metrics));
+        if let (Some(shared), Some(background)) = (shared, background) {
+            jobs.share_counts(shared, background);
+        }
         let make_secret = || fresh_secret().ok();
         let rotation = app.rules.rotation.clone();
         if let Some(rotator) = Rotator::new(store.clone(), Arc::clone(&gate), clock.clone(), rotation, make_secret) {

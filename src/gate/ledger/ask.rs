@@ -11,6 +11,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::decision::Denial;
 use crate::domain::identity::KeyFacts;
 use crate::domain::money::Usd;
+use crate::domain::shared_counts::Counting;
 use crate::domain::window::Window;
 use crate::gate::rates::TokenNeed;
 use crate::gate::standing::{BudgetStanding, RateStanding};
@@ -26,6 +27,8 @@ pub struct Ask<'a> {
     pub tokens: TokenNeed,
     /// What to reserve.
     pub reserve: Option<&'a Arc<NewReservation>>,
+    /// By whom rates are counted.
+    pub counting: Counting,
 }
 
 /// What the ledger answers.

@@ -22,8 +22,9 @@ use crate::domain::account::{AccountId, Line};
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::{Denial, DenyReason};
 use crate::domain::money::Usd;
+use crate::domain::shared_counts::Counting;
 use crate::gate::exhausted::latest;
-use crate::gate::rates::{RateCounts, SCOPE_ORDER};
+use crate::gate::rates::{RateCounts, RateDenial, SCOPE_ORDER, deny_by_rates};
 use crate::gate::standing::{BudgetStanding, RateKind, RateStanding};
 use crate::store::{Balance, BalanceKey};
 
@@ -33,9 +34,6 @@ const IDLE_SECONDS: i64 = 600;
 /// How many accounts are looked at when idle ones are sought: few, because
 /// everybody waits meanwhile.
 const IDLE_SLICE: usize = 2_000;
-
-/// How many seconds a caller should wait for a call in flight to end.
-const PARALLEL_WAIT_SECONDS: i64 = 1;
 
 /// Every account and reservation in memory.
 #[derive(Default)]
@@ -72,7 +70,7 @@ impl Books {
             return Answer::Missing(missing);
         }
         let mut budgets = self.budget_standings(&limited, rules, now);
-        let mut rates = self.rate_standings(&places, rules, now);
+        let mut rates = self.rate_standings(&places, ask.counting, rules, now);
         let admits = |standing: &RateStanding| RateCounts::admits(standing, ask.tokens, ask.reserve.is_some());
         if let Some(failing) = budgets.iter().find(|standing| standing.denies()) {
             let denial = deny(DenyReason::BudgetExceeded, &failing.account, failing.in_words());
@@ -81,11 +79,7 @@ impl Books {
             budgets.sort_by_key(|standing| !standing.denies());
             return Answer::Denied { denial, budgets, rates, retry_at };
         }
-        if let Some(failing) = rates.iter().find(|standing| !admits(standing)) {
-            let denial = deny(DenyReason::RateLimited, &failing.account, failing.in_words());
-            let waits = rates.iter().filter(|standing| !admits(standing)).map(|standing| wait_for(standing, now));
-            let retry_at = waits.max();
-            rates.sort_by_key(admits);
+        if let Some(RateDenial { denial, retry_at }) = deny_by_rates(&mut rates, admits, now) {
             return Answer::Denied { denial, budgets, rates, retry_at };
         }
         let (reservation, runs_short) = self.admit(ask, &places, rules, now);
@@ -95,7 +89,7 @@ impl Books {
             }
         }
         if !rates.is_empty() {
-            rates = self.rate_standings(&places, rules, now);
+            rates = self.rate_standings(&places, ask.counting, rules, now);
         }
         Answer::Allowed { budgets, rates, reservation, runs_short }
     }
@@ -112,7 +106,7 @@ impl Books {
         Answer::Allowed {
             reservation: Some((reservation, grant)),
             budgets: self.budget_standings(&limited, rules, now),
-            rates: self.rate_standings(&places, rules, now),
+            rates: self.rate_standings(&places, ask.counting, rules, now),
             runs_short: false,
         }
     }
@@ -132,7 +126,9 @@ impl Books {
         for Place { line, index } in places {
             let account = &mut self.accounts[*index];
             account.last_used_at = now;
-            let counted = line.rates_bind.then(|| account.rates.count(line.rates, ask.tokens, ask.reserve.is_some()));
+            let counted = line
+                .rates_bind
+                .then(|| account.rates.count(line.rates, ask.counting, ask.tokens, ask.reserve.is_some()));
             let window = account.current_window(line.budget, &rules.calendar, now);
             let holds_money = ask.budgets_apply && line.limits_money() && ask.reserve.is_some();
             if holds_money && let Some(state) = account.window_mut(window.start) {
@@ -175,6 +171,7 @@ impl Books {
     pub(super) fn standings(
         &mut self,
         lines: &[Line<'_>],
+        counting: Counting,
         rules: &LedgerRules,
         now: Timestamp,
     ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), Missing> {
@@ -188,7 +185,7 @@ impl Books {
         if !missing.is_empty() {
             return Err(missing);
         }
-        Ok((self.budget_standings(&places, rules, now), self.rate_standings(&places, rules, now)))
+        Ok((self.budget_standings(&places, rules, now), self.rate_standings(&places, counting, rules, now)))
     }
 
     /// Where these lines' accounts are. Holds until one is forgotten.
@@ -216,22 +213,29 @@ impl Books {
     }
 
     /// The rate limits that bind, in the order in which they are checked.
-    fn rate_standings(&mut self, places: &[Place<'_>], rules: &LedgerRules, now: Timestamp) -> Vec<RateStanding> {
+    fn rate_standings(
+        &mut self,
+        places: &[Place<'_>],
+        counting: Counting,
+        rules: &LedgerRules,
+        now: Timestamp,
+    ) -> Vec<RateStanding> {
         let mut standings = Vec::new();
         for scope in SCOPE_ORDER {
             let of_scope = |place: &&Place<'_>| place.line.rates_bind && place.line.account.scope() == scope;
             for Place { line, index } in places.iter().filter(of_scope) {
                 let rates = &mut self.accounts[*index].rates;
                 rates.turn(now);
-                rates.add_standings(line, &mut standings);
+                rates.add_standings(line, counting, &mut standings);
             }
         }
-        standings.extend(rules.max_parallel.map(|limit| self.all_in_flight(limit)));
+        standings.extend(rules.max_parallel.map(|limit| self.all_in_flight(limit, counting)));
         standings
     }
 
     /// How the limit of the reserved calls of all keys stands.
-    fn all_in_flight(&self, limit: i64) -> RateStanding {
+    fn all_in_flight(&self, limit: i64, counting: Counting) -> RateStanding {
+        let limit = counting.part_of(limit);
         let in_flight = i64::try_from(self.reservations.len()).unwrap_or(i64::MAX);
         RateStanding {
             account: AccountId::everything(),
@@ -240,6 +244,7 @@ impl Books {
             remaining: limit.saturating_sub(in_flight).max(0),
             resets_at: None,
             relaxed: false,
+            counting,
         }
     }
 
@@ -345,6 +350,7 @@ impl Books {
     pub(super) fn add_if_room(
         &mut self,
         lines: &[Line<'_>],
+        counting: Counting,
         tokens: i64,
         rules: &LedgerRules,
         now: Timestamp,
@@ -354,7 +360,7 @@ impl Books {
         if !missing.is_empty() {
             return Err(missing);
         }
-        let standings = self.rate_standings(&places, rules, now);
+        let standings = self.rate_standings(&places, counting, rules, now);
         if standings.iter().any(|standing| !RateCounts::has_room(standing, tokens)) {
             return Ok((false, standings));
         }
@@ -363,7 +369,7 @@ impl Books {
             account.last_used_at = now;
             account.rates.add_tokens(tokens);
         }
-        Ok((true, self.rate_standings(&places, rules, now)))
+        Ok((true, self.rate_standings(&places, counting, rules, now)))
     }
 
     pub(super) fn forget_idle(&mut self, now: Timestamp) {
@@ -423,11 +429,4 @@ fn limited<'a>(places: &[Place<'a>], ask: &Ask<'_>) -> Vec<Place<'a>> {
 
 fn deny(reason: DenyReason, account: &AccountId, message: String) -> Denial {
     Denial { reason, scope: Some(account.scope()), message }
-}
-
-fn wait_for(standing: &RateStanding, now: Timestamp) -> Timestamp {
-    match standing.kind {
-        RateKind::Parallel => now.plus_seconds(PARALLEL_WAIT_SECONDS),
-        RateKind::Requests | RateKind::Tokens | RateKind::TokensPerDay => standing.resets_at.unwrap_or(now),
-    }
 }

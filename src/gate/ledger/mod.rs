@@ -33,6 +33,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::identity::KeyFacts;
 use crate::domain::limit::CountedTokens;
 use crate::domain::money::Usd;
+use crate::domain::shared_counts::Counting;
 use crate::domain::window::{Calendar, Window};
 use crate::store::{Balance, BalanceKey, BatchOutcome, HoldWrite, Lease, Store, StoreError};
 
@@ -79,9 +80,10 @@ impl Ledger {
     pub fn standings(
         &self,
         lines: &[Line<'_>],
+        counting: Counting,
         now: Timestamp,
     ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), Missing> {
-        self.books.lock().standings(lines, &self.rules, now)
+        self.books.lock().standings(lines, counting, &self.rules, now)
     }
 
     /// Reads accounts into memory.
@@ -212,10 +214,11 @@ impl Ledger {
     pub fn add_if_room(
         &self,
         lines: &[Line<'_>],
+        counting: Counting,
         tokens: i64,
         now: Timestamp,
     ) -> Result<(bool, Vec<RateStanding>), Missing> {
-        self.books.lock().add_if_room(lines, tokens, &self.rules, now)
+        self.books.lock().add_if_room(lines, counting, tokens, &self.rules, now)
     }
 
     /// Adds tokens that were used without a reservation.

@@ -11,6 +11,7 @@ use crate::domain::identity::{KeyFacts, Principal};
 use crate::domain::ids::KeyId;
 use crate::domain::limit::{Budget, Rates};
 use crate::domain::models::ModelList;
+use crate::domain::shared_counts::Counting;
 use crate::gate::rates::TokenNeed;
 
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
@@ -61,8 +62,13 @@ impl OneKey {
             model_group: "m".into(),
             customer_id: Box::default(),
         };
-        let ask =
-            Ask { lines: &[line], budgets_apply: true, tokens: TokenNeed::default(), reserve: Some(&Arc::new(asked)) };
+        let ask = Ask {
+            lines: &[line],
+            budgets_apply: true,
+            tokens: TokenNeed::default(),
+            reserve: Some(&Arc::new(asked)),
+            counting: Counting::Alone,
+        };
         match self.ledger.ask(&ask, now) {
             Answer::Allowed { reservation: Some((reservation, grant)), .. } => (reservation.asked.id, grant),
             other => panic!("not allowed: {other:?}"),
@@ -107,7 +113,7 @@ impl OneKey {
     /// What is set aside.
     fn reserved(&self, now: Timestamp) -> i64 {
         let lines = [Line::of_money(&self.account, &self.budget)];
-        self.ledger.standings(&lines, now).expect("in memory").0[0].reserved.nanos()
+        self.ledger.standings(&lines, Counting::Alone, now).expect("in memory").0[0].reserved.nanos()
     }
 
     /// A ledger that holds 15, of which 5 are reserved.

@@ -135,7 +135,7 @@ fn line<'a>(
 }
 
 async fn standings(ctx: &Ctx, lines: &[Line<'_>]) -> Result<pb::GetBudgetStatusResponse, Error> {
-    let (mut budgets, rates) = ctx.app.gate.standings(lines, ctx.now).await?;
+    let (mut budgets, rates) = ctx.app.gate.all_standings(lines, ctx.now).await?;
     budget::retain_binding(&mut budgets, lines);
     Ok(pb::GetBudgetStatusResponse {
         budgets: budgets.iter().map(budget::to_wire).collect(),

@@ -88,5 +88,6 @@ pub(crate) fn rate_to_wire(standing: &RateStanding) -> pb::RateLimitStatus {
         remaining: standing.remaining,
         resets_at: standing.resets_at.map(instant::to_wire),
         relaxed: standing.relaxed,
+        is_share: standing.is_share(),
     }
 }

@@ -12,6 +12,7 @@ mod release;
 mod reserve;
 mod session;
 mod settle;
+mod together;
 mod warm;
 pub mod watch;
 

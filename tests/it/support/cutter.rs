@@ -1,4 +1,4 @@
-//! A wire to PostgreSQL that a test can cut, and mend.
+//! A wire to a database that a test can cut, and mend.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub enum Wire {
 
 /// A proxy that is the wire.
 pub struct Cutter {
-    /// The address of the database through it.
+    /// The address of what is behind it, through it.
     pub url: String,
     wire: Arc<watch::Sender<Wire>>,
 }
@@ -32,7 +32,14 @@ impl Cutter {
     /// A whole wire to a database.
     pub async fn new(url: &str) -> Self {
         let (rest, name) = url.rsplit_once('/').unwrap();
-        let upstream = rest.rsplit_once('@').unwrap().1.to_owned();
+        let (user, upstream) = rest.rsplit_once('@').unwrap();
+        let Self { url: here, wire } = Self::to(upstream).await;
+        Self { url: format!("{user}@{here}/{name}"), wire }
+    }
+
+    /// A whole wire to an address.
+    pub async fn to(upstream: &str) -> Self {
+        let upstream = upstream.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let here = listener.local_addr().unwrap();
         let wire = Arc::new(watch::Sender::new(Wire::Whole));
@@ -57,8 +64,7 @@ impl Cutter {
                 });
             }
         });
-        let user = rest.rsplit_once('@').unwrap().0;
-        Self { url: format!("{user}@{here}/{name}"), wire }
+        Self { url: here.to_string(), wire }
     }
 
     /// Makes the wire as it is to be from now on.

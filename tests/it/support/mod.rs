@@ -13,6 +13,7 @@ pub mod mail_server;
 pub mod process;
 pub mod raw;
 pub mod receiver;
+pub mod redis;
 pub mod world;
 
 pub use self::answer::{Answer, reason_of};
