@@ -315,7 +315,8 @@ impl Identity {
     /// on its behalf.
     #[must_use]
     pub fn lines(&self, models: Models<'_>, user_budget_on_team_keys: bool) -> Vec<Line<'_>> {
-        let mut lines = Vec::with_capacity(7);
+        // With room for the budgets that all keys share.
+        let mut lines = Vec::with_capacity(12);
         let line = |account, budget, rates, budget_binds, rates_bind| Line {
             budget_binds,
             rates_bind,

@@ -18,21 +18,23 @@ use crate::domain::shared_counts::Counting;
 const EXPECTED_OUTPUT: i64 = 1_024;
 
 /// The order in which scopes are checked.
-pub(super) const SCOPE_ORDER: [Scope; 13] = [
-    Scope::Key,
-    Scope::KeyModel,
-    Scope::User,
-    Scope::UserPersonal,
-    Scope::UserModel,
-    Scope::Team,
-    Scope::TeamModel,
-    Scope::TeamMember,
-    Scope::Customer,
-    Scope::CustomerModel,
-    Scope::Organization,
-    Scope::OrganizationModel,
-    Scope::OrganizationMember,
-];
+pub(super) const fn rank(scope: Scope) -> u8 {
+    match scope {
+        Scope::Key | Scope::KeyWindow => 0,
+        Scope::KeyModel => 1,
+        Scope::User | Scope::UserPersonal => 2,
+        Scope::UserModel => 3,
+        Scope::Team => 4,
+        Scope::TeamModel => 5,
+        Scope::TeamMember => 6,
+        Scope::Customer => 7,
+        Scope::CustomerModel => 8,
+        Scope::Organization => 9,
+        Scope::OrganizationModel => 10,
+        Scope::OrganizationMember => 11,
+        Scope::Tag | Scope::Provider | Scope::Model | Scope::Global => 12,
+    }
+}
 
 /// What an account used up in the current minute, and what is in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,6 +138,17 @@ impl RateCounts {
                 standing.remaining >= 1
             }
         }
+    }
+
+    /// Shows a call as counted that was admitted under a limit that stood like this.
+    pub(super) fn show_counted(standing: &mut RateStanding, need: TokenNeed, reserve: bool) {
+        let taken = match standing.kind {
+            RateKind::Requests => 1,
+            RateKind::Parallel => i64::from(reserve),
+            RateKind::Tokens | RateKind::TokensPerDay if reserve => need.under(standing.limit),
+            RateKind::Tokens | RateKind::TokensPerDay => 0,
+        };
+        standing.remaining = standing.remaining.saturating_sub(taken).max(0);
     }
 
     /// Whether a limit that stands like this has room for some tokens without a

@@ -24,7 +24,7 @@ use crate::domain::decision::{Denial, DenyReason};
 use crate::domain::money::Usd;
 use crate::domain::shared_counts::Counting;
 use crate::gate::exhausted::latest;
-use crate::gate::rates::{RateCounts, RateDenial, SCOPE_ORDER, deny_by_rates};
+use crate::gate::rates::{RateCounts, RateDenial, deny_by_rates, rank};
 use crate::gate::standing::{BudgetStanding, RateKind, RateStanding};
 use crate::store::{Balance, BalanceKey};
 
@@ -40,7 +40,7 @@ const IDLE_SLICE: usize = 2_000;
 pub(super) struct Books {
     accounts: IndexMap<AccountId, Account, RandomState>,
     reservations: HashMap<Uuid, Reservation, RandomState>,
-    by_request: HashMap<(u64, Box<str>), Uuid, RandomState>,
+    by_request: HashMap<(u64, Arc<str>), Uuid, RandomState>,
     expiries: BTreeSet<(Timestamp, Uuid)>,
     /// Windows that are being read, and the newest balance that was committed
     /// meanwhile.
@@ -88,8 +88,8 @@ impl Books {
                 standing.reserved = standing.reserved.saturating_add(standing.estimate);
             }
         }
-        if !rates.is_empty() {
-            rates = self.rate_standings(&places, ask.counting, rules, now);
+        for standing in &mut rates {
+            RateCounts::show_counted(standing, ask.tokens, ask.reserve.is_some());
         }
         Answer::Allowed { budgets, rates, reservation, runs_short }
     }
@@ -121,9 +121,8 @@ impl Books {
     ) -> (Option<(Reservation, Grant)>, bool) {
         let expires_at = now.plus_seconds(rules.reservation_seconds);
         let soon = now.plus_seconds(rules.reservation_seconds + rules.lease_seconds / 2);
-        let mut lines = Vec::with_capacity(ask.lines.len());
         let (mut grant, mut runs_short) = (Grant::Held, false);
-        for Place { line, index } in places {
+        let mut count = |Place { line, index }: &Place<'_>| {
             let account = &mut self.accounts[*index];
             account.last_used_at = now;
             let counted = line
@@ -140,21 +139,14 @@ impl Books {
                     grant = Grant::Tentative;
                 }
             }
-            if ask.reserve.is_some() {
-                let (amount, limit) = (holds_money.then_some(line.estimate), line.hard_max());
-                lines.push(ReservedLine { account: line.account.clone(), window, amount, limit, counted });
-            }
-        }
+            let (amount, limit) = (holds_money.then_some(line.estimate), line.hard_max());
+            ReservedLine { account: line.account.clone(), window, amount, limit, counted }
+        };
+        let lines: Arc<[ReservedLine]> = places.iter().map(&mut count).collect();
         let reservation = ask.reserve.map(|asked| {
             let state = if grant == Grant::Held { State::Live } else { State::Tentative };
-            let reservation = Reservation {
-                asked: Arc::clone(asked),
-                authorized_at: now,
-                expires_at,
-                lines: lines.into(),
-                before: None,
-                state,
-            };
+            let reservation =
+                Reservation { asked: Arc::clone(asked), authorized_at: now, expires_at, lines, before: None, state };
             if state == State::Tentative {
                 self.for_money_windows(&reservation, |window, amount| {
                     window.tentative = window.tentative.saturating_add(amount);
@@ -221,14 +213,12 @@ impl Books {
         now: Timestamp,
     ) -> Vec<RateStanding> {
         let mut standings = Vec::new();
-        for scope in SCOPE_ORDER {
-            let of_scope = |place: &&Place<'_>| place.line.rates_bind && place.line.account.scope() == scope;
-            for Place { line, index } in places.iter().filter(of_scope) {
-                let rates = &mut self.accounts[*index].rates;
-                rates.turn(now);
-                rates.add_standings(line, counting, &mut standings);
-            }
+        for Place { line, index } in places.iter().filter(|place| place.line.rates_bind) {
+            let rates = &mut self.accounts[*index].rates;
+            rates.turn(now);
+            rates.add_standings(line, counting, &mut standings);
         }
+        standings.sort_by_key(|standing| rank(standing.account.scope()));
         standings.extend(rules.max_parallel.map(|limit| self.all_in_flight(limit, counting)));
         standings
     }

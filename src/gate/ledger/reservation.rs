@@ -19,7 +19,7 @@ pub struct NewReservation {
     /// Who may settle it.
     pub caller: u64,
     /// The caller's own id for the request.
-    pub request_id: Box<str>,
+    pub request_id: Arc<str>,
     /// A hash of the request, for telling repeats from reuse.
     pub payload: u64,
     /// The key that calls.
