@@ -11,7 +11,7 @@ use strum::VariantArray;
 
 use crate::domain::decision::DenyReason;
 use crate::gate::{BudgetStanding, Decision, GateStatus, SharingStatus};
-use crate::store::PoolStatus;
+use crate::store::{LastVerification, PoolStatus};
 
 /// The borders of what requests take, in seconds: a model call is asked about in
 /// well under a millisecond, a report may take seconds.
@@ -50,7 +50,7 @@ pub fn name_of_code(code: usize) -> &'static str {
 static METADATA: Metadata<'static> = Metadata::new("bursar", Level::INFO, None);
 
 /// The names of metrics, and what they say.
-const DESCRIPTIONS: [(&str, &str); 21] = [
+const DESCRIPTIONS: [(&str, &str); 24] = [
     ("bursar_build_info", "Always 1; the version is a label."),
     ("bursar_requests_total", "Calls by RPC and gRPC code; of streams, how they began."),
     ("bursar_request_duration_seconds", "How long calls took until their answer, or a stream's first headers, began."),
@@ -66,6 +66,9 @@ const DESCRIPTIONS: [(&str, &str); 21] = [
     ("bursar_rate_limits_shared", "Whether rate limits are counted with other instances: Redis answers."),
     ("bursar_rate_limits_instances", "How many instances count rate limits together."),
     ("bursar_rate_limits_made_alone_total", "Decisions by this instance's share of rate limits."),
+    ("bursar_reconciliation_differences", "Counters that differ from the sum of their events; must be 0."),
+    ("bursar_reconciliation_events", "Events that were added up for that."),
+    ("bursar_reconciliation_timestamp_seconds", "When that was, in seconds since 1970."),
     ("bursar_feed_age_seconds", "How long ago the change feed was last read to its end."),
     ("bursar_connections_total", "Connections that were taken."),
     ("bursar_connections", "Connections that are open."),
@@ -202,6 +205,14 @@ impl Metrics {
         self.gauge("bursar_tls_certificate_expires_at_seconds", Vec::new()).set(u32::try_from(at).unwrap_or(u32::MAX));
     }
 
+    /// Every counter was compared with its events, here or by another instance.
+    pub fn verified(&self, last: &LastVerification) {
+        self.gauge("bursar_reconciliation_differences", Vec::new()).set(whole(last.differences));
+        self.gauge("bursar_reconciliation_events", Vec::new()).set(whole(last.events));
+        let seconds = last.verified_at.to_utc().timestamp();
+        self.gauge("bursar_reconciliation_timestamp_seconds", Vec::new()).set(whole(seconds));
+    }
+
     /// Makes room: what was measured and not scraped is added up.
     pub fn tidy(&self) {
         self.recorder.handle().run_upkeep();
@@ -246,6 +257,6 @@ fn counter(recorder: &PrometheusRecorder, name: &'static str, labels: Vec<Label>
 }
 
 /// A number as gauges take it.
-fn whole(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
+fn whole(number: impl TryInto<u32>) -> u32 {
+    number.try_into().unwrap_or(u32::MAX)
 }

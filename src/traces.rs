@@ -1,16 +1,19 @@
-//! Traces: a span for each call, to a collector of OpenTelemetry by OTLP. A call that
-//! comes with a trace context of the W3C (`traceparent`) is a part of that trace.
+//! Traces: a span for each call, and for what it waits for, to a collector of
+//! OpenTelemetry by OTLP. A call that comes with a trace context of the W3C
+//! (`traceparent`) is a part of that trace, and so is what Bursar asks others for it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use http::HeaderMap;
+use opentelemetry::context::FutureExt;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
-use opentelemetry::trace::{Span as _, SpanKind, Status, Tracer, TracerProvider};
+use opentelemetry::trace::{SpanKind, Status, TraceContextExt, Tracer, TracerProvider};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, Span};
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 
 use crate::domain::cause::causes;
 use crate::domain::traces::TraceRules;
@@ -29,7 +32,11 @@ pub struct Traces {
 }
 
 /// A call that is traced.
-pub struct Traced(Span);
+pub struct Traced(Context);
+
+/// What makes the spans within a call that is sampled.
+#[derive(Clone)]
+struct Inner(SdkTracer);
 
 impl Traces {
     /// Sends spans to a collector. Within a runtime of tokio.
@@ -54,7 +61,9 @@ impl Traces {
         let parent = self.propagator.extract_with_context(&Context::new(), &Headers(headers));
         let attributes = vec![KeyValue::new("rpc.system.name", "grpc"), KeyValue::new("rpc.method", rpc.to_owned())];
         let span = self.tracer.span_builder(rpc.to_owned()).with_kind(SpanKind::Server).with_attributes(attributes);
-        Traced(span.start_with_context(&self.tracer, &parent))
+        let context = parent.with_span(span.start_with_context(&self.tracer, &parent));
+        let is_sampled = context.span().span_context().is_sampled();
+        Traced(if is_sampled { context.with_value(Inner(self.tracer.clone())) } else { context })
     }
 
     /// Sends what is still here; then nothing more. Waits for the collector: not to be
@@ -69,20 +78,55 @@ impl Traces {
 impl Traced {
     /// The id of its trace.
     pub fn trace_id(&self) -> String {
-        self.0.span_context().trace_id().to_string()
+        self.0.span().span_context().trace_id().to_string()
     }
 
     /// It was answered, with a code of gRPC and the request's id.
-    pub fn end(mut self, code: &'static str, request_id: &str) {
-        self.0.set_attribute(KeyValue::new("rpc.response.status_code", code));
-        self.0.set_attribute(KeyValue::new("bursar.request_id", request_id.to_owned()));
+    pub fn end(self, code: &'static str, request_id: &str) {
+        let span = self.0.span();
+        span.set_attribute(KeyValue::new("rpc.response.status_code", code));
+        span.set_attribute(KeyValue::new("bursar.request_id", request_id.to_owned()));
         // What the caller did wrong is no error of the server.
         if matches!(code, "UNKNOWN" | "DEADLINE_EXCEEDED" | "UNIMPLEMENTED" | "INTERNAL" | "UNAVAILABLE" | "DATA_LOSS")
         {
-            self.0.set_status(Status::error(code));
+            span.set_status(Status::error(code));
         }
-        self.0.end();
+        span.end();
     }
+}
+
+/// The work of a call, if it is traced: what it waits for can be spans of it.
+pub async fn within<F: Future>(traced: Option<&Traced>, work: F) -> F::Output {
+    match traced {
+        Some(Traced(context)) => work.with_context(context.clone()).await,
+        None => work.await,
+    }
+}
+
+/// Work that goes on by itself, as a part of the call that began it.
+pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    work.with_current_context()
+}
+
+/// Something that a call waits for: a span of its own, if the call is traced.
+pub async fn span<F: Future>(name: &'static str, work: F) -> F::Output {
+    let begun = Context::map_current(|call| {
+        let Inner(tracer) = call.get::<Inner>()?;
+        let span = tracer.span_builder(name).with_kind(SpanKind::Client).start_with_context(tracer, call);
+        Some(call.with_span(span))
+    });
+    let Some(context) = begun else { return work.await };
+    let output = work.with_context(context.clone()).await;
+    context.span().end();
+    output
+}
+
+/// The headers by which a service that is asked now knows the trace; none outside
+/// of one.
+pub fn headers() -> HashMap<String, String> {
+    let mut headers = HashMap::new();
+    TraceContextPropagator::new().inject(&mut headers);
+    headers
 }
 
 /// The headers of a request, as the propagator reads them.

@@ -41,6 +41,7 @@ mod m20261130_000028_fall_back;
 mod m20261130_000029_create_budget_modes;
 mod m20261130_000030_limit_days;
 mod m20261130_000031_guarantee_keys;
+mod m20261130_000032_create_verifications;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -80,6 +81,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000029_create_budget_modes::Migration),
             Box::new(m20261130_000030_limit_days::Migration),
             Box::new(m20261130_000031_guarantee_keys::Migration),
+            Box::new(m20261130_000032_create_verifications::Migration),
         ]
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::{connect, in_time, silent};
+use super::{connect, in_time, silent, traced};
 use crate::domain::callout::Callout;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OrganizationId, TeamId, UserId, check_id};
@@ -20,6 +20,7 @@ use crate::domain::token::{Aliases, Stated, TeamClaim};
 use crate::error::Error;
 use crate::pb::policy::custom_auth_client::CustomAuthClient;
 use crate::pb::policy::{AuthenticateRequest, AuthenticateResponse};
+use crate::traces::span;
 
 /// How long an answer holds that does not say so, and the longest.
 const VALID_SECONDS: i64 = 60;
@@ -81,7 +82,8 @@ impl CustomAuth {
         let request = AuthenticateRequest { credential: credential.to_owned() };
         let mut client = self.client.clone();
         // Boxed, because most installations have none, and it would make every call large.
-        match Box::pin(in_time(self.timeout, client.authenticate(request))).await {
+        let asked = async { in_time(self.timeout, client.authenticate(traced(request))).await };
+        match Box::pin(span("callout.custom_auth", asked)).await {
             Ok(answer) => vouched(answer).map_err(|cause| unavailable(&format!("answers with {cause}"))),
             Err(status) if status.code() == Code::Unauthenticated => {
                 self.refused.insert(hash, now);

@@ -5,7 +5,7 @@ use std::fmt;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::{connect, in_time, silent};
+use super::{connect, in_time, silent, traced};
 use crate::domain::callout::KeyPolicyRules;
 use crate::domain::fault::Refusal;
 use crate::domain::policy::Action;
@@ -13,6 +13,7 @@ use crate::domain::reason::Reason;
 use crate::error::Error;
 use crate::pb::policy::CheckRequest;
 use crate::pb::policy::key_policy_client::KeyPolicyClient;
+use crate::traces::span;
 
 /// What a refusal names as its policy.
 const NAME: &str = "key_policy";
@@ -51,7 +52,8 @@ impl KeyPolicy {
     pub async fn ask(&self, question: &Question) -> Result<(), Error> {
         // Boxed, because most installations have none, and it would make every call large.
         let mut client = self.client.clone();
-        match Box::pin(in_time(self.rules.callout.timeout, client.check(question.clone()))).await {
+        let asked = async { in_time(self.rules.callout.timeout, client.check(traced(question.clone()))).await };
+        match Box::pin(span("callout.key_policy", asked)).await {
             Ok(answer) if answer.allowed => Ok(()),
             Ok(answer) => {
                 let message = if answer.message.is_empty() { NO_REASON.to_owned() } else { answer.message };

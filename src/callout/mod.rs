@@ -7,14 +7,16 @@ mod key_policy;
 use std::future::Future;
 use std::time::Duration;
 
+use tonic::metadata::AsciiMetadataKey;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status};
 
 pub use self::custom_auth::{CustomAuth, Vouched};
 pub use self::key_policy::{KeyPolicy, Question};
 use crate::domain::callout::Callout;
 use crate::domain::reason::Reason;
 use crate::error::Error;
+use crate::traces;
 
 /// When it may be worth asking again a service that did not answer.
 const RETRY: Duration = Duration::from_secs(1);
@@ -37,6 +39,17 @@ fn connect(callout: &Callout) -> Result<Channel, Error> {
         endpoint = endpoint.tls_config(certificates).map_err(Error::internal)?;
     }
     Ok(endpoint.connect_lazy())
+}
+
+/// A question, as a part of the trace of the call that it is about.
+fn traced<Q>(question: Q) -> Request<Q> {
+    let mut request = Request::new(question);
+    for (name, value) in traces::headers() {
+        if let (Ok(name), Ok(value)) = (name.parse::<AsciiMetadataKey>(), value.parse()) {
+            request.metadata_mut().insert(name, value);
+        }
+    }
+    request
 }
 
 /// The answer to a call, if it comes in time: connecting and reading included.

@@ -194,6 +194,8 @@ pub struct Settings {
     #[serde(default, deserialize_with = "optional")]
     pub usage_retention: Option<Period>,
     #[serde(deserialize_with = "parsed")]
+    pub verify_interval: Period,
+    #[serde(deserialize_with = "parsed")]
     pub user_budget_on_team_keys: bool,
     pub budget_alert_thresholds: Vec<u8>,
     #[serde(default)]

@@ -30,6 +30,7 @@ use crate::shared_counts::{SharedCounts, Told};
 use crate::store::{
     BalanceKey, BatchOutcome, ClosedReservation, EventRows, HoldWrite, LedgerBatch, Outcome, Store, StoreError,
 };
+use crate::traces::span;
 
 /// How many items may wait. A caller beyond that waits for a place.
 const QUEUE: usize = 16_384;
@@ -142,8 +143,11 @@ impl Batcher {
     /// # Errors
     /// [`BookingError`] if it could not be written.
     pub(super) async fn book(&self, booking: Booking) -> BookingAnswer {
-        let answer = self.enqueue(booking).await?;
-        answer.await.map_err(|_| stopped())?
+        span("ledger.commit", async {
+            let answer = self.enqueue(booking).await?;
+            answer.await.map_err(|_| stopped())?
+        })
+        .await
     }
 
     /// Books events; answers when all are durable, in their order.
@@ -176,7 +180,7 @@ impl Batcher {
     pub(super) async fn hold(&self, reservation: Uuid) -> Result<bool, BookingError> {
         let (sender, answer) = oneshot::channel();
         self.queue.send(Item::Hold(reservation, sender)).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        span("ledger.hold", answer).await.map_err(|_| stopped())?
     }
 
     /// Closes the reservation of another run. Says whether it was open.

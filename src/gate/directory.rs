@@ -21,6 +21,7 @@ use crate::domain::ids::{CustomerId, OrganizationId, TeamId, UserId};
 use crate::domain::models::ModelList;
 use crate::domain::secret::KeyHash;
 use crate::store::{Eviction, Store, StoreError};
+use crate::traces::span;
 
 /// The most organizations of one user whose roles are looked at.
 const ORGANIZATIONS_MAX: u64 = 1_000;
@@ -133,7 +134,7 @@ impl Directory {
         if self.unknown.get(hash).is_some_and(|until| now < until) {
             return Ok(None);
         }
-        let Some(key) = self.key(hash).await? else {
+        let Some(key) = span("store.read_key", self.key(hash)).await? else {
             // An attacker who tries hashes must not push real keys out.
             self.keys.0.remove(hash);
             self.unknown.insert(*hash, now.plus_seconds(UNKNOWN_SECONDS));

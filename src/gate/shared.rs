@@ -11,6 +11,7 @@ use crate::domain::account::AccountId;
 use crate::domain::clock::Timestamp;
 use crate::domain::shared_counts::Counting;
 use crate::shared_counts::{Counter, Counts, InFlight, SharedCounts, Take, Told};
+use crate::traces::span;
 
 /// What became of a call whose limits are counted together.
 pub(super) enum Together {
@@ -107,7 +108,7 @@ impl Gate {
         if takes.is_empty() {
             return Some(true);
         }
-        let taken = shared.take(&takes, call, now).await?;
+        let taken = span("redis.take", shared.take(&takes, call, now)).await?;
         let counts: Vec<(AccountId, Counts)> =
             takes.iter().zip(taken.counts).map(|(take, counts)| (take.account.clone(), counts)).collect();
         for standing in rates.iter_mut().filter(|standing| standing.is_shared()) {

@@ -17,6 +17,7 @@ mod send_webhooks;
 mod share_counts;
 mod tend;
 mod tidy;
+mod verify;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 
 pub use self::purge::{KeyRetention, Purger};
 pub use self::rotate::{MakeSecret, Rotator};
+pub use self::verify::verify_if_due;
 
 use crate::domain::clock::Clock;
 use crate::domain::webhook::Webhook;
@@ -67,6 +69,11 @@ impl Jobs {
     /// Also shares counts with other instances.
     pub fn share_counts(&mut self, shared: Arc<SharedCounts>, background: Background) {
         self.0.spawn(share_counts::share_counts(shared, background));
+    }
+
+    /// Also verifies every counter, every so many seconds.
+    pub fn verify(&mut self, store: Store, metrics: Arc<Metrics>, clock: Clock, every_seconds: i64) {
+        self.0.spawn(verify::verify(store, metrics, clock, every_seconds));
     }
 
     /// Also rotates keys whose time has come.

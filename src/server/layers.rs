@@ -22,7 +22,7 @@ use crate::domain::reason::Reason;
 use crate::error::{Error, RETRY};
 use crate::metrics::{Metrics, name_of_code};
 use crate::services::HOT_PATH;
-use crate::traces::{Traced, Traces};
+use crate::traces::{Traced, Traces, within};
 
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static(REQUEST_ID);
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -107,7 +107,7 @@ where
                 // A watcher watches for as long as it likes.
                 inner.call(request).await
             } else {
-                guarded(inner.call(request), timeout, &id).await
+                guarded(within(traced.as_ref(), inner.call(request)), timeout, &id).await
             };
             result.map(|response| {
                 let mut response = explain(response, &id);

@@ -150,6 +150,7 @@ impl Server {
         let kept_seconds = settings.usage_retention.map(Period::seconds);
         let mut jobs = Jobs::start(store.clone(), Arc::clone(&gate), clock.clone(), position, kept_seconds);
         jobs.tidy(Arc::clone(&app.metrics));
+        jobs.verify(store.clone(), Arc::clone(&app.metrics), clock.clone(), settings.verify_interval.seconds());
         if let (Some(shared), Some(background)) = (shared, background) {
             jobs.share_counts(shared, background);
         }

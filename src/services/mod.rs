@@ -40,6 +40,7 @@ use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::pb;
 use crate::store::{SealKey, Store, Tx};
+use crate::traces::{carried, span};
 use crate::webhooks::Courier;
 
 /// What all operations work with.
@@ -133,7 +134,7 @@ impl Ctx {
 
     /// Makes a change durable, and evicts what it made stale.
     async fn commit(&self, tx: Tx) -> Result<(), Error> {
-        let committed = tx.commit().await?;
+        let committed = span("store.commit", tx.commit()).await?;
         Ok(self.app.gate.absorb(&committed).await?)
     }
 
@@ -211,7 +212,7 @@ where
     match open(app, request) {
         Ok((ctx, message)) => {
             let request_id = ctx.request_id.clone();
-            let task = tokio::spawn(work(ctx, message));
+            let task = tokio::spawn(carried(work(ctx, message)));
             close(task.await.unwrap_or_else(|error| Err(Error::internal(error))), &request_id)
         }
         Err(error) => close(Err(error), &RequestId::default()),

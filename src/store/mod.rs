@@ -70,6 +70,7 @@ mod tiers;
 mod tx;
 mod usage;
 mod users;
+mod verifications;
 mod verify;
 mod view;
 
@@ -113,6 +114,7 @@ pub use tiers::TierUsers;
 pub use tx::{Committed, Tx};
 pub use usage::{EventFilter, EventScope, EventTime, StoredEvent};
 pub use users::{StoredUser, UserFilter, UserScope};
+pub use verifications::LastVerification;
 pub use verify::{Discrepancy, Verification};
 pub use view::{Snapshot, View};
 

@@ -21,6 +21,7 @@ use crate::services::wire::correction::{Owner, begin_at_zero};
 use crate::services::wire::people;
 use crate::services::{App, Ctx};
 use crate::store::{Constraint, StoreError, Tx, View};
+use crate::traces::carried;
 
 /// What audit entries name in place of an RPC.
 const SIGN_IN: &str = "sign-in";
@@ -35,7 +36,7 @@ impl Welcome for Host {
     fn welcome(&self, newcomer: Newcomer, now: Timestamp) -> BoxFuture<'_, Result<(), Error>> {
         let ctx = Ctx::of_nobody(&self.0, SIGN_IN, now);
         // To its end, whether the client waits for it or not.
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(carried(async move {
             if may_come_in(&ctx, &newcomer).await? {
                 make_organization(&ctx, &newcomer).await?;
                 make_teams(&ctx, &newcomer).await?;
@@ -44,7 +45,7 @@ impl Welcome for Host {
                 Some(user_id) => welcome(&ctx, &newcomer, user_id).await,
                 None => Ok(()),
             }
-        });
+        }));
         Box::pin(async { task.await.unwrap_or_else(|error| Err(Error::internal(error))) })
     }
 }

@@ -41,3 +41,4 @@ pub mod usage_events;
 pub mod usage_ids;
 pub mod usage_rollups;
 pub mod users;
+pub mod verifications;

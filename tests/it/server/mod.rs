@@ -7,6 +7,7 @@ mod http;
 mod limits;
 mod logs;
 mod migrate;
+mod reconcile;
 mod secrets;
 mod start;
 mod tls;

@@ -12,7 +12,9 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
+use crate::gateway::{reserve, settle};
 use crate::support::Backend;
+use crate::support::callouts::Callouts;
 use crate::support::{Answer, World, on_both};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -83,6 +85,45 @@ on_both! {
         let attributes = format!("{:?}", collector.spans(TRACE)[1].attributes);
         assert!(attributes.contains("NOT_FOUND") && attributes.contains("bursar.request_id"), "{attributes}");
         assert!(!attributes.contains("sk-"));
+    }
+
+    async fn what_a_call_waits_for_is_a_part_of_it(backend: Backend) {
+        let (collector, address) = Collector::start().await;
+        let callouts = Callouts::start().await;
+        let traces = format!("{{ endpoint = \"{address}\", share = \"0\" }}");
+        let world = World::builder(backend).set("traces", &traces).set("key_policy", &callouts.setting("")).start().await;
+        let team = pb::Team { team_id: "red".into(), max_budget: Some("1".into()), ..Default::default() };
+        world.admin.teams().create_team(pb::CreateTeamRequest { team: Some(team), ..Default::default() }).await.answer();
+        let caller = world.admin.with_header("traceparent", &format!("00-{TRACE}-{PARENT}-01"));
+        let key = pb::Key { team_id: Some("red".into()), ..Default::default() };
+        let request = pb::GenerateKeyRequest { key: Some(key), ..Default::default() };
+        let secret = caller.keys().generate_key(request.clone()).await.answer().secret;
+        world.admin.keys().generate_key(request).await.answer();
+        let traced = world.with_key(&secret).with_header("traceparent", &format!("00-{TRACE}-{PARENT}-01"));
+        let reservation = reserve(&traced, "a", "0.01").await;
+        settle(&traced, &reservation, 10).await;
+        let seen = callouts.traces();
+        assert!(seen[0].starts_with(&format!("00-{TRACE}-")) && !seen[0].contains(PARENT) && seen[0].ends_with("-01"), "{seen:?}");
+        assert!(seen[1].ends_with("-00"), "nobody asked for a trace: {seen:?}");
+        world.stop().await;
+        let began = Instant::now();
+        while collector.spans(TRACE).len() < 8 {
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", collector.0.lock().unwrap());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let spans = collector.spans(TRACE);
+        let within = |parent: &str| {
+            let parent = spans.iter().find(|span| span.name == parent).unwrap();
+            let mut inner: Vec<&str> =
+                spans.iter().filter(|span| span.parent_span_id == parent.span_id).map(|span| span.name.as_str()).collect();
+            inner.sort_unstable();
+            inner
+        };
+        assert_eq!(within("bursar.v1.KeyService/GenerateKey"), ["callout.key_policy", "store.commit"]);
+        // A key that is used for the first time, and a budget that holds nothing yet.
+        assert_eq!(within("bursar.v1.GatewayService/Authorize"), ["ledger.hold", "store.read_key"]);
+        assert_eq!(within("bursar.v1.GatewayService/Settle"), ["ledger.commit"]);
+        assert_eq!(collector.0.lock().unwrap().len(), spans.len());
     }
 
     async fn a_collector_that_is_away_stops_nobody(backend: Backend) {

@@ -37,6 +37,7 @@ struct Inner {
     /// What is done before the next answer.
     deed: Mutex<Option<Deed>>,
     questions: Mutex<Vec<CheckRequest>>,
+    traces: Mutex<Vec<String>>,
     people: Mutex<HashMap<String, AuthenticateResponse>>,
     shown: Mutex<Vec<String>>,
 }
@@ -50,6 +51,7 @@ impl Callouts {
             refusal: Mutex::default(),
             deed: Mutex::default(),
             questions: Mutex::default(),
+            traces: Mutex::default(),
             people: Mutex::default(),
             shown: Mutex::default(),
         }));
@@ -84,6 +86,11 @@ impl Callouts {
         std::mem::take(&mut self.0.questions.lock().unwrap())
     }
 
+    /// The trace contexts that came with questions about keys; empty: none.
+    pub fn traces(&self) -> Vec<String> {
+        self.0.traces.lock().unwrap().clone()
+    }
+
     /// Knows a credential, or forgets it.
     pub fn know(&self, credential: &str, answer: Option<AuthenticateResponse>) {
         let mut people = self.0.people.lock().unwrap();
@@ -114,6 +121,8 @@ impl Callouts {
 #[tonic::async_trait]
 impl KeyPolicy for Callouts {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        let trace = request.metadata().get("traceparent").map(|value| value.to_str().unwrap().to_owned());
+        self.0.traces.lock().unwrap().push(trace.unwrap_or_default());
         self.0.questions.lock().unwrap().push(request.into_inner());
         self.mood().await?;
         let deed = self.0.deed.lock().unwrap().take();
