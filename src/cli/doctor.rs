@@ -8,10 +8,14 @@ use super::{Outcome, say};
 use crate::config::{ConfigError, Settings};
 use crate::domain::clock::Clock;
 use crate::server::certificate_end;
+use crate::shared_counts::SharedCounts;
 use crate::store::{Diagnosis, Store};
 
 /// A database that is farther away makes every batch slow.
 const FAR: Duration = Duration::from_millis(20);
+
+/// A Redis that is farther away makes every call slow that has rate limits.
+const FAR_FROM_CALLS: Duration = Duration::from_millis(5);
 
 /// Clocks that differ by more confuse people who compare logs, and tokens of others.
 const CLOCKS_MICROS: i64 = 1_000_000;
@@ -37,6 +41,7 @@ pub(super) async fn run(settings: &Settings) -> Outcome {
     let mut findings = vec![("settings", of_settings(settings))];
     findings.extend(of_certificate(settings).map(|finding| ("certificate", finding)));
     findings.extend(of_database(settings).await.into_iter().map(|finding| ("database", finding)));
+    findings.extend(of_redis(settings).await.map(|finding| ("redis", finding)));
     let is_bad = findings.iter().any(|(_, finding)| matches!(finding, Bad(_)));
     for (about, finding) in findings {
         let (sign, told) = match &finding {
@@ -60,6 +65,7 @@ fn of_settings(settings: &Settings) -> Finding {
         settings.telling()?;
         settings.tls_rules()?;
         settings.trace_rules()?;
+        settings.shared_count_rules()?;
         Ok(())
     };
     if let Err(error) = every() {
@@ -108,6 +114,22 @@ async fn of_database(settings: &Settings) -> Vec<Finding> {
     // What was found matters, not how it ends.
     let _ = store.close().await;
     found
+}
+
+async fn of_redis(settings: &Settings) -> Option<Finding> {
+    let rules = settings.shared_count_rules().ok()??;
+    // What is there is told for an instance: the background is not needed.
+    let probed = match SharedCounts::new(&rules) {
+        Ok((counts, _)) => counts.probe().await,
+        Err(error) => Err(error),
+    };
+    Some(match probed {
+        Ok(took) if took > FAR_FROM_CALLS => {
+            Doubtful(format!("it is {took:.1?} away, and calls with rate limits wait for that; put it nearer"))
+        }
+        Ok(took) => Good(format!("{took:.1?} away")),
+        Err(error) => Bad(format!("{error}; see the setting redis: meanwhile each instance allows its share")),
+    })
 }
 
 fn judge(found: &Diagnosis, wanted_connections: u32) -> Vec<Finding> {

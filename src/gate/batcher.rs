@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
 use self::batch::Batch;
-use super::ledger::{Ledger, LedgerRules};
+use super::ledger::{Batching, Ledger, LedgerRules, Planned};
 use super::shared::tell;
 use super::status::{BatchCounts, Batches};
 use crate::domain::account::AccountId;
@@ -27,9 +27,7 @@ use crate::domain::money::Usd;
 use crate::domain::usage::Event;
 use crate::domain::window::Window;
 use crate::shared_counts::{SharedCounts, Told};
-use crate::store::{
-    BalanceKey, BatchOutcome, ClosedReservation, EventRows, HoldWrite, LedgerBatch, Outcome, Store, StoreError,
-};
+use crate::store::{BalanceKey, BatchOutcome, ClosedReservation, EventRows, LedgerBatch, Outcome, Store, StoreError};
 use crate::traces::span;
 
 /// How many items may wait. A caller beyond that waits for a place.
@@ -274,12 +272,10 @@ impl Writer {
             .filter_map(|booking| Some((booking.settles?, booking.event.usage.request_id.as_str())))
             .collect();
         let mut ledger_batch = batch.assemble();
-        ledger_batch.holds = self.ledger.plan_holds(&tentative, &settling, now);
-        if batch.upkeep {
-            add_upkeep(&mut ledger_batch.holds, self.ledger.plan_upkeep(now));
-        }
+        let batching = Batching { tentative: &tentative, settling: &settling, upkeep: batch.upkeep, last: batch.last };
+        let mut planned = self.ledger.plan(&batching, now);
+        ledger_batch.holds = std::mem::take(&mut planned.holds);
         if batch.last {
-            ledger_batch.holds = self.ledger.plan_return(now);
             ledger_batch.left_open = self.ledger.open_reservations();
         }
         ledger_batch.closed.extend(batch.closes.iter().map(|(closed, _)| (None, (**closed).clone())));
@@ -287,10 +283,10 @@ impl Writer {
             return;
         }
         let began = Instant::now();
-        match self.write_patiently(&ledger_batch, rows, now).await {
+        match self.write_patiently(&ledger_batch, rows, planned.now).await {
             Ok(outcome) => {
                 self.counts.commit(ledger_batch.events.len(), began.elapsed());
-                self.succeed(batch, &outcome, &tentative, now);
+                self.succeed(batch, &outcome, &planned, &tentative);
             }
             Err(error) => {
                 self.counts.fail();
@@ -327,7 +323,7 @@ impl Writer {
         }
     }
 
-    fn succeed(&self, batch: Batch, outcome: &BatchOutcome, tentative: &[Uuid], now: Timestamp) {
+    fn succeed(&self, batch: Batch, outcome: &BatchOutcome, planned: &Planned, tentative: &[Uuid]) {
         if outcome.told {
             self.changed.notify_one();
         }
@@ -342,13 +338,13 @@ impl Writer {
         for (id, tokens) in &settled {
             tell(self.shared.as_ref(), || Told::Settled { id: *id, tokens: *tokens });
         }
-        let refused = self.ledger.apply(outcome, tentative, &settled, now);
+        let refused = self.ledger.apply(outcome, planned, tentative, &settled);
         // The call of a reservation is not the one that was booked under this
         // id: its own is still to come.
         for (id, ..) in conflicts {
             self.ledger.abort_settle(id);
         }
-        self.answer_bookings(batch.bookings, results, now);
+        self.answer_bookings(batch.bookings, results, planned.now);
         for (closed, answer) in batch.closes {
             tell(self.shared.as_ref(), || Told::Released { id: closed.reservation });
             let _ = answer.send(Ok(outcome.closed.contains(&closed.reservation)));
@@ -443,12 +439,6 @@ fn results(bookings: &[Waiting], outcome: &BatchOutcome) -> Vec<Outcome> {
 fn rate_tokens(event: &Event, counted: CountedTokens) -> i64 {
     let counts = &event.usage.counts;
     if event.usage.cache_hit { 0 } else { counted.of(counts.prompt, counts.completion) }
-}
-
-/// Adds what upkeep wants to hold, where the batch does not hold it already.
-fn add_upkeep(holds: &mut Vec<HoldWrite>, upkeep: Vec<HoldWrite>) {
-    let planned: std::collections::HashSet<BalanceKey> = holds.iter().map(|hold| hold.key.clone()).collect();
-    holds.extend(upkeep.into_iter().filter(|hold| !planned.contains(&hold.key)));
 }
 
 fn touched(batch: &LedgerBatch<'_>) -> Vec<BalanceKey> {

@@ -138,7 +138,7 @@ impl Gate {
         clock: Clock,
     ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
         let holder = store.new_holder(clock.now()).await?;
-        let ledger = Arc::new(Ledger::new(rules.ledger));
+        let ledger = Arc::new(Ledger::new(rules.ledger, clock.clone()));
         let changed = Arc::new(Notify::new());
         let began = clock.now();
         let (batcher, task) = Batcher::start(
@@ -297,10 +297,10 @@ impl Gate {
         self.ledger.forget_idle(now);
     }
 
-    /// The clock is about to be set by so many microseconds: what is reserved lives
-    /// as long as it would have.
-    pub fn shift(&self, micros: i64) {
-        self.ledger.shift(micros);
+    /// Moves the clock along by so many microseconds. If it was set, what is reserved
+    /// lives as long as it would have.
+    pub fn follow_clock(&self, micros: i64) {
+        self.ledger.follow_clock(micros);
     }
 
     /// Forgets what calls used of those who no longer call; it looks at all of them.

@@ -16,8 +16,7 @@ pub(super) async fn follow_clock(gate: Arc<Gate>, clock: Clock) {
         let micros = clock.behind();
         if Clock::is_step(micros) {
             tracing::warn!(micros, "the machine's clock was set; what is reserved lives as long as it would have");
-            gate.shift(micros);
         }
-        clock.follow(micros);
+        gate.follow_clock(micros);
     }
 }

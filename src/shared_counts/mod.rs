@@ -12,7 +12,7 @@ mod told;
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -137,6 +137,21 @@ impl SharedCounts {
     /// that is known already takes nothing more. `None`: Redis does not answer.
     pub async fn take(&self, takes: &[Take<'_>], call: Option<InFlight>, now: Timestamp) -> Option<Taken> {
         self.heard(self.link.take(takes, call, now).await)
+    }
+
+    /// Whether Redis answers as it does to a call, and how long that takes; else why
+    /// not.
+    ///
+    /// # Errors
+    /// In words.
+    pub async fn probe(&self) -> Result<Duration, String> {
+        // The first answer has the connection in it, and the script.
+        for _ in 0..2 {
+            self.link.take(&[], None, Timestamp::EPOCH).await.map_err(|Away(why)| why)?;
+        }
+        let began = Instant::now();
+        self.link.take(&[], None, Timestamp::EPOCH).await.map_err(|Away(why)| why)?;
+        Ok(began.elapsed())
     }
 
     /// Tells what became of calls. It arrives some time soon, or is lost.

@@ -49,7 +49,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "telemetry",
         ],
     ),
-    ("cli", &["domain", "store", "pb", "auth", "config", "import", "telemetry", "server"]),
+    ("cli", &["domain", "store", "shared_counts", "pb", "auth", "config", "import", "telemetry", "server"]),
     ("main", &[]),
     ("lib", &[]),
 ];

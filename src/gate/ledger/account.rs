@@ -132,13 +132,13 @@ impl WindowState {
     }
 
     /// The clock is set by so many microseconds. What this run holds ends no later
-    /// than it did.
+    /// than it did; what others hold, by the clock of the database, when it did.
     pub(super) fn shift(&mut self, micros: i64) {
         self.reserved_until = self.reserved_until.plus_micros(micros);
         self.held_until = self.held_until.plus_micros(micros.min(0));
         self.demand.last_raise_at = self.demand.last_raise_at.plus_micros(micros);
         for lease in &mut self.others {
-            lease.expires_at = lease.expires_at.plus_micros(micros.max(0));
+            lease.expires_at = lease.expires_at.plus_micros(micros);
         }
     }
 

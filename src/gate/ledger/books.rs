@@ -49,6 +49,8 @@ pub(super) struct Books {
     holding: HashSet<BalanceKey, RandomState>,
     /// Where the search for idle accounts goes on.
     idle_cursor: usize,
+    /// How often the clock was set: what was read before is of another time.
+    pub(super) shifts: u64,
 }
 
 impl Books {

@@ -18,10 +18,10 @@ mod reservation;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 pub(super) use self::ask::{Answer, Ask, Extending, Extension, Grant, Missing, Settling};
@@ -29,7 +29,7 @@ use self::books::Books;
 pub(super) use self::reservation::{NewReservation, Reservation};
 use super::standing::{BudgetStanding, RateStanding};
 use crate::domain::account::{AccountId, Line};
-use crate::domain::clock::Timestamp;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::identity::KeyFacts;
 use crate::domain::limit::CountedTokens;
 use crate::domain::money::Usd;
@@ -58,19 +58,64 @@ pub struct LedgerRules {
 /// The accounts in memory.
 pub struct Ledger {
     rules: LedgerRules,
+    clock: Clock,
     books: Mutex<Books>,
+}
+
+/// What a batch is to hold, and when that was planned.
+#[derive(Debug)]
+pub struct Planned {
+    /// What is held.
+    pub holds: Vec<HoldWrite>,
+    /// The instant that all of them count from.
+    pub now: Timestamp,
+    /// How often the clock had been set by then.
+    shifts: u64,
+}
+
+/// What a batch does that is planned.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Batching<'a> {
+    /// The reservations that wait for room.
+    pub tentative: &'a [Uuid],
+    /// Those that are settled, each by the event with an id.
+    pub settling: &'a [(Uuid, &'a str)],
+    /// Whether it also tends what is held.
+    pub upkeep: bool,
+    /// Whether it is the last of the run, and gives back what is held.
+    pub last: bool,
 }
 
 impl Ledger {
     /// An empty ledger: accounts are read when they are first needed.
-    pub fn new(rules: LedgerRules) -> Self {
-        Self { rules, books: Mutex::new(Books::default()) }
+    pub fn new(rules: LedgerRules, clock: Clock) -> Self {
+        Self { rules, clock, books: Mutex::new(Books::default()) }
+    }
+
+    /// The books, and the instant by the clock that they keep. A machine's clock may
+    /// have been set since a caller read it, and what is promised moved along: it is
+    /// read again while nobody can set it.
+    fn open(&self, now: Timestamp) -> (MutexGuard<'_, Books>, Timestamp) {
+        let books = self.books.lock();
+        let now = if self.clock.is_of_machine() { self.clock.now() } else { now };
+        (books, now)
+    }
+
+    /// Moves the clock along by so many microseconds, with all that is promised, if
+    /// it was set.
+    pub fn follow_clock(&self, micros: i64) {
+        let mut books = self.books.lock();
+        if Clock::is_step(micros) {
+            books.shift(micros);
+        }
+        self.clock.follow(micros);
     }
 
     /// Asks for a call: checks every budget, then every rate limit, and sets
     /// the cost aside, all or nothing.
     pub fn ask(&self, ask: &Ask<'_>, now: Timestamp) -> Answer {
-        self.books.lock().ask(ask, &self.rules, now)
+        let (mut books, now) = self.open(now);
+        books.ask(ask, &self.rules, now)
     }
 
     /// How budgets and rate limits stand, or what must be read first.
@@ -83,7 +128,8 @@ impl Ledger {
         counting: Counting,
         now: Timestamp,
     ) -> Result<(Vec<BudgetStanding>, Vec<RateStanding>), Missing> {
-        self.books.lock().standings(lines, counting, &self.rules, now)
+        let (mut books, now) = self.open(now);
+        books.standings(lines, counting, &self.rules, now)
     }
 
     /// Reads accounts into memory.
@@ -99,10 +145,19 @@ impl Ledger {
         if windows.is_empty() {
             return Ok(());
         }
-        self.books.lock().begin_load(windows);
+        let (now, shifts) = {
+            let (mut books, now) = self.open(now);
+            books.begin_load(windows);
+            (now, books.shifts)
+        };
         let read = read(windows, store, holder, now).await;
         let mut books = self.books.lock();
         match read {
+            // The clock was set meanwhile: what others hold is read again.
+            Ok(_) if books.shifts != shifts => {
+                books.abandon_load(windows);
+                Ok(())
+            }
             Ok((balances, leases)) => {
                 books.end_load(windows, &balances, leases, now);
                 Ok(())
@@ -121,13 +176,15 @@ impl Ledger {
 
     /// The key that calls, of a reservation of this run.
     pub fn key_of(&self, reservation: Uuid, now: Timestamp) -> Option<Arc<KeyFacts>> {
-        self.books.lock().key_of(reservation, now)
+        let (mut books, now) = self.open(now);
+        books.key_of(reservation, now)
     }
 
     /// Begins to settle a live reservation: it stays counted, with its real
     /// cost if that is larger, until the batch is committed.
     pub fn begin_settle(&self, reservation: Uuid, cost: Usd, now: Timestamp) -> Settling {
-        self.books.lock().begin_settle(reservation, cost, now)
+        let (mut books, now) = self.open(now);
+        books.begin_settle(reservation, cost, now)
     }
 
     /// Undoes [`Ledger::begin_settle`] after a batch that failed.
@@ -137,42 +194,48 @@ impl Ledger {
 
     /// What a live reservation of this run was asked for.
     pub fn asked(&self, reservation: Uuid, now: Timestamp) -> Option<Arc<NewReservation>> {
-        self.books.lock().asked(reservation, now)
+        let (mut books, now) = self.open(now);
+        books.asked(reservation, now)
     }
 
     /// Sets more aside for a live reservation, all or nothing.
     pub fn extend(&self, extension: &Extension<'_>, now: Timestamp) -> Extending {
-        self.books.lock().extend(extension, now)
+        let (mut books, now) = self.open(now);
+        books.extend(extension, now)
     }
 
     /// Makes what was added, and may be relied on, a part of its reservation;
     /// returns when that expires. `None`: it is no longer live, and nothing is
     /// added.
     pub fn join(&self, reservation: Uuid, part: Uuid, now: Timestamp) -> Option<Timestamp> {
-        self.books.lock().join(reservation, part, now)
+        let (mut books, now) = self.open(now);
+        books.join(reservation, part, now)
     }
 
     /// Frees a reservation of a call that was not made. Says whether it was
     /// live.
     pub fn release(&self, reservation: Uuid, now: Timestamp) -> bool {
-        self.books.lock().release(reservation, now)
+        let (mut books, now) = self.open(now);
+        books.release(reservation, now)
     }
 
-    /// What a batch must hold: enough for the tentative reservations in it, and
-    /// no more than needed for the accounts that it settles.
-    pub fn plan_holds(&self, tentative: &[Uuid], settling: &[(Uuid, &str)], now: Timestamp) -> Vec<HoldWrite> {
-        self.books.lock().plan_holds(tentative, settling, &self.rules, now)
-    }
-
-    /// What is held and no longer needed, and what will run short soon.
-    pub fn plan_upkeep(&self, now: Timestamp) -> Vec<HoldWrite> {
-        self.books.lock().plan_upkeep(&self.rules, now)
-    }
-
-    /// What is held beyond what live reservations need: to be given back when
-    /// this run ends.
-    pub fn plan_return(&self, now: Timestamp) -> Vec<HoldWrite> {
-        self.books.lock().plan_return(now)
+    /// What a batch must hold: enough for the tentative reservations in it, and no
+    /// more than needed for the accounts that it settles; with upkeep also what is
+    /// held and no longer needed, and what will run short soon. The last one holds
+    /// what live reservations need, and no more.
+    pub fn plan(&self, batching: &Batching<'_>, now: Timestamp) -> Planned {
+        let (mut books, now) = self.open(now);
+        let shifts = books.shifts;
+        if batching.last {
+            return Planned { holds: books.plan_return(now), now, shifts };
+        }
+        let mut holds = books.plan_holds(batching.tentative, batching.settling, &self.rules, now);
+        if batching.upkeep {
+            let planned: HashSet<BalanceKey> = holds.iter().map(|hold| hold.key.clone()).collect();
+            let upkeep = books.plan_upkeep(&self.rules, now);
+            holds.extend(upkeep.into_iter().filter(|hold| !planned.contains(&hold.key)));
+        }
+        Planned { holds, now, shifts }
     }
 
     /// Takes over what a batch committed. Returns the tentative reservations
@@ -180,11 +243,18 @@ impl Ledger {
     pub fn apply(
         &self,
         outcome: &BatchOutcome,
+        planned: &Planned,
         tentative: &[Uuid],
         settled: &[(Uuid, i64)],
-        now: Timestamp,
     ) -> Vec<Uuid> {
-        self.books.lock().apply(outcome, tentative, settled, now)
+        let (mut books, now) = self.open(planned.now);
+        let refused = books.apply(outcome, tentative, settled, now);
+        if books.shifts != planned.shifts {
+            // The database knows until when it is held; here the clock was set since.
+            let held: Vec<BalanceKey> = outcome.holds.iter().map(|(key, ..)| key.clone()).collect();
+            books.distrust(&held);
+        }
+        refused
     }
 
     /// Takes over balances that another transaction committed.
@@ -218,23 +288,20 @@ impl Ledger {
         tokens: i64,
         now: Timestamp,
     ) -> Result<(bool, Vec<RateStanding>), Missing> {
-        self.books.lock().add_if_room(lines, counting, tokens, &self.rules, now)
+        let (mut books, now) = self.open(now);
+        books.add_if_room(lines, counting, tokens, &self.rules, now)
     }
 
     /// Adds tokens that were used without a reservation.
     pub fn add_tokens(&self, accounts: &[AccountId], tokens: i64, now: Timestamp) {
-        self.books.lock().add_tokens(accounts, tokens, now);
-    }
-
-    /// The clock is about to be set by so many microseconds: what is reserved lives
-    /// as long as it would have.
-    pub fn shift(&self, micros: i64) {
-        self.books.lock().shift(micros);
+        let (mut books, now) = self.open(now);
+        books.add_tokens(accounts, tokens, now);
     }
 
     /// Forgets accounts that nobody has asked about for a while.
     pub fn forget_idle(&self, now: Timestamp) {
-        self.books.lock().forget_idle(now);
+        let (mut books, now) = self.open(now);
+        books.forget_idle(now);
     }
 
     /// Removes a reservation that was never granted.

@@ -37,7 +37,7 @@ impl OneKey {
         let key = KeyFacts::of_principal(Principal::default(), ModelList::default());
         let account = AccountId::key(KeyId(Uuid::from_u128(1)));
         let budget = Budget { max: Some(Usd::from_nanos(100)), ..Budget::default() };
-        let one = Self { ledger: Ledger::new(RULES), key: Arc::new(key), account, budget };
+        let one = Self { ledger: Ledger::new(RULES, Clock::from_fn(|| NOW)), key: Arc::new(key), account, budget };
         let missing = [(one.account.clone(), Window::LIFETIME)];
         let mut books = one.ledger.books.lock();
         books.begin_load(&missing);
@@ -80,7 +80,23 @@ impl OneKey {
         let lease = |hold: &HoldWrite| Lease { holder: 1, held: Usd::from_nanos(held), expires_at: hold.expires_at };
         let holds = holds.iter().map(|hold| (hold.key.clone(), lease(hold), Vec::new())).collect();
         let outcome = BatchOutcome { holds, ..BatchOutcome::default() };
-        assert!(self.ledger.apply(&outcome, tentative, &[], NOW).is_empty());
+        let planned = Planned { holds: Vec::new(), now: NOW, shifts: self.ledger.books.lock().shifts };
+        assert!(self.ledger.apply(&outcome, &planned, tentative, &[]).is_empty());
+    }
+
+    /// What a batch must hold for reservations that wait, and those that are settled.
+    fn plan_holds(&self, tentative: &[Uuid], settling: &[(Uuid, &str)], now: Timestamp) -> Vec<HoldWrite> {
+        self.ledger.plan(&Batching { tentative, settling, ..Batching::default() }, now).holds
+    }
+
+    /// What is tended, with nothing else in the batch.
+    fn plan_upkeep(&self, now: Timestamp) -> Vec<HoldWrite> {
+        self.ledger.plan(&Batching { upkeep: true, ..Batching::default() }, now).holds
+    }
+
+    /// What the last batch gives back.
+    fn plan_return(&self, now: Timestamp) -> Vec<HoldWrite> {
+        self.ledger.plan(&Batching { last: true, ..Batching::default() }, now).holds
     }
 
     /// Asks for more, under a budget of so many nano-dollars.
@@ -97,7 +113,7 @@ impl OneKey {
     fn with_reserved(nanos: i64) -> (Self, Uuid) {
         let one = Self::new();
         let (first, _) = one.ask(1, nanos, NOW);
-        one.commit(&one.ledger.plan_holds(&[first], &[], NOW), nanos, &[first]);
+        one.commit(&one.plan_holds(&[first], &[], NOW), nanos, &[first]);
         (one, first)
     }
 
@@ -106,7 +122,7 @@ impl OneKey {
         let added = self.extend(first, id, nanos, (until, NOW), 100);
         assert!(matches!(added, Extending::Added(Grant::Tentative)), "{added:?}");
         let part = Uuid::from_u128(id);
-        self.commit(&self.ledger.plan_holds(&[part], &[], NOW), held, &[part]);
+        self.commit(&self.plan_holds(&[part], &[], NOW), held, &[part]);
         assert!(self.ledger.join(first, part, NOW).is_some());
     }
 
@@ -122,7 +138,7 @@ impl OneKey {
         let (kept, grant) = one.ask(1, 5, NOW);
         let (gone, _) = one.ask(2, 10, NOW);
         assert_eq!(grant, Grant::Tentative, "nothing is held yet");
-        let holds = one.ledger.plan_holds(&[kept, gone], &[], NOW);
+        let holds = one.plan_holds(&[kept, gone], &[], NOW);
         one.commit(&holds, 15, &[kept, gone]);
         assert!(one.ledger.release(gone, NOW));
         (one, kept)
@@ -143,12 +159,12 @@ fn room_in_advance_that_nobody_uses_is_given_up_however_short_leases_are() {
     for id in [1, 2] {
         let (asked, grant) = one.ask(id, 4, NOW);
         assert_eq!(grant, Grant::Tentative);
-        let holds = one.ledger.plan_holds(&[asked], &[], NOW);
+        let holds = one.plan_holds(&[asked], &[], NOW);
         one.commit(&holds, (holds[0].reserved.nanos() + holds[0].advance.nanos()).max(4), &[asked]);
     }
     let mut held = 0;
     for second in 1..=60 {
-        for hold in one.ledger.plan_upkeep(NOW.plus_seconds(second)) {
+        for hold in one.plan_upkeep(NOW.plus_seconds(second)) {
             held = (hold.reserved.nanos() + hold.advance.nanos()).max(hold.held.nanos());
             one.commit(std::slice::from_ref(&hold), held, &[]);
         }
@@ -160,11 +176,11 @@ fn room_in_advance_that_nobody_uses_is_given_up_however_short_leases_are() {
 fn nothing_is_granted_on_surplus_that_is_being_given_back() {
     let later = NOW.plus_seconds(12);
     let (one, _) = OneKey::with_surplus();
-    let holds = one.ledger.plan_upkeep(later);
+    let holds = one.plan_upkeep(later);
     assert_eq!((holds.len(), holds[0].reserved.nanos(), holds[0].held.nanos()), (1, 5, 5));
     assert_eq!(one.ask(3, 10, later).1, Grant::Tentative);
     let (one, _) = OneKey::with_surplus();
-    assert_eq!(one.ledger.plan_return(NOW).len(), 1);
+    assert_eq!(one.plan_return(NOW).len(), 1);
     assert_eq!(one.ask(3, 10, NOW).1, Grant::Tentative);
 }
 
@@ -173,7 +189,7 @@ fn a_batch_keeps_what_calls_are_granted_on_meanwhile() {
     let (one, kept) = OneKey::with_surplus();
     let Settling::Live { .. } = one.ledger.begin_settle(kept, Usd::from_nanos(5), NOW) else { panic!("it is live") };
     // Sent twice: the second is counted once.
-    let holds = one.ledger.plan_holds(&[], &[(kept, "a"), (kept, "b")], NOW);
+    let holds = one.plan_holds(&[], &[(kept, "a"), (kept, "b")], NOW);
     assert_eq!(holds[0].settling, [("a".to_owned(), Usd::from_nanos(5))]);
     assert_eq!((holds[0].reserved.nanos(), holds[0].held.nanos()), (5, 15));
     assert_eq!(one.ask(3, 10, NOW).1, Grant::Held);
@@ -203,7 +219,7 @@ fn room_is_held_for_as_long_as_an_extended_reservation_lives() {
     books.end_load(&missing, &HashMap::new(), HashMap::new(), NOW);
     drop(books);
     let (next, _) = one.ask(3, 5, NOW);
-    assert!(one.ledger.plan_holds(&[next], &[], NOW)[0].expires_at >= day);
+    assert!(one.plan_holds(&[next], &[], NOW)[0].expires_at >= day);
 }
 
 #[test]
@@ -234,7 +250,7 @@ fn a_reservation_ends_no_earlier_however_parts_come() {
         assert!(matches!(one.extend(first, id, nanos, (until, NOW), 100), Extending::Added(_)));
     }
     let parts = [2, 3].map(Uuid::from_u128);
-    one.commit(&one.ledger.plan_holds(&parts, &[], NOW), 15, &parts);
+    one.commit(&one.plan_holds(&parts, &[], NOW), 15, &parts);
     assert_eq!(one.ledger.join(first, parts[1], NOW), Some(hour));
     assert_eq!(one.ledger.join(first, parts[0], NOW), Some(hour));
     assert_eq!(one.ledger.open_reservations(), [(first, hour)]);
@@ -246,7 +262,7 @@ fn a_reservation_ends_no_earlier_however_parts_come() {
 fn more_is_held_up_to_the_limit_that_there_is_now() {
     let (one, first) = OneKey::with_reserved(5);
     assert!(matches!(one.extend(first, 2, 150, (NOW, NOW), 200), Extending::Added(Grant::Tentative)));
-    assert_eq!(one.ledger.plan_holds(&[Uuid::from_u128(2)], &[], NOW)[0].limit, Some(Usd::from_nanos(200)));
+    assert_eq!(one.plan_holds(&[Uuid::from_u128(2)], &[], NOW)[0].limit, Some(Usd::from_nanos(200)));
 }
 
 #[test]
@@ -256,6 +272,43 @@ fn time_is_added_when_other_calls_took_the_room() {
     assert!(matches!(one.extend(first, 2, 0, (hour, NOW), 100), Extending::Added(Grant::Tentative)));
     let part = Uuid::from_u128(2);
     // Of the 5 that are set aside, only 2 can be held.
-    one.commit(&one.ledger.plan_holds(&[part], &[], NOW), 2, &[part]);
+    one.commit(&one.plan_holds(&[part], &[], NOW), 2, &[part]);
     assert_eq!(one.ledger.join(first, part, NOW), Some(hour));
+}
+
+const HOUR_MICROS: i64 = 3_600_000_000;
+
+#[test]
+fn what_others_hold_ends_when_it_did_though_the_clock_is_set() {
+    for micros in [-HOUR_MICROS, HOUR_MICROS] {
+        let one = OneKey::new();
+        let key = (one.account.clone(), Timestamp::EPOCH);
+        let lease = Lease { holder: 2, held: Usd::from_nanos(60), expires_at: NOW.plus_seconds(10) };
+        let missing = [(one.account.clone(), Window::LIFETIME)];
+        let mut books = one.ledger.books.lock();
+        books.distrust(std::slice::from_ref(&key));
+        books.begin_load(&missing);
+        books.end_load(&missing, &HashMap::new(), HashMap::from([(key, vec![lease])]), NOW);
+        drop(books);
+        assert_eq!(one.reserved(NOW), 60);
+        one.ledger.follow_clock(micros);
+        let now = NOW.plus_micros(micros);
+        assert_eq!((one.reserved(now.plus_seconds(9)), one.reserved(now.plus_seconds(10))), (60, 0));
+    }
+}
+
+#[test]
+fn a_lease_that_was_planned_before_the_clock_was_set_is_not_relied_on() {
+    let one = OneKey::new();
+    let (first, _) = one.ask(1, 5, NOW);
+    let planned = one.ledger.plan(&Batching { tentative: &[first], ..Batching::default() }, NOW);
+    one.ledger.follow_clock(-HOUR_MICROS);
+    let hold = &planned.holds[0];
+    let lease = Lease { holder: 1, held: Usd::from_nanos(15), expires_at: hold.expires_at };
+    let outcome = BatchOutcome { holds: vec![(hold.key.clone(), lease, Vec::new())], ..BatchOutcome::default() };
+    assert!(one.ledger.apply(&outcome, &planned, &[first], &[]).is_empty(), "the database holds it");
+    let later = NOW.plus_micros(-HOUR_MICROS);
+    let lines = [Line::of_money(&one.account, &one.budget)];
+    let missing = one.ledger.standings(&lines, Counting::Alone, later).expect_err("it must be read again");
+    assert_eq!(missing.windows, [(one.account.clone(), Window::LIFETIME)]);
 }

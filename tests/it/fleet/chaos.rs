@@ -1,5 +1,5 @@
 //! Chaos: three instances on one PostgreSQL, 48 callers, and instances that are killed,
-//! stopped and cut off at random. No budget is overspent, nothing that was acknowledged
+//! stopped and cut off, and whose clocks are set, at random. No budget is overspent, nothing that was acknowledged
 //! is lost or counted twice, and all room comes back.
 //!
 //! `BURSAR_CHAOS_SECONDS` says how long it goes on; the check gives it fifteen.
@@ -20,7 +20,8 @@ use crate::crash::events_of;
 use crate::gateway::ask;
 use crate::support::cutter::{Cutter, Wire};
 use crate::support::database::{Database, connect_options, fresh_directory};
-use crate::support::process::Process;
+use crate::support::fake_clock::FakeClock;
+use crate::support::process::{Process, bursar};
 use crate::support::world::MASTER;
 use crate::support::{Answer, Backend, Client, Dice};
 
@@ -45,6 +46,7 @@ struct Instance {
     process: Mutex<Option<Process>>,
     client: RwLock<Client>,
     cutter: Cutter,
+    clock: FakeClock,
 }
 
 /// What callers were told.
@@ -71,7 +73,7 @@ struct Fleet {
     number: AtomicU64,
 }
 
-fn serve(directory: &std::path::Path, url: &str) -> Process {
+fn serve(directory: &std::path::Path, url: &str, clock: &FakeClock) -> Process {
     let settings = [
         ("master-key", MASTER),
         ("reservation-ttl", "10s"),
@@ -80,7 +82,11 @@ fn serve(directory: &std::path::Path, url: &str) -> Process {
         ("database-acquire-timeout", "1s"),
         ("database-max-connections", "8"),
     ];
-    Process::serve(directory, url, &settings)
+    let mut command = bursar(directory);
+    command.args(["--listen", "127.0.0.1:0", "--database-url", url]);
+    command.args(settings.map(|(name, value)| format!("--{name}={value}")));
+    clock.govern(&mut command);
+    Process::of(command)
 }
 
 impl Fleet {
@@ -89,9 +95,10 @@ impl Fleet {
         let mut instances = Vec::new();
         for _ in 0..INSTANCES {
             let cutter = Cutter::new(&database.url).await;
-            let process = serve(&directory, &cutter.url);
+            let clock = FakeClock::new(&directory);
+            let process = serve(&directory, &cutter.url, &clock);
             let client = RwLock::new(Client::anonymous(process.connect().await).with_key(MASTER));
-            instances.push(Instance { process: Mutex::new(Some(process)), client, cutter });
+            instances.push(Instance { process: Mutex::new(Some(process)), client, cutter, clock });
         }
         let admin = instances[0].client.read().clone();
         let generate = async |key: pb::Key| {
@@ -186,11 +193,11 @@ impl Fleet {
     async fn trouble(&self, dice: &mut Dice) {
         let instance = &self.instances[dice.roll(INSTANCES)];
         let pause = Duration::from_millis(200 + dice.roll(3_000) as u64);
-        match dice.roll(4) {
+        match dice.roll(5) {
             0 => {
                 let killed = instance.process.lock().take();
                 drop(killed);
-                let process = serve(&self.directory, &instance.cutter.url);
+                let process = serve(&self.directory, &instance.cutter.url, &instance.clock);
                 let client = Client::anonymous(process.connect().await).with_key(MASTER);
                 *instance.client.write() = client;
                 *instance.process.lock() = Some(process);
@@ -202,8 +209,14 @@ impl Fleet {
                 tokio::time::sleep(pause * 4).await;
                 signal("CONT");
             }
+            2 => {
+                // Up to an hour, forwards or backwards; and sometimes right again.
+                let seconds = i64::try_from(dice.roll(7_200)).unwrap() - 3_600;
+                instance.clock.set(if dice.roll(3) == 0 { 0 } else { seconds });
+                tokio::time::sleep(pause).await;
+            }
             of => {
-                instance.cutter.set(if of == 2 { Wire::Cut } else { Wire::Silent });
+                instance.cutter.set(if of == 3 { Wire::Cut } else { Wire::Silent });
                 tokio::time::sleep(pause).await;
                 instance.cutter.set(Wire::Whole);
             }
@@ -252,6 +265,9 @@ async fn whatever_happens_to_instances_no_budget_is_overspent_and_nothing_is_los
         let passed = usize::try_from(began.elapsed().as_secs()).unwrap().min(seconds);
         fleet.told.newest_key.store(ACTIVE + NEW_KEYS * passed, Ordering::Relaxed);
     }
+    for instance in &fleet.instances {
+        instance.clock.set(0);
+    }
     fleet.told.stop.store(true, Ordering::Relaxed);
     callers.join_all().await;
     // Until what nobody settled has expired, here and in the database.
@@ -274,14 +290,15 @@ async fn whatever_happens_to_instances_no_budget_is_overspent_and_nothing_is_los
         spent_of_all += spent;
         // All that is left can be had, at whichever instance, and no more. Of what one
         // holds in advance others hear after a while.
-        let mut left = 0;
+        let (mut left, mut denied) = (0, String::new());
         for attempt in 0..=ROOM {
             let asked = pb::AuthorizeRequest { key: secret.clone(), ..ask(&format!("rest-{number}-{attempt}"), CENT) };
             let answer = fleet.client(number % INSTANCES).gateway().authorize(asked).await.answer();
             left += usize::from(answer.decision() == pb::Decision::Allow);
+            denied = answer.message;
         }
         let held = held(&database.url).await;
-        assert_eq!(left, ROOM.saturating_sub(spent), "key {number}: {spent} spent, held: {held:?}");
+        assert_eq!(left, ROOM.saturating_sub(spent), "key {number}: {spent} spent, {denied}, held: {held:?}");
     }
     for id in settled.values().flatten() {
         assert_eq!(events.iter().filter(|event| *event == id).count(), 1, "{id}");

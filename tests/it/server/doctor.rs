@@ -6,6 +6,7 @@ use crate::support::Backend;
 use crate::support::certificates::{Authority, write};
 use crate::support::database::{Database, fresh_directory};
 use crate::support::process::{Process, run, text};
+use crate::support::redis;
 
 fn doctor(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let output = run(directory, &[&["doctor"], arguments].concat());
@@ -36,6 +37,10 @@ async fn it_says_what_is_to_be_done() {
 
     let (code, told) = doctor(&directory, &["--listen", "0.0.0.0:50051"]);
     assert!(code == Some(0) && told.contains("warn  settings: others can reach 0.0.0.0:50051"), "{told}");
+    let (code, told) = doctor(&directory, &["--redis", &redis::setting(redis::address(), "doctor")]);
+    assert!(code == Some(0) && (told.contains("ok    redis: ") || told.contains("warn  redis: it is")), "{told}");
+    let (code, told) = doctor(&directory, &["--redis", &redis::setting("127.0.0.1:1", "doctor")]);
+    assert!(code == Some(1) && told.contains("FAIL  redis: ") && told.contains("share"), "{told}");
     let (code, told) = doctor(
         &directory,
         &["--database-url", "postgres://nobody@127.0.0.1:1/none", "--database-acquire-timeout", "1s"],

@@ -8,6 +8,7 @@ pub mod cutter;
 pub mod data;
 pub mod database;
 pub mod dice;
+pub mod fake_clock;
 pub mod issuer;
 pub mod mail_server;
 pub mod process;

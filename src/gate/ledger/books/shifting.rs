@@ -9,6 +9,7 @@ impl Books {
     /// clock that jumps ahead was set, or the machine stood still, and then others
     /// may have taken the room. The database knows, and is asked at the next call.
     pub(in crate::gate::ledger) fn shift(&mut self, micros: i64) {
+        self.shifts += 1;
         let moved = |at: Timestamp| at.plus_micros(micros);
         for reservation in self.reservations.values_mut() {
             reservation.expires_at = moved(reservation.expires_at);
