@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::HeaderMap;
 use opentelemetry::context::FutureExt;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
@@ -96,10 +98,10 @@ impl Traced {
 }
 
 /// The work of a call, if it is traced: what it waits for can be spans of it.
-pub async fn within<F: Future>(traced: Option<&Traced>, work: F) -> F::Output {
+pub fn within<F: Future>(traced: Option<&Traced>, work: F) -> impl Future<Output = F::Output> + use<F> {
     match traced {
-        Some(Traced(context)) => work.with_context(context.clone()).await,
-        None => work.await,
+        Some(Traced(context)) => Either::Left(work.with_context(context.clone())),
+        None => Either::Right(work),
     }
 }
 
@@ -109,16 +111,19 @@ pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
 }
 
 /// Something that a call waits for: a span of its own, if the call is traced.
-pub async fn span<F: Future>(name: &'static str, work: F) -> F::Output {
+pub fn span<F: Future>(name: &'static str, work: F) -> impl Future<Output = F::Output> {
     let begun = Context::map_current(|call| {
         let Inner(tracer) = call.get::<Inner>()?;
         let span = tracer.span_builder(name).with_kind(SpanKind::Client).start_with_context(tracer, call);
         Some(call.with_span(span))
     });
-    let Some(context) = begun else { return work.await };
-    let output = work.with_context(context.clone()).await;
-    context.span().end();
-    output
+    let context = begun.clone().unwrap_or_else(Context::current);
+    // Not a block of its own, which would hold the work twice.
+    work.with_context(context).inspect(|_| {
+        if let Some(context) = begun {
+            context.span().end();
+        }
+    })
 }
 
 /// The headers by which a service that is asked now knows the trace; none outside

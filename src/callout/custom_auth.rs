@@ -82,8 +82,8 @@ impl CustomAuth {
         let request = AuthenticateRequest { credential: credential.to_owned() };
         let mut client = self.client.clone();
         // Boxed, because most installations have none, and it would make every call large.
-        let asked = async { in_time(self.timeout, client.authenticate(traced(request))).await };
-        match Box::pin(span("callout.custom_auth", asked)).await {
+        let asked = async { Box::pin(client.authenticate(traced(request))).await };
+        match span("callout.custom_auth", in_time(self.timeout, asked)).await {
             Ok(answer) => vouched(answer).map_err(|cause| unavailable(&format!("answers with {cause}"))),
             Err(status) if status.code() == Code::Unauthenticated => {
                 self.refused.insert(hash, now);

@@ -52,8 +52,8 @@ impl KeyPolicy {
     pub async fn ask(&self, question: &Question) -> Result<(), Error> {
         // Boxed, because most installations have none, and it would make every call large.
         let mut client = self.client.clone();
-        let asked = async { in_time(self.rules.callout.timeout, client.check(traced(question.clone()))).await };
-        match Box::pin(span("callout.key_policy", asked)).await {
+        let asked = async { Box::pin(client.check(traced(question.clone()))).await };
+        match span("callout.key_policy", in_time(self.rules.callout.timeout, asked)).await {
             Ok(answer) if answer.allowed => Ok(()),
             Ok(answer) => {
                 let message = if answer.message.is_empty() { NO_REASON.to_owned() } else { answer.message };

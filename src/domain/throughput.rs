@@ -55,7 +55,7 @@ impl Throughput {
         self.guarantees(Dimension::Tokens) || self.guarantees(Dimension::Calls)
     }
 
-    const fn guarantees(&self, dimension: Dimension) -> bool {
+    const fn guarantees(self, dimension: Dimension) -> bool {
         let kind = match dimension {
             Dimension::Tokens => self.tpm_limit_type,
             Dimension::Calls => self.rpm_limit_type,

@@ -6,7 +6,7 @@ use super::exhausted::Exhausted;
 use super::fall_back::spent_model;
 use super::ledger::{Answer, Ask, Grant, NewReservation, Reservation};
 use super::rates::{RateDenial, TokenNeed};
-use super::shared::Together;
+use super::shared::{Counted, Together};
 use super::standing::{BudgetStanding, RateStanding};
 use super::{BookingError, Gate};
 use crate::domain::account::{Line, Scope};
@@ -309,27 +309,14 @@ impl Gate {
                     if counting != Counting::Together {
                         break (None, budgets, rates, reservation, None);
                     }
-                    let is_repeat = reservation
-                        .as_ref()
-                        .is_some_and(|found| reserve.as_ref().is_none_or(|asked| !Arc::ptr_eq(asked, &found.asked)));
-                    if is_repeat {
-                        Box::pin(self.look_together(&mut rates, now)).await;
-                        break (None, budgets, rates, reservation, None);
-                    }
-                    match Box::pin(self.count_together(&mut rates, tokens, reservation.as_ref(), now)).await {
+                    let call = Counted { need: tokens, asked: reserve.as_ref(), reservation: reservation.as_ref() };
+                    match Box::pin(self.count_together(&mut rates, call, now)).await {
                         Together::Admitted => break (None, budgets, rates, reservation, None),
-                        refused => {
-                            if let Some(reservation) = reservation {
-                                self.ledger.release(reservation.asked.id, now);
-                            }
-                            match refused {
-                                Together::Refused(RateDenial { denial, retry_at }) => {
-                                    break (Some(denial), budgets, rates, None, retry_at);
-                                }
-                                // As many as instances that are there, each with its share.
-                                Together::Away | Together::Admitted => counting = self.counting_of_call(),
-                            }
+                        Together::Refused(RateDenial { denial, retry_at }) => {
+                            break (Some(denial), budgets, rates, None, retry_at);
                         }
+                        // By this instance's share, from the beginning.
+                        Together::Away => counting = self.counting_alone(),
                     }
                 }
                 Answer::Denied { denial, mut budgets, rates, retry_at } => {

@@ -87,7 +87,7 @@ impl Gate {
             }
             match self.meter_together(&mut rates, tokens, now).await {
                 Some(has_room) => return Ok((has_room, rates)),
-                None => counting = self.counting_of_call(),
+                None => counting = self.counting_alone(),
             }
         }
     }

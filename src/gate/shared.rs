@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Gate;
-use super::ledger::Reservation;
+use super::ledger::{NewReservation, Reservation};
 use super::rates::{RateCounts, RateDenial, TokenNeed, deny_by_rates};
 use super::standing::{RateKind, RateStanding};
 use crate::domain::account::AccountId;
@@ -21,6 +21,25 @@ pub(super) enum Together {
     Refused(RateDenial),
     /// Nobody knows: the counts are away.
     Away,
+}
+
+/// A call whose limits are counted together.
+#[derive(Clone, Copy)]
+pub(super) struct Counted<'a> {
+    /// The tokens that it needs.
+    pub(super) need: TokenNeed,
+    /// What was to be reserved.
+    pub(super) asked: Option<&'a Arc<NewReservation>>,
+    /// What is.
+    pub(super) reservation: Option<&'a Reservation>,
+}
+
+impl Counted<'_> {
+    /// Whether the caller asks once more about a call that was counted.
+    fn is_repeat(&self) -> bool {
+        let is_of = |found: &Reservation| self.asked.is_some_and(|asked| Arc::ptr_eq(asked, &found.asked));
+        self.reservation.is_some_and(|found| !is_of(found))
+    }
 }
 
 /// How much is asked of each limit.
@@ -61,24 +80,37 @@ impl Gate {
         self.shared.as_ref().map_or(Counting::Alone, |shared| shared.counting_of_call())
     }
 
+    /// How a call is counted of which the others did not hear.
+    pub(super) fn counting_alone(&self) -> Counting {
+        self.shared.as_ref().map_or(Counting::Alone, |shared| shared.counting_alone())
+    }
+
     /// Takes what an allowed call needs of the limits that instances share, and
-    /// says how these stand then.
+    /// says how these stand then. Nothing is reserved any more for a call that is
+    /// not admitted.
     pub(super) async fn count_together(
         &self,
         rates: &mut [RateStanding],
-        need: TokenNeed,
-        reservation: Option<&Reservation>,
+        call: Counted<'_>,
         now: Timestamp,
     ) -> Together {
-        let reserve = reservation.is_some();
-        let call = reservation.map(|of| InFlight { id: of.asked.id, expires_at: of.expires_at });
-        match self.ask_together(rates, Asking::Call { need, reserve }, call, now).await {
+        if call.is_repeat() {
+            self.look_together(rates, now).await;
+            return Together::Admitted;
+        }
+        let (need, reserve) = (call.need, call.reservation.is_some());
+        let in_flight = call.reservation.map(|of| InFlight { id: of.asked.id, expires_at: of.expires_at });
+        let answer = self.ask_together(rates, Asking::Call { need, reserve }, in_flight, now).await;
+        if answer == Some(true) {
+            return Together::Admitted;
+        }
+        if let Some(reservation) = call.reservation {
+            self.ledger.release(reservation.asked.id, now);
+        }
+        let admits = |standing: &RateStanding| RateCounts::fits(standing, need, reserve);
+        match answer.and_then(|_| deny_by_rates(rates, admits, now)) {
+            Some(denial) => Together::Refused(denial),
             None => Together::Away,
-            Some(true) => Together::Admitted,
-            Some(false) => {
-                let admits = |standing: &RateStanding| RateCounts::fits(standing, need, reserve);
-                deny_by_rates(rates, admits, now).map_or(Together::Admitted, Together::Refused)
-            }
         }
     }
 
@@ -108,15 +140,15 @@ impl Gate {
         if takes.is_empty() {
             return Some(true);
         }
-        let taken = span("redis.take", shared.take(&takes, call, now)).await?;
+        let answer = span("redis.take", shared.take(&takes, call, now)).await?;
         let counts: Vec<(AccountId, Counts)> =
-            takes.iter().zip(taken.counts).map(|(take, counts)| (take.account.clone(), counts)).collect();
+            takes.iter().zip(answer.counts).map(|(take, counts)| (take.account.clone(), counts)).collect();
         for standing in rates.iter_mut().filter(|standing| standing.is_shared()) {
             if let Some((_, counts)) = counts.iter().find(|(account, _)| *account == standing.account) {
                 standing.remaining = standing.limit.saturating_sub(count_of(counts, standing.kind)).max(0);
             }
         }
-        Some(taken.fits)
+        Some(answer.fits)
     }
 }
 

@@ -120,17 +120,27 @@ impl SharedCounts {
         if self.is_there.load(Ordering::Relaxed) {
             return Counting::Together;
         }
+        self.share()
+    }
+
+    /// What each of the instances has that were there.
+    fn share(&self) -> Counting {
         let instances = NonZeroU32::new(self.instances.load(Ordering::Relaxed));
         Counting::Share(instances.unwrap_or(NonZeroU32::MIN))
     }
 
     /// How a call is counted that is decided about now.
     pub fn counting_of_call(&self) -> Counting {
-        let counting = self.counting();
-        if counting != Counting::Together {
-            self.alone.fetch_add(1, Ordering::Relaxed);
+        match self.counting() {
+            Counting::Together => Counting::Together,
+            _ => self.counting_alone(),
         }
-        counting
+    }
+
+    /// How a call is counted of which Redis did not hear.
+    pub fn counting_alone(&self) -> Counting {
+        self.alone.fetch_add(1, Ordering::Relaxed);
+        self.share()
     }
 
     /// Takes what a call needs of all these accounts, or nothing. A call in flight

@@ -99,8 +99,8 @@ on_both! {
         let refused = make(&world.admin, guaranteed("blue", 41)).await.refused(Code::FailedPrecondition, OVER);
         assert_eq!(told(&refused, "organization_id"), "acme");
         make(&world.admin, guaranteed("blue", 40)).await.answer();
-        let shrunk = pb::Organization { organization_id: "acme".into(), tpm_limit: Some(99), ..Default::default() };
-        let shrink = pb::UpdateOrganizationRequest { organization: Some(shrunk), ..Default::default() };
+        let smaller = pb::Organization { organization_id: "acme".into(), tpm_limit: Some(99), ..Default::default() };
+        let shrink = pb::UpdateOrganizationRequest { organization: Some(smaller), ..Default::default() };
         world.admin.organizations().update_organization(shrink).await.refused(Code::FailedPrecondition, OVER);
         // A team brings along what it promised.
         world.team(pb::Team { team_id: "green".into(), ..Default::default() }).await;

@@ -99,9 +99,9 @@ on_both! {
         let request = pb::GenerateKeyRequest { key: Some(key), ..Default::default() };
         let secret = caller.keys().generate_key(request.clone()).await.answer().secret;
         world.admin.keys().generate_key(request).await.answer();
-        let traced = world.with_key(&secret).with_header("traceparent", &format!("00-{TRACE}-{PARENT}-01"));
-        let reservation = reserve(&traced, "a", "0.01").await;
-        settle(&traced, &reservation, 10).await;
+        let caller = world.with_key(&secret).with_header("traceparent", &format!("00-{TRACE}-{PARENT}-01"));
+        let reservation = reserve(&caller, "a", "0.01").await;
+        settle(&caller, &reservation, 10).await;
         let seen = callouts.traces();
         assert!(seen[0].starts_with(&format!("00-{TRACE}-")) && !seen[0].contains(PARENT) && seen[0].ends_with("-01"), "{seen:?}");
         assert!(seen[1].ends_with("-00"), "nobody asked for a trace: {seen:?}");

@@ -103,7 +103,7 @@ impl Builder {
             Some(hands) => Clock::from_fn(move || hands.now()),
             None => Clock::system(),
         };
-        let server = Server::bind(settings, clock).await.unwrap();
+        let server = Box::pin(Server::bind(settings, clock)).await.unwrap();
         let address = format!("http://{}", server.address().unwrap());
         let http_address = format!("http://{}", server.http_address().unwrap());
         let app = Arc::clone(server.app());
