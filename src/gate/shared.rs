@@ -106,6 +106,8 @@ impl Gate {
         }
         if let Some(reservation) = call.reservation {
             self.ledger.release(reservation.asked.id, now);
+            // It may have been counted, and only the answer be lost.
+            tell(self.shared.as_ref(), || Told::Released { id: reservation.asked.id });
         }
         let admits = |standing: &RateStanding| RateCounts::fits(standing, need, reserve);
         match answer.and_then(|_| deny_by_rates(rates, admits, now)) {
