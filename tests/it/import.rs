@@ -82,7 +82,10 @@ on_both! {
         let tier = get("sk-tier").await;
         assert_eq!((tier.budget_id.as_deref(), tier.spend.as_deref(), tier.lifetime_spend.as_str()), (Some("small-budget"), Some("4.75"), "4.75"));
         let alice = get("sk-alice").await;
+        assert_eq!((alice.rpm_limit_type(), alice.tpm_limit_type()), (pb::LimitType::GuaranteedThroughput, pb::LimitType::Unspecified));
         assert_eq!((alice.tags, alice.model_rpm_limit["gpt-4o"]), (vec!["research".to_owned()], 60));
+        let kept: Vec<String> = alice.metadata.unwrap().fields.into_keys().collect();
+        assert_eq!(kept, ["tpm_limit_type"], "what says nothing here stays");
         let team = world.admin.teams().get_team(pb::GetTeamRequest { team_id: "red".into(), ..Default::default() }).await.answer().team.unwrap();
         assert_eq!((team.organization_id.as_deref(), team.spend.as_deref(), team.team_member_budget.as_deref()), (Some("acme"), Some("20.125"), Some("5")));
         let request = pb::GetUserRequest { user_id: "alice".into(), ..Default::default() };

@@ -65,7 +65,7 @@ CREATE TABLE "LiteLLM_VerificationToken" (
     allowed_routes text[] DEFAULT '{}', model_spend jsonb NOT NULL DEFAULT '{}', model_max_budget jsonb NOT NULL DEFAULT '{}',
     budget_id text, organization_id text, created_at timestamp(3) DEFAULT now(), created_by text);
 INSERT INTO "LiteLLM_VerificationToken" (token, key_name, key_alias, models, aliases, user_id, team_id, metadata, blocked, max_budget, spend, budget_id, allowed_routes, permissions) VALUES
-    ('099295a3784e1bd368dc348843a7398c1931b6b8ec2504c73e91ed2040bdc46c', 'sk-...lice', 'alice-key', '{gpt-4o,gpt-4o-mini}', '{"small": "gpt-4o-mini"}', 'alice', NULL, '{"tags": ["research"], "model_rpm_limit": {"gpt-4o": 60}}', NULL, 25.5, 0.1, NULL, '{}', '{}'),
+    ('099295a3784e1bd368dc348843a7398c1931b6b8ec2504c73e91ed2040bdc46c', 'sk-...lice', 'alice-key', '{gpt-4o,gpt-4o-mini}', '{"small": "gpt-4o-mini"}', 'alice', NULL, '{"tags": ["research"], "model_rpm_limit": {"gpt-4o": 60}, "rpm_limit_type": "guaranteed_throughput", "tpm_limit_type": "odd"}', NULL, 25.5, 0.1, NULL, '{}', '{}'),
     ('bf3be4cc76b7a3e35d0cd8925131a965b19de67409012c44f1fac0b848fbbad6', 'sk-...tier', 'tier-key', '{}', '{}', NULL, NULL, '{}', false, NULL, 4.75, 'small-budget', '{}', '{}'),
     ('85c50e4097f3805676355508d5c00163ee9d184a46e4775ea4db6351ea7bf221', 'sk-...cked', 'blocked-key', '{}', '{}', 'alice', NULL, '{}', true, NULL, 0, NULL, '{}', '{}'),
     ('36c76b48bb2ee1d9d37140550e9d7ed7d395cf56f41050dc2a72e5291c0011f0', 'sk-...-bob', 'bob-key', '{}', '{}', 'bob', 'red', '{}', NULL, NULL, 0, NULL, '{llm_api_routes}', '{}'),
