@@ -108,7 +108,8 @@ impl SharedCounts {
         let counts = Self {
             link: Link::new(rules)?,
             told,
-            is_there: AtomicBool::new(false),
+            // Until the first answer, so that its absence is told.
+            is_there: AtomicBool::new(true),
             instances: AtomicU32::new(0),
             alone: AtomicU64::new(0),
         };
