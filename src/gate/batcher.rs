@@ -346,8 +346,11 @@ impl Writer {
         }
         self.answer_bookings(batch.bookings, results, planned.now);
         for (closed, answer) in batch.closes {
-            tell(self.shared.as_ref(), || Told::Released { id: closed.reservation });
-            let _ = answer.send(Ok(outcome.closed.contains(&closed.reservation)));
+            let was_open = outcome.closed.contains(&closed.reservation);
+            if was_open {
+                tell(self.shared.as_ref(), || Told::Released { id: closed.reservation });
+            }
+            let _ = answer.send(Ok(was_open));
         }
         for (id, answer) in batch.holds {
             // If the caller went away, its reservation expires: somebody else
@@ -358,18 +361,14 @@ impl Writer {
 
     fn answer_bookings(&self, bookings: Vec<Waiting>, results: Vec<Outcome>, now: Timestamp) {
         for ((booking, answer), result) in bookings.into_iter().zip(results) {
-            let closes = booking.closes.as_ref().filter(|_| matches!(result, Outcome::Recorded { .. }));
-            if let Some(closed) = closes {
-                let tokens = rate_tokens(&booking.event, self.rules.counted_tokens);
-                tell(self.shared.as_ref(), || Told::Settled { id: closed.reservation, tokens });
-            }
             if matches!(result, Outcome::Recorded { .. }) && booking.settles.is_none() {
                 let accounts: Vec<AccountId> = booking.accounts.iter().map(|(account, _)| account.clone()).collect();
                 let tokens = rate_tokens(&booking.event, self.rules.counted_tokens);
                 self.ledger.add_tokens(&accounts, tokens, now);
-                if booking.closes.is_none() {
-                    tell(self.shared.as_ref(), || Told::Used { accounts, tokens, now });
-                }
+                tell(self.shared.as_ref(), || match &booking.closes {
+                    Some(closed) => Told::Settled { id: closed.reservation, tokens },
+                    None => Told::Used { accounts, tokens, now },
+                });
             }
             // A caller that went away is not told; the event is booked.
             let _ = answer.send(Ok(result));

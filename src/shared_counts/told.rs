@@ -53,7 +53,8 @@ pub(super) fn used(batch: &[Told]) -> BTreeMap<i64, BTreeMap<String, i64>> {
             && *tokens != 0
         {
             let minute = minutes.entry(now.utc_minute()).or_default();
-            for account in accounts {
+            // What calls of all keys share has no rates.
+            for account in accounts.iter().filter(|account| !account.scope().is_shared()) {
                 let sum = minute.entry(name_of(account)).or_default();
                 *sum = sum.saturating_add(*tokens);
             }
