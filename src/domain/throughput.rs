@@ -31,6 +31,20 @@ pub enum ThroughputType {
     Dynamic,
 }
 
+impl ThroughputType {
+    /// Whether somebody who is no proxy admin gives it to a key. What a team has is
+    /// given away by its admins; a limit for bad times only is none in good ones, and
+    /// so no way around the bounds of keys.
+    #[must_use]
+    pub const fn is_given(self, by_admin_of_team: bool) -> bool {
+        match self {
+            Self::BestEffort => true,
+            Self::Guaranteed => by_admin_of_team,
+            Self::Dynamic => false,
+        }
+    }
+}
+
 /// Which limits of a team or a key are guaranteed. Absent: best effort.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

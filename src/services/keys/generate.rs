@@ -273,18 +273,12 @@ fn check_reserved(
     new_key::check_own_secret(ctx, secret)
 }
 
-/// What a team has is given away by its admins. A limit for bad times only is
-/// none in good ones, and so no way around the bounds of keys.
-fn check_limit_types(ctx: &Ctx, new: &NewKey, manages_team: bool) -> Result<(), Refusal> {
-    let may = |kind: ThroughputType| match kind {
-        ThroughputType::BestEffort => true,
-        ThroughputType::Guaranteed => manages_team,
-        ThroughputType::Dynamic => false,
-    };
-    let refused = |(_, kind): &(&str, Option<ThroughputType>)| kind.is_some_and(|kind| !may(kind));
+/// May the caller, who is no proxy admin, make limits what they are to be?
+fn check_limit_types(new: &NewKey, manages_team: bool) -> Result<(), Refusal> {
+    let refused = |(_, kind): &(&str, Option<ThroughputType>)| kind.is_some_and(|kind| !kind.is_given(manages_team));
     match new.limits.throughput.fields().into_iter().find(refused) {
-        Some((field, _)) if !ctx.caller.is_proxy_admin() => Err(rules::field_refused(field)),
-        _ => Ok(()),
+        Some((field, _)) => Err(rules::field_refused(field)),
+        None => Ok(()),
     }
 }
 
@@ -331,7 +325,7 @@ async fn check_team(
     if !ctx.app.rules.generation.team_roles.contains(&role) {
         return Err(generation_refused(role.into()));
     }
-    check_limit_types(ctx, new, role == TeamRole::Admin)?;
+    check_limit_types(new, role == TeamRole::Admin)?;
     if role == TeamRole::Admin {
         return Ok(team);
     }
@@ -355,7 +349,7 @@ fn check_personal(ctx: &Ctx, new: &NewKey) -> Result<(), Error> {
     if ctx.caller.is_proxy_admin() {
         return Ok(());
     }
-    check_limit_types(ctx, new, false)?;
+    check_limit_types(new, false)?;
     let Some(user) = ctx.caller.user().filter(|_| ctx.scope.has(Reach::Own)) else {
         let message = "your role makes no keys outside a team";
         return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin,internal_user", message).into());

@@ -3,7 +3,6 @@
 
 use crate::domain::fault::Refusal;
 use crate::domain::ids::{OrganizationId, TeamId};
-use crate::domain::team::Team;
 use crate::error::Error;
 use crate::store::Tx;
 
@@ -12,16 +11,16 @@ use crate::store::Tx;
 /// # Errors
 /// `ABORTED` if it moved to another organization meanwhile.
 pub(crate) async fn hold_team(tx: &mut Tx, id: &TeamId, to: Option<&OrganizationId>) -> Result<(), Error> {
-    hold_teams(tx, std::slice::from_ref(id), to).await.map(drop)
+    hold_teams(tx, std::slice::from_ref(id), to).await
 }
 
 /// Locks teams, and before them the organizations that they are in and perhaps
 /// go to: until the change is made nobody joins or leaves them, gains or loses
-/// rights over them, or takes of their limits. Unknown teams are left out.
+/// rights over them, or takes of their limits.
 ///
 /// # Errors
 /// `ABORTED` if one moved to another organization meanwhile.
-pub(crate) async fn hold_teams(tx: &mut Tx, ids: &[TeamId], to: Option<&OrganizationId>) -> Result<Vec<Team>, Error> {
+pub(crate) async fn hold_teams(tx: &mut Tx, ids: &[TeamId], to: Option<&OrganizationId>) -> Result<(), Error> {
     let known = tx.view().teams_by_id(ids).await?;
     let from = |id: &TeamId| known.iter().find(|team| team.team_id == *id).map(|team| &team.organization_id);
     let organizations: Vec<OrganizationId> =
@@ -30,6 +29,6 @@ pub(crate) async fn hold_teams(tx: &mut Tx, ids: &[TeamId], to: Option<&Organiza
     let held = tx.lock_teams(ids).await?;
     match held.iter().find(|team| from(&team.team_id) != Some(&team.organization_id)) {
         Some(moved) => Err(Refusal::stale("team", &moved.team_id).into()),
-        None => Ok(held),
+        None => Ok(()),
     }
 }

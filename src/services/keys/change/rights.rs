@@ -7,7 +7,6 @@ use crate::domain::limit::{Budget, is_raised};
 use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
 use crate::domain::role::MemberPermission;
-use crate::domain::throughput::ThroughputType;
 use crate::error::Error;
 use crate::services::Ctx;
 use crate::services::keys::rules;
@@ -83,7 +82,7 @@ fn may_write(
         return false;
     }
     if let Some((_, kind)) = after.limits.throughput.fields().into_iter().find(|(name, _)| *name == field) {
-        return *standing == KeyStanding::TeamAdmin && kind != Some(ThroughputType::Dynamic);
+        return *standing == KeyStanding::TeamAdmin && kind.is_none_or(|kind| kind.is_given(true));
     }
     match standing {
         // A key that leaves its teams becomes personal: for proxy admins only. One
