@@ -61,6 +61,8 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
         ("key.budget_id", asked.budget_id.is_some()),
         ("key.auto_rotate", asked.auto_rotate == Some(true)),
         ("key.rotation_interval", asked.rotation_interval.is_some()),
+        ("key.tpm_limit_type", asked.tpm_limit_type() != pb::LimitType::Unspecified),
+        ("key.rpm_limit_type", asked.rpm_limit_type() != pb::LimitType::Unspecified),
     ] {
         if set {
             faults.add(field, "can't be set here");

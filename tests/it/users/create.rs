@@ -128,6 +128,14 @@ on_both! {
         assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
     }
 
+    async fn a_first_key_is_promised_nothing_and_evades_no_bound(world: World) {
+        let dynamic = pb::LimitType::Dynamic.into();
+        let key = pb::Key { rpm_limit: Some(1), rpm_limit_type: dynamic, tpm_limit_type: dynamic, ..Default::default() };
+        let request = pb::CreateUserRequest { key: Some(key), ..create(pb::User::default()) };
+        let fields: Vec<String> = world.admin.users().create_user(request).await.bad().into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["key.tpm_limit_type", "key.rpm_limit_type"]);
+    }
+
     async fn every_bad_field_is_named_at_once_and_nothing_is_written(world: World) {
         let user = pb::User {
             user_id: "a\u{0}b".into(),
