@@ -5,26 +5,17 @@
 //! [`HoldWrite::fit`] in the database. `docs/leases.md` says in words what this
 //! shows.
 
+mod run;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
-use super::account::WindowState;
-use crate::domain::account::{AccountId, Line};
+use self::run::{LIMIT, Promise, Run, usd};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::TeamId;
-use crate::domain::limit::Budget;
 use crate::domain::money::Usd;
-use crate::domain::window::Window;
-use crate::gate::standing::BudgetStanding;
-use crate::store::{Balance, HoldWrite, Lease};
-
-/// The limit, in nano-dollars: enough that room is held in advance.
-const LIMIT: i64 = 6;
-/// How long a reservation lives, and how much longer a lease, in seconds.
-const RESERVATION: i64 = 2;
-const LEASE: i64 = 1;
+use crate::store::{Balance, Lease};
 
 /// How often each of these may still happen.
 #[derive(Clone, Hash)]
@@ -36,43 +27,6 @@ struct Left {
     failures: u8,
     crashes: u8,
     steps: u8,
-}
-
-/// A reservation, and until when whoever asked for it may count on it.
-#[derive(Clone, Hash)]
-struct Promise {
-    id: u8,
-    amount: i64,
-    /// When it expires, by the clock of its run.
-    expires_at: Timestamp,
-    /// When it would have expired if nobody had touched a clock.
-    promised_until: Timestamp,
-}
-
-/// What is on its way to the database.
-#[derive(Clone, Hash)]
-struct Batch {
-    hold: Option<HoldWrite>,
-    confirms: Vec<u8>,
-    settles: Option<Promise>,
-    committed: Option<Committed>,
-}
-
-/// What the database answered: the balance, and the lease with those of others.
-type Committed = (Balance, Option<(Lease, Vec<Lease>)>);
-
-/// A run of the server.
-#[derive(Clone, Hash)]
-struct Run {
-    holder: i64,
-    /// By how much its clock is ahead of the database's, in seconds.
-    ahead: i64,
-    /// Since when its machine stands still.
-    frozen_at: Option<Timestamp>,
-    window: WindowState,
-    granted: Vec<Promise>,
-    tentative: Vec<Promise>,
-    batch: Option<Batch>,
 }
 
 /// Everything.
@@ -94,149 +48,6 @@ struct World {
 
 fn seconds(count: i64) -> Timestamp {
     Timestamp::EPOCH.plus_seconds(1_000 + count)
-}
-
-fn usd(nanos: i64) -> Usd {
-    Usd::from_nanos(nanos)
-}
-
-impl Run {
-    fn new(holder: i64, balance: Balance, others: Vec<Lease>) -> Self {
-        let window = WindowState::new(Window::LIFETIME, balance, others);
-        Self { holder, ahead: 0, frozen_at: None, window, granted: Vec::new(), tentative: Vec::new(), batch: None }
-    }
-
-    fn now(&self, world_now: Timestamp) -> Timestamp {
-        world_now.plus_seconds(self.ahead)
-    }
-
-    /// As `Books::expire`: what is being settled stays until that is decided.
-    fn expire(&mut self, now: Timestamp) {
-        let settling = self.batch.as_ref().and_then(|batch| batch.settles.as_ref()).map(|promise| promise.id);
-        let window = &mut self.window;
-        self.granted.retain(|promise| {
-            let stays = promise.expires_at > now || Some(promise.id) == settling;
-            if !stays {
-                window.end_reservation(usd(promise.amount));
-            }
-            stays
-        });
-        self.tentative.retain(|promise| {
-            let stays = promise.expires_at > now;
-            if !stays {
-                window.end_reservation(usd(promise.amount));
-                window.tentative = window.tentative.saturating_less(usd(promise.amount));
-            }
-            stays
-        });
-    }
-
-    /// As `Books::ask`.
-    fn ask(&mut self, id: u8, amount: i64, world_now: Timestamp) {
-        let now = self.now(world_now);
-        self.expire(now);
-        let account = AccountId::team(&TeamId::stored("t"));
-        let budget = Budget { max: Some(usd(LIMIT)), ..Budget::default() };
-        let line = Line { estimate: usd(amount), ..Line::of_money(&account, &budget) };
-        let (spent, reserved) = (self.window.balance.spent, self.window.all_reserved(now));
-        if BudgetStanding::new(&line, Window::LIFETIME, spent, reserved).denies() {
-            return;
-        }
-        let expires_at = now.plus_seconds(RESERVATION);
-        let promise = Promise { id, amount, expires_at, promised_until: world_now.plus_seconds(RESERVATION) };
-        self.window.begin_reservation(usd(amount), expires_at);
-        if self.window.covers(expires_at) {
-            self.granted.push(promise);
-        } else {
-            self.window.plan_raise(Some(usd(LIMIT)), usd(amount), now);
-            self.window.tentative = self.window.tentative.saturating_add(usd(amount));
-            self.tentative.push(promise);
-        }
-    }
-
-    fn hold(&self, settles: Option<&Promise>, until: Timestamp) -> HoldWrite {
-        let key = (AccountId::team(&TeamId::stored("t")), Timestamp::EPOCH);
-        let settling = settles.map(|promise| (promise.id.to_string(), usd(promise.amount)));
-        self.window.hold_write(key, settling.into_iter().collect(), Some(usd(LIMIT)), until)
-    }
-
-    /// As `Books::plan_holds`.
-    fn begin_batch(&mut self, settles: bool, world_now: Timestamp) {
-        let now = self.now(world_now);
-        let settles = if settles { self.granted.first().cloned() } else { None };
-        let confirms: Vec<u8> = self.tentative.iter().map(|promise| promise.id).collect();
-        let last = self.tentative.iter().map(|promise| promise.expires_at).max();
-        let until = now.plus_seconds(RESERVATION).max(last.unwrap_or_default());
-        let until = if self.window.takes_advance() { until.plus_seconds(LEASE) } else { until };
-        let hold = (!confirms.is_empty() || self.window.holds()).then(|| self.hold(settles.as_ref(), until));
-        self.batch = Some(Batch { hold, confirms, settles, committed: None });
-    }
-
-    /// As `Books::plan_upkeep`; says whether there was anything to do.
-    fn begin_upkeep(&mut self, world_now: Timestamp) -> bool {
-        let now = self.now(world_now);
-        self.expire(now);
-        if self.window.stale || self.window.tentative > Usd::ZERO {
-            return false;
-        }
-        self.window.forget_old_demand(now);
-        let hold = if self.window.runs_short(now.plus_seconds(RESERVATION)) {
-            self.window.plan_renewal(now);
-            self.hold(None, now.plus_seconds(RESERVATION + LEASE))
-        } else if self.window.give_up_surplus(now) || self.window.give_up_advance() {
-            self.hold(None, Timestamp::EPOCH)
-        } else {
-            return false;
-        };
-        self.batch = Some(Batch { hold: Some(hold), confirms: Vec::new(), settles: None, committed: None });
-        true
-    }
-
-    /// As `Books::apply`.
-    fn apply(&mut self, batch: &Batch, world_now: Timestamp) {
-        let Some((balance, held)) = &batch.committed else { return };
-        let now = self.now(world_now);
-        self.window.take_balance(*balance);
-        if let Some(settled) = &batch.settles
-            && let Some(at) = self.granted.iter().position(|promise| promise.id == settled.id)
-        {
-            self.window.end_reservation(usd(self.granted.remove(at).amount));
-        }
-        if let Some((lease, others)) = held {
-            self.window.take_lease(lease, others.clone());
-        }
-        self.expire(now);
-        for id in &batch.confirms {
-            let Some(at) = self.tentative.iter().position(|promise| promise.id == *id) else { continue };
-            let promise = self.tentative.remove(at);
-            let fits = self.window.has_room_for_tentative(usd(promise.amount), promise.expires_at);
-            self.window.tentative = self.window.tentative.saturating_less(usd(promise.amount));
-            if fits {
-                self.granted.push(promise);
-            } else {
-                self.window.end_reservation(usd(promise.amount));
-            }
-        }
-    }
-
-    /// As `Ledger::distrust`, and what the batcher tells its callers.
-    fn fail(&mut self, batch: &Batch) {
-        self.window.distrust();
-        for id in &batch.confirms {
-            let Some(at) = self.tentative.iter().position(|promise| promise.id == *id) else { continue };
-            let amount = usd(self.tentative.remove(at).amount);
-            self.window.tentative = self.window.tentative.saturating_less(amount);
-            self.window.end_reservation(amount);
-        }
-    }
-
-    /// As `Books::shift`.
-    fn shift(&mut self, by: i64) {
-        self.window.shift(by * 1_000_000);
-        for promise in self.granted.iter_mut().chain(&mut self.tentative) {
-            promise.expires_at = promise.expires_at.plus_seconds(by);
-        }
-    }
 }
 
 impl World {
@@ -276,7 +87,8 @@ impl World {
         {
             self.book(&settled.clone());
         }
-        let (holder, ahead) = (self.runs[at].holder, self.runs[at].ahead);
+        // By the clock that it was planned by.
+        let (holder, ahead) = (self.runs[at].holder, batch.ahead);
         let held = batch.hold.as_ref().map(|hold| {
             let others = self.others(holder, ahead);
             let taken = others.iter().fold(self.balance.spent, |sum, lease| sum.saturating_add(lease.held));
