@@ -85,10 +85,23 @@ fn without_text(told: &str) -> String {
 /// What commands that ask a server read; no settings of one.
 const CLIENT_VARIABLES: [&str; 3] = ["BURSAR_ADDRESS", "BURSAR_KEY", "BURSAR_PROFILE"];
 
+/// Whether Kubernetes set a variable, as it does in every pod for a service called
+/// `bursar`, or `bursar-…`: `BURSAR_SERVICE_HOST`, `BURSAR_PORT=tcp://…` and so on.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let of_port = name.contains("_PORT_") && ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| name.contains(protocol));
+    let address = name.ends_with("_PORT") && value.contains("://");
+    name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || of_port || address
+}
+
 /// A variable that a command reads which asks a server.
 #[expect(clippy::disallowed_methods, reason = "the one file that reads the environment")]
 pub fn client_variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether a variable is there to be a setting, or is one that is misspelt.
+fn is_ours(name: &str, value: &str) -> bool {
+    name.starts_with(PREFIX) && !CLIENT_VARIABLES.contains(&name) && !is_service_link(name, value)
 }
 
 /// Reads the settings. `flags` are pairs of name and value; `file` is the file
@@ -99,7 +112,7 @@ pub fn client_variable(name: &str) -> Option<String> {
 pub fn load(flags: &[(String, String)], file: Option<PathBuf>) -> Result<Settings, ConfigError> {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     let all = std::env::vars();
-    let ours = all.filter(|(name, _)| name.starts_with(PREFIX) && !CLIENT_VARIABLES.contains(&name.as_str()));
+    let ours = all.filter(|(name, value)| is_ours(name, value));
     let mut variables: Vec<(String, String)> = ours.collect();
     let named = variables.iter().position(|(name, _)| name == FILE_VARIABLE).map(|index| variables.remove(index).1);
     let default = PathBuf::from(DEFAULT_FILE);
@@ -222,6 +235,31 @@ mod tests {
         assert_eq!(settings.budget_reset_time.to_string(), "12:30:00");
         let team = &settings.default_team_params;
         assert_eq!((team.max_budget.map(|usd| usd.to_string()), team.rpm_limit), (Some("3".to_owned()), Some(5)));
+    }
+
+    #[test]
+    fn what_kubernetes_tells_of_a_service_is_no_setting() {
+        for (name, value, ours) in [
+            ("BURSAR_SERVICE_HOST", "10.0.0.1", false),
+            ("BURSAR_SERVICE_PORT", "50051", false),
+            ("BURSAR_SERVICE_PORT_GRPC", "50051", false),
+            ("BURSAR_PORT", "tcp://10.0.0.1:50051", false),
+            ("BURSAR_PORT_50051_TCP", "tcp://10.0.0.1:50051", false),
+            ("BURSAR_PORT_50051_TCP_PROTO", "tcp", false),
+            ("BURSAR_PORT_50051_UDP_ADDR", "10.0.0.1", false),
+            ("BURSAR_METRICS_PORT_9090_SCTP_PORT", "9090", false),
+            ("BURSAR_METRICS_PORT", "tcp://10.0.0.1:9090", false),
+            ("BURSAR_KEY", "sk-1", false),
+            ("PATH", "/bin", false),
+            ("BURSAR_LISTEN", "127.0.0.1:1", true),
+            ("BURSAR_DATABASE_URL", "postgres://u@h/d", true),
+            ("BURSAR_SERVICE_ACCOUNT_SETTINGS", "{}", true),
+            // Somebody's slip, not a service.
+            ("BURSAR_PORT", "50051", true),
+            ("BURSAR_PORT_TYPO", "50051", true),
+        ] {
+            assert_eq!(is_ours(name, value), ours, "{name}={value}");
+        }
     }
 
     #[test]

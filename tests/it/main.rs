@@ -26,6 +26,7 @@ mod cli;
 mod contract;
 mod crash;
 mod customers;
+mod deploy;
 mod envoy;
 mod errors;
 mod fleet;

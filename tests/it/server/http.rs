@@ -1,8 +1,5 @@
 //! HTTP: whether a server lives, takes calls, and what it did.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-
 use bursar::pb;
 use tonic::Code;
 
@@ -65,25 +62,4 @@ on_both! {
         // What is told has no secrets, and names nobody.
         assert!(!metrics.contains("sk-") && !metrics.contains(&key.key_hash));
     }
-
-    async fn dashboard_and_alerts_look_at_what_there_is(world: World) {
-        let client = world.with_key(&world.key(pb::Key::default()).await.0);
-        let reservation = reserve(&client, "a", "0").await;
-        settle(&client, &reservation, 1).await;
-        let metrics = page(&world, "/metrics").await.1;
-        let mut known: BTreeSet<&str> = metrics.lines().filter(|line| !line.starts_with('#')).map(name).collect();
-        // Only with TLS, with Redis, and once it was verified; see their tests.
-        known.extend(["bursar_tls_certificate_expires_at_seconds", "bursar_rate_limits_shared", "bursar_reconciliation_differences"]);
-        for file in ["deploy/grafana/bursar.json", "deploy/prometheus/bursar.rules.yaml"] {
-            let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
-            let asked: BTreeSet<&str> = text.match_indices("bursar_").map(|(at, _)| name(&text[at..])).collect();
-            assert!(asked.len() > 3, "{file} {asked:?}");
-            assert!(asked.is_subset(&known), "{file} asks for {:?}", asked.difference(&known));
-        }
-    }
-}
-
-/// The name that a line begins with.
-fn name(line: &str) -> &str {
-    line.split(|character: char| !character.is_ascii_alphanumeric() && character != '_').next().unwrap_or_default()
 }
