@@ -104,8 +104,13 @@ impl Caller {
         match &self.credential {
             Credential::Master => true,
             Credential::Token(holder) if holder.is_admin() => true,
-            _ => self.user().is_some_and(|user| user.role == Role::ProxyAdmin),
+            _ => !self.only_calls_models() && self.user().is_some_and(|user| user.role == Role::ProxyAdmin),
         }
+    }
+
+    /// Whether it has a key that calls models, and has no other rights.
+    pub fn only_calls_models(&self) -> bool {
+        self.key().is_some_and(|key| key.key_type == KeyType::LlmApi)
     }
 
     /// Whether it is a sidecar's credential.

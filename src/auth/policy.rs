@@ -313,6 +313,11 @@ impl Rule {
             }
             scope.add(self.reach_of(column));
         }
+        // What the rights of its user are is no matter to a key that only calls models:
+        // it may be in the hands of somebody else.
+        if caller.only_calls_models() && !scope.0.is_empty() {
+            return Some(Scope(vec![Itself]));
+        }
         // A session calls no models, and only a key is one that could be read.
         let has_certificate = matches!(caller.credential, Credential::Gateway(_));
         let calls = (caller.token().is_some() || has_certificate) && self.kind == Call;

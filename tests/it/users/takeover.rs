@@ -2,11 +2,13 @@
 
 use bursar::pb;
 use pb::ErrorReason::{
-    FieldInvalid, FieldNotAllowed, InvitationNotUsable, NotYourTeam, RpcNotAllowedForKey, TeamNotFound,
+    FieldInvalid, FieldNotAllowed, InvitationNotUsable, KeyNotFound, NotYourKey, NotYourTeam, ReservationNotFound,
+    RpcNotAllowedForKey, TeamNotFound,
 };
 use tonic::Code;
 
 use super::sessions::{PASSWORD, accept, change, invite};
+use crate::gateway::reserve;
 use crate::keys::{generate, in_team};
 use crate::organizations::{acme, member as seat, team};
 use crate::support::world::World;
@@ -35,6 +37,18 @@ on_both! {
         let made = lead.keys().generate_key(generate(in_team("root"))).await.answer();
         assert_eq!(made.key.unwrap().key_type(), pb::KeyType::LlmApi);
         roles(&world.with_key(&made.secret)).await.refused(Code::PermissionDenied, RpcNotAllowedForKey);
+        // It calls models for itself, and reads itself.
+        let (secret, other) = world.key(pb::Key::default()).await;
+        let holder = world.with_key(&made.secret);
+        let asked = |key_hash: &str| pb::AuthorizeRequest { key_hash: key_hash.to_owned(), model: "m".into(), ..Default::default() };
+        assert_eq!(holder.gateway().authorize(asked("")).await.answer().decision(), pb::Decision::Allow);
+        holder.gateway().authorize(asked(&other.key_hash)).await.refused(Code::PermissionDenied, NotYourKey);
+        let read = |key: &str| pb::GetKeyRequest { key: key.to_owned(), ..Default::default() };
+        holder.keys().get_key(read("")).await.answer();
+        holder.keys().get_key(read(&other.key_hash)).await.refused(Code::NotFound, KeyNotFound);
+        let reservation = reserve(&world.with_key(&secret), "a", "0").await;
+        let settle = pb::SettleRequest { reservation_id: reservation, usage: Some(pb::UsageEvent::default()) };
+        holder.gateway().settle(settle).await.refused(Code::NotFound, ReservationNotFound);
         let whole = pb::Key { key_type: pb::KeyType::Default.into(), ..in_team("root") };
         lead.keys().generate_key(generate(whole)).await.refused(Code::PermissionDenied, FieldNotAllowed);
         // Nor does a key that is given away, and taken back by its secret.
