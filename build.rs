@@ -12,7 +12,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // reflection shows them.
     let descriptors = described(&["proto/bursar/v1"])?;
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().extern_path(".google.rpc", "::tonic_types::pb").compile_fds(descriptors)?;
+    // The same message must be the same bytes: repeats are told from other requests
+    // by a hash of them.
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .extern_path(".google.rpc", "::tonic_types::pb")
+        .compile_fds(descriptors)?;
     // What Bursar calls and does not serve: reflection does not show it.
     let callouts = out.join("callouts");
     std::fs::create_dir_all(&callouts)?;

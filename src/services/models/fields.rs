@@ -1,6 +1,6 @@
 //! The fields of a model: as they are sent, and as they are shown.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::model::{self, AnyModel, Model};
@@ -75,7 +75,7 @@ pub(super) fn to_wire(ctx: &Ctx, shown: AnyModel) -> pb::Model {
         }
         AnyModel::Listed(listed) => {
             let price = prices.exact(&listed.model_name, ctx.now);
-            let own: HashMap<String, String> = model::shown_prices(&listed.fields).into_iter().collect();
+            let own: BTreeMap<String, String> = model::shown_prices(&listed.fields).into_iter().collect();
             pb::Model {
                 provider: price.and_then(|price| price.provider.clone()).unwrap_or_default(),
                 mode: price.and_then(|price| price.mode.clone()),

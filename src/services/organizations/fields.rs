@@ -1,6 +1,6 @@
 //! The fields of an organization and of its members in requests.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OrganizationId, UserId};
@@ -45,8 +45,8 @@ pub(super) fn take(
 
 fn model_rates(
     prefix: &str,
-    tpm: &HashMap<String, i64>,
-    rpm: &HashMap<String, i64>,
+    tpm: &BTreeMap<String, i64>,
+    rpm: &BTreeMap<String, i64>,
     faults: &mut Faults,
 ) -> ModelRates {
     ModelRates {

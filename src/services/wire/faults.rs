@@ -1,6 +1,6 @@
 //! Faults: every bad field of a request, collected before any is reported.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use crate::domain::fault::Violation;
@@ -50,7 +50,7 @@ impl Faults {
     }
 
     /// Takes limits on calls or tokens by model.
-    pub(crate) fn limits_by_model(&mut self, field: &str, limits: &HashMap<String, i64>) -> BTreeMap<String, i64> {
+    pub(crate) fn limits_by_model(&mut self, field: &str, limits: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
         if limits.len() > MODELS_MAX {
             self.add(field, format!("must have at most {MODELS_MAX} entries"));
         }

@@ -1,6 +1,6 @@
 //! What limits a key beside its budget, on the wire.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::faults::Faults;
 use super::{instant, spend, throughput};
@@ -40,7 +40,7 @@ const FALLBACKS_MAX: usize = 20;
 
 fn fallbacks(
     field: &str,
-    sent: &HashMap<String, pb::FallbackModels>,
+    sent: &BTreeMap<String, pb::FallbackModels>,
     faults: &mut Faults,
 ) -> BTreeMap<String, Vec<String>> {
     if sent.len() > MODELS_MAX {
@@ -91,7 +91,7 @@ fn windows(field: &str, limits: &[pb::BudgetLimit], faults: &mut Faults) -> Vec<
 }
 
 /// Takes limits by model.
-pub(crate) fn models(field: &str, limits: &HashMap<String, pb::ModelLimit>, faults: &mut Faults) -> ModelLimits {
+pub(crate) fn models(field: &str, limits: &BTreeMap<String, pb::ModelLimit>, faults: &mut Faults) -> ModelLimits {
     if limits.len() > MODELS_MAX {
         faults.add(field, format!("must have at most {MODELS_MAX} entries"));
         return BTreeMap::new();
@@ -154,7 +154,7 @@ pub(crate) fn models_to_wire(
     limits: &ModelLimits,
     calendar: &Calendar,
     now: Timestamp,
-) -> HashMap<String, pb::ModelLimit> {
+) -> BTreeMap<String, pb::ModelLimit> {
     let model = |limit: &ModelLimit| pb::ModelLimit {
         max_budget: limit.budget.max.map(|max| max.to_string()),
         budget_duration: limit.budget.duration.map(|length| length.to_string()),

@@ -1,6 +1,6 @@
 //! Budgets that many keys share: tiers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bursar::pb;
@@ -205,7 +205,7 @@ on_both! {
 
     async fn models_of_a_tier_bind_each_key(world: World) {
         let limit = |max: &str| pb::ModelLimit { max_budget: Some(max.into()), ..Default::default() };
-        let models = |max: &str| HashMap::from([(MODEL.to_owned(), limit(max))]);
+        let models = |max: &str| BTreeMap::from([(MODEL.to_owned(), limit(max))]);
         create(&world, pb::Budget { model_max_budget: models("0.01"), ..budget("small", None) }).await;
         let (first, _) = world.key(in_tier("small")).await;
         let (second, _) = world.key(in_tier("small")).await;
@@ -277,7 +277,7 @@ on_both! {
     async fn tiers_that_can_not_be_are_refused(world: World) {
         let bad = pb::Budget {
             budget_id: " x".into(), max_budget: Some("-1".into()), budget_duration: Some("1x".into()), tpm_limit: Some(-1), time_zone: "Mars/Olympus".into(),
-            model_max_budget: HashMap::from([("m".into(), pb::ModelLimit::default())]), ..Default::default()
+            model_max_budget: BTreeMap::from([("m".into(), pb::ModelLimit::default())]), ..Default::default()
         };
         let refused = world.admin.budgets().create_budget(pb::CreateBudgetRequest { budget: Some(bad), ..Default::default() }).await.bad();
         let mut fields: Vec<String> = refused.into_iter().map(|fault| fault.0).collect();

@@ -1,6 +1,6 @@
 //! Authorize: requests and tokens a minute, and calls in flight.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bursar::pb;
 use pb::get_budget_status_request::Subject;
@@ -91,8 +91,8 @@ on_both! {
     }
 
     async fn limits_of_a_team_and_an_organization_by_model_bind_all_their_keys(world: World) {
-        let calls = |limit: i64| HashMap::from([(MODEL.to_owned(), limit)]);
-        let acme = pb::Organization { organization_id: "ac/me".into(), model_tpm_limit: HashMap::from([(MODEL.into(), 900)]), ..Default::default() };
+        let calls = |limit: i64| BTreeMap::from([(MODEL.to_owned(), limit)]);
+        let acme = pb::Organization { organization_id: "ac/me".into(), model_tpm_limit: BTreeMap::from([(MODEL.into(), 900)]), ..Default::default() };
         world.organization(acme).await;
         let red = pb::Team { team_id: "red".into(), organization_id: Some("ac/me".into()), model_rpm_limit: calls(2), ..Default::default() };
         world.team(red.clone()).await;

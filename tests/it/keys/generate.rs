@@ -15,6 +15,20 @@ fn owned_by(user_id: &str) -> pb::Key {
 }
 
 on_both! {
+    async fn a_repeat_with_maps_gets_the_first_answer(world: World) {
+        let names = ["a", "b", "c", "d", "e"];
+        let key = pb::Key {
+            model_aliases: names.map(|name| (name.to_owned(), "gpt-4o".to_owned())).into(),
+            model_rpm_limit: names.map(|name| (name.to_owned(), 9)).into(),
+            ..Default::default()
+        };
+        let request = pb::GenerateKeyRequest { request_id: "once".into(), ..generate(key) };
+        let first = world.admin.keys().generate_key(request.clone()).await.answer();
+        for _ in 0..5 {
+            assert_eq!(world.admin.keys().generate_key(request.clone()).await.answer().secret, first.secret);
+        }
+    }
+
     async fn a_key_is_stored_as_asked_and_its_secret_shown_once(world: World) {
         red(&world, pb::Team::default()).await;
         let asked = pb::Key {

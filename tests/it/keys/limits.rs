@@ -1,7 +1,7 @@
 //! What limits a key beside its budget: windows, models, a budget that is
 //! larger for a while.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bursar::pb;
 use pb::{BudgetScope, DenyReason, ErrorReason};
@@ -85,7 +85,7 @@ on_both! {
     async fn a_model_has_limits_of_its_own(backend: Backend) {
         let world = World::builder(backend).at("2025-01-01T12:00:00Z").start().await;
         let key = pb::Key {
-            model_aliases: HashMap::from([("smart".into(), MODEL.into())]),
+            model_aliases: BTreeMap::from([("smart".into(), MODEL.into())]),
             ..of_models(&[(MODEL, pb::ModelLimit { budget_duration: Some("1d".into()), ..dollars("0.02") }), ("other", dollars("0"))])
         };
         let (secret, key) = world.key(key).await;
@@ -122,7 +122,7 @@ on_both! {
     async fn a_model_has_rates_of_its_own(backend: Backend) {
         let world = World::builder(backend).at("2025-01-01T12:00:00Z").start().await;
         let key = pb::Key {
-            model_rpm_limit: HashMap::from([(MODEL.into(), 9), ("gpt-4o-mini".into(), 1)]),
+            model_rpm_limit: BTreeMap::from([(MODEL.into(), 9), ("gpt-4o-mini".into(), 1)]),
             ..of_models(&[(MODEL, pb::ModelLimit { rpm_limit: Some(2), ..Default::default() })])
         };
         let (secret, _) = world.key(key).await;
@@ -172,7 +172,7 @@ on_both! {
             (of_models(&[("m", pb::ModelLimit::default())]), vec!["key.model_max_budget[\"m\"]"]),
             (of_models(&[("m", pb::ModelLimit { rpm_limit: Some(-1), budget_duration: Some("0d".into()), ..Default::default() })]), vec!["key.model_max_budget[\"m\"].budget_duration", "key.model_max_budget[\"m\"].rpm_limit"]),
             (of_models(&[("", dollars("1"))]), vec!["key.model_max_budget[\"\"]"]),
-            (pb::Key { model_tpm_limit: HashMap::from([("m".into(), -1)]), ..Default::default() }, vec!["key.model_tpm_limit[\"m\"]"]),
+            (pb::Key { model_tpm_limit: BTreeMap::from([("m".into(), -1)]), ..Default::default() }, vec!["key.model_tpm_limit[\"m\"]"]),
             (pb::Key { temp_budget_increase: Some("1".into()), ..Default::default() }, vec!["key.temp_budget_expires_at"]),
             (pb::Key { temp_budget_expires_at: at("2020-01-01T00:00:00Z"), temp_budget_increase: Some("1".into()), ..Default::default() }, vec!["key.temp_budget_expires_at"]),
             (pb::Key { key_type: pb::KeyType::Gateway.into(), budget_limits: vec![limit("1", "1d")], ..of_models(&[("m", dollars("1"))]) }, vec!["key.budget_limits", "key.model_max_budget"]),

@@ -1,6 +1,6 @@
 //! Limits of single models that a user has.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bursar::pb;
 use pb::get_budget_status_request::Subject;
@@ -13,7 +13,7 @@ use crate::support::{Answer, Backend, Client, on_both};
 
 const SPENT: (DenyReason, BudgetScope) = (DenyReason::BudgetExceeded, BudgetScope::UserModel);
 
-fn limits(of: &[(&str, &str)]) -> HashMap<String, pb::ModelLimit> {
+fn limits(of: &[(&str, &str)]) -> BTreeMap<String, pb::ModelLimit> {
     let limit = |max: &str| pb::ModelLimit {
         max_budget: Some(max.into()),
         budget_duration: Some("1d".into()),
