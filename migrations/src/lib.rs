@@ -42,6 +42,7 @@ mod m20261130_000029_create_budget_modes;
 mod m20261130_000030_limit_days;
 mod m20261130_000031_guarantee_keys;
 mod m20261130_000032_create_verifications;
+mod m20261130_000033_create_closings;
 
 /// The ordered list of migrations.
 #[derive(Debug)]
@@ -82,6 +83,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000030_limit_days::Migration),
             Box::new(m20261130_000031_guarantee_keys::Migration),
             Box::new(m20261130_000032_create_verifications::Migration),
+            Box::new(m20261130_000033_create_closings::Migration),
         ]
     }
 }

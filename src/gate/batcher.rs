@@ -27,7 +27,9 @@ use crate::domain::money::Usd;
 use crate::domain::usage::Event;
 use crate::domain::window::Window;
 use crate::shared_counts::{SharedCounts, Told};
-use crate::store::{BalanceKey, BatchOutcome, ClosedReservation, EventRows, LedgerBatch, Outcome, Store, StoreError};
+use crate::store::{
+    BalanceKey, BatchOutcome, ClosedReservation, Closing, EventRows, LedgerBatch, Outcome, Store, StoreError,
+};
 use crate::traces::span;
 
 /// How many items may wait. A caller beyond that waits for a place.
@@ -95,6 +97,7 @@ enum Item {
     Book(Box<Booking>, oneshot::Sender<BookingAnswer>),
     Hold(Uuid, Asker),
     Close(Box<ClosedReservation>, Asker),
+    Hear(Vec<Closing>),
     Upkeep,
     Stop,
 }
@@ -191,6 +194,14 @@ impl Batcher {
         answer.await.map_err(|_| stopped())?
     }
 
+    /// Ends reservations of this run that others closed, before the next batch.
+    ///
+    /// # Errors
+    /// [`BookingError`] if the server stops.
+    pub(super) async fn hear(&self, closings: Vec<Closing>) -> Result<(), BookingError> {
+        self.queue.send(Item::Hear(closings)).await.map_err(|_| stopped())
+    }
+
     /// What was written so far.
     pub(super) fn counts(&self) -> Batches {
         self.counts.read()
@@ -265,6 +276,8 @@ impl Writer {
             self.upkeep_queued.store(false, Ordering::Relaxed);
         }
         let now = self.clock.now();
+        // Here no lease is on its way: what is held is what the database knows of.
+        self.ledger.hear(&batch.heard, now);
         let rows = batch.rows.take();
         let tentative: Vec<Uuid> = batch.holds.iter().map(|(id, _)| *id).collect();
         let settling: Vec<(Uuid, &str)> = batch
@@ -276,7 +289,7 @@ impl Writer {
         let mut planned = self.ledger.plan(&batching, now);
         ledger_batch.holds = std::mem::take(&mut planned.holds);
         if batch.last {
-            ledger_batch.left_open = self.ledger.open_reservations();
+            ledger_batch.leaves = Some(self.ledger.open_reservations());
         }
         ledger_batch.closed.extend(batch.closes.iter().map(|(closed, _)| (None, (**closed).clone())));
         if ledger_batch.is_empty() && tentative.is_empty() {
@@ -344,7 +357,7 @@ impl Writer {
         for (id, ..) in conflicts {
             self.ledger.abort_settle(id);
         }
-        self.answer_bookings(batch.bookings, results, planned.now);
+        self.answer_bookings(batch.bookings, results, outcome, planned.now);
         for (closed, answer) in batch.closes {
             let was_open = outcome.closed.contains(&closed.reservation);
             if was_open {
@@ -359,12 +372,15 @@ impl Writer {
         }
     }
 
-    fn answer_bookings(&self, bookings: Vec<Waiting>, results: Vec<Outcome>, now: Timestamp) {
+    fn answer_bookings(&self, bookings: Vec<Waiting>, results: Vec<Outcome>, outcome: &BatchOutcome, now: Timestamp) {
+        let counts_elsewhere = |closed: &ClosedReservation| outcome.told_holders.contains(&closed.reservation);
         for ((booking, answer), result) in bookings.into_iter().zip(results) {
             if matches!(result, Outcome::Recorded { .. }) && booking.settles.is_none() {
                 let accounts: Vec<AccountId> = booking.accounts.iter().map(|(account, _)| account.clone()).collect();
                 let tokens = rate_tokens(&booking.event, self.rules.counted_tokens);
-                self.ledger.add_tokens(&accounts, tokens, now);
+                if !booking.closes.as_ref().is_some_and(counts_elsewhere) {
+                    self.ledger.add_tokens(&accounts, tokens, now);
+                }
                 tell(self.shared.as_ref(), || match &booking.closes {
                     Some(closed) => Told::Settled { id: closed.reservation, tokens },
                     None => Told::Used { accounts, tokens, now },
@@ -435,7 +451,7 @@ fn results(bookings: &[Waiting], outcome: &BatchOutcome) -> Vec<Outcome> {
 
 /// Tokens that count against a limit: none for what the gateway's own cache
 /// answered.
-fn rate_tokens(event: &Event, counted: CountedTokens) -> i64 {
+pub(super) fn rate_tokens(event: &Event, counted: CountedTokens) -> i64 {
     let counts = &event.usage.counts;
     if event.usage.cache_hit { 0 } else { counted.of(counts.prompt, counts.completion) }
 }

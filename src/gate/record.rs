@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::batcher::Booking;
+use super::batcher::{Booking, rate_tokens};
 use super::learned::Used;
 use super::route::{Route, closed};
 use super::shared::tell;
@@ -244,6 +244,10 @@ impl Gate {
         now: Timestamp,
     ) -> Result<Prepared, RecordError> {
         let Report { mut usage, key, reservation_id } = report;
+        if !reporter.believes_cost {
+            // What is not in the price list is a part of the cost as it is told.
+            usage.additional_cost = None;
+        }
         // A call that has ended has begun.
         let (field, told) = match usage.started_at {
             None => ("end_time", usage.ended_at.map(|end| end.min(now))),
@@ -278,7 +282,7 @@ impl Gate {
             }
             (None, None) => return Err(RecordError::ReservationUnknown),
         };
-        let Route { mut accounts, mut windows, settles, closes, late, held } = route;
+        let Route { mut accounts, mut windows, settles, mut closes, late, held } = route;
         let mut shared = self.shared_accounts(&usage, &costing.provider, &key);
         let models = match settles {
             // The model's account is the one that was reserved in.
@@ -299,6 +303,9 @@ impl Gate {
         let event = event(usage, &key, organization_of(&accounts), costing, started_at, reporter);
         // One whose name could not be asked for is not made.
         let introduces = customer.is_some_and(|of| !of.is_known && check_id(of.customer_id.as_str()).is_ok());
+        if let Some(closed) = &mut closes {
+            closed.tokens = Some(rate_tokens(&event, self.rules().ledger.counted_tokens));
+        }
         let booking = Booking { event, accounts, windows, settles, closes, introduces };
         Ok(Prepared { booking, key, late, held, lesson })
     }

@@ -192,7 +192,8 @@ impl Gate {
     }
 }
 
-/// What another run need not hold any longer.
+/// What another run need not hold any longer: of a call that was not made, unless
+/// its tokens are told, too.
 pub(super) fn closed(ticket: &Ticket, windows: &[(AccountId, Window)]) -> ClosedReservation {
     let held =
         |(account, window): &(AccountId, Window)| Some(((account.clone(), window.start), ticket.held_in(account)?));
@@ -200,5 +201,7 @@ pub(super) fn closed(ticket: &Ticket, windows: &[(AccountId, Window)]) -> Closed
         reservation: ticket.reservation,
         holder: ticket.holder,
         windows: windows.iter().filter_map(held).collect(),
+        expires_at: ticket.expires_at,
+        tokens: None,
     }
 }

@@ -20,7 +20,7 @@ use super::event_rows::{EventRows, NewRows};
 use super::json::word;
 use super::lease_clock::Ahead;
 use super::leases::{self, HoldWrite, Lease};
-use super::open_reservations::{self, ClosedReservation, Freed};
+use super::open_reservations::{self, Closed, ClosedReservation, Freed};
 use super::partitions;
 use crate::domain::account::{AccountId, Scope};
 use crate::domain::audit::{Author, Change};
@@ -54,14 +54,14 @@ pub struct LedgerBatch<'a> {
     /// The customers of new events that nobody had heard of.
     pub new_customers: HashSet<&'a str>,
     /// The reservations that are open when this run stops, and when they
-    /// expire.
-    pub left_open: Vec<(Uuid, Timestamp)>,
+    /// expire; `None`: it goes on.
+    pub leaves: Option<Vec<(Uuid, Timestamp)>>,
 }
 
 impl LedgerBatch<'_> {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.holds.is_empty() && self.closed.is_empty() && self.left_open.is_empty()
+        self.events.is_empty() && self.holds.is_empty() && self.closed.is_empty() && self.leaves.is_none()
     }
 }
 
@@ -102,6 +102,8 @@ pub struct BatchOutcome {
     pub holds: Vec<(BalanceKey, Lease, Vec<Lease>)>,
     /// Reservations of other runs that were open until now.
     pub closed: HashSet<Uuid>,
+    /// Those of them whose holders go on, and count the call.
+    pub told_holders: HashSet<Uuid>,
     /// What other runs hold no longer.
     pub freed: Vec<Freed>,
     /// Whether the change feed tells something.
@@ -145,17 +147,21 @@ impl Store {
         let (moves, balances) = move_balances(&transaction, batch, &new, now).await?;
         let to_close = batch.closed.iter().filter(|(event, _)| event.as_ref().is_none_or(is_new));
         let to_close: Vec<&ClosedReservation> = to_close.map(|(_, closed)| closed).collect();
-        let (closed, freed) = open_reservations::close(&transaction, &to_close).await?;
+        let Closed { now: closed, told: told_holders, freed } =
+            open_reservations::close(&transaction, &to_close).await?;
         let holds: Vec<(&HoldWrite, Usd)> = batch.holds.iter().map(|hold| (hold, settled(hold, &appended))).collect();
         let ahead = if holds.is_empty() { Ahead::NONE } else { self.ahead(&transaction, now).await? };
         let holds = leases::write_holds(&transaction, &holds, &balances, holder, (ahead, now)).await?;
-        open_reservations::list(&transaction, &batch.left_open).await?;
+        if let Some(left_open) = &batch.leaves {
+            open_reservations::leave(&transaction, holder, left_open, now).await?;
+        }
         let all_are_new = new.len() == batch.events.len();
         let new_rows = if all_are_new { rows.new } else { NewRows::new(&new)? };
         new_rows.write(&transaction).await?;
         let told = self.tell(&transaction, (batch, &moves, &balances), &new, now).await?;
         transaction.commit().await?;
-        Ok(BatchOutcome { appended, balances: balances.into_iter().collect(), holds, closed, freed, told })
+        let balances = balances.into_iter().collect();
+        Ok(BatchOutcome { appended, balances, holds, closed, told_holders, freed, told })
     }
 }
 

@@ -99,7 +99,7 @@ pub use leases::{HoldWrite, Lease};
 pub use ledger::{Appended, BatchOutcome, Counted, LedgerBatch, Outcome};
 pub use models::{ModelFilter, ModelScope, ModelSource};
 pub use names::{Name, Names};
-pub use open_reservations::{ClosedReservation, Freed};
+pub use open_reservations::{ClosedReservation, Closing, Freed};
 pub use organizations::{OrganizationFilter, StoredOrganization};
 pub use outbox::{OutboxEntry, OutboxKind};
 pub use page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey};

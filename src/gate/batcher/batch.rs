@@ -9,7 +9,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::limit::Budget;
 use crate::domain::usage::{Event, Posting};
 use crate::domain::window::Calendar;
-use crate::store::{ClosedReservation, Counted, EventRows, LedgerBatch};
+use crate::store::{ClosedReservation, Closing, Counted, EventRows, LedgerBatch};
 
 /// The items of a batch by kind.
 #[derive(Default)]
@@ -21,6 +21,8 @@ pub(super) struct Batch {
     pub(super) rows: Option<EventRows>,
     pub(super) holds: Vec<(Uuid, Asker)>,
     pub(super) closes: Vec<(Box<ClosedReservation>, Asker)>,
+    /// What became of reservations of this run elsewhere.
+    pub(super) heard: Vec<Closing>,
     pub(super) upkeep: bool,
     pub(super) stop: bool,
     /// The last batch: what is held and not needed is given back.
@@ -35,6 +37,10 @@ impl Batch {
                 Item::Book(booking, answer) => batch.bookings.push((booking, answer)),
                 Item::Hold(reservation, answer) => batch.holds.push((reservation, answer)),
                 Item::Close(closed, answer) => batch.closes.push((closed, answer)),
+                Item::Hear(closings) => {
+                    batch.heard.extend(closings);
+                    batch.upkeep = true;
+                }
                 Item::Upkeep => batch.upkeep = true,
                 Item::Stop => batch.stop = true,
             }

@@ -10,6 +10,9 @@ use crate::store::{Balance, HoldWrite, Lease};
 /// Within how many seconds a second need for more room is taken as demand.
 const DEMAND_SECONDS: i64 = 10;
 
+/// For how long a call is refused by what others held when they were last asked.
+const OTHERS_MICROS: i64 = 250_000;
+
 /// The largest share of what is left that is held in advance.
 const ADVANCE_SHARE: u32 = 4;
 
@@ -46,8 +49,12 @@ pub(super) struct WindowState {
     /// What this run holds in the database.
     held: Usd,
     held_until: Timestamp,
+    /// Whether the database holds more for it, which is to be given back.
+    holds_too_much: bool,
     /// What other runs hold.
     pub(super) others: Vec<Lease>,
+    /// When it was last asked what they hold, as a call was refused by it.
+    others_asked_at: Timestamp,
     demand: Demand,
 }
 
@@ -126,7 +133,9 @@ impl WindowState {
             limit: None,
             held: Usd::ZERO,
             held_until: Timestamp::EPOCH,
+            holds_too_much: false,
             others,
+            others_asked_at: Timestamp::EPOCH,
             demand: Demand::default(),
         }
     }
@@ -137,6 +146,7 @@ impl WindowState {
         self.reserved_until = self.reserved_until.plus_micros(micros);
         self.held_until = self.held_until.plus_micros(micros.min(0));
         self.demand.last_raise_at = self.demand.last_raise_at.plus_micros(micros);
+        self.others_asked_at = self.others_asked_at.plus_micros(micros);
         for lease in &mut self.others {
             lease.expires_at = lease.expires_at.plus_micros(micros);
         }
@@ -169,6 +179,13 @@ impl WindowState {
         self.reservations = self.reservations.saturating_sub(1);
     }
 
+    /// What was set aside for a call has moved to the balance by another run, or may
+    /// have: nothing more is granted on it.
+    pub(super) fn moved_elsewhere(&mut self, amount: Usd) {
+        self.held = self.held.saturating_less(amount);
+        self.holds_too_much = true;
+    }
+
     /// A reservation is a part of another one from now on.
     pub(super) fn join_reservations(&mut self) {
         self.reservations = self.reservations.saturating_sub(1);
@@ -184,6 +201,17 @@ impl WindowState {
     pub(super) fn all_reserved(&self, now: Timestamp) -> Usd {
         let live = self.others.iter().filter(|lease| lease.expires_at > now);
         live.fold(self.reserved, |sum, lease| sum.saturating_add(lease.held))
+    }
+
+    /// Whether it is to be asked what others hold, of whom any did: they may have given
+    /// it back. Whoever asks first does; who comes meanwhile goes by what is known.
+    pub(super) fn claim_asking(&mut self, now: Timestamp) -> bool {
+        let is_held = self.others.iter().any(|lease| lease.held > Usd::ZERO && lease.expires_at > now);
+        let asks = is_held && now.micros_since(self.others_asked_at) >= OTHERS_MICROS;
+        if asks {
+            self.others_asked_at = now;
+        }
+        asks
     }
 
     /// Whether everything that is set aside is held in the database for long
@@ -202,6 +230,7 @@ impl WindowState {
     pub(super) fn take_lease(&mut self, lease: &Lease, others: Vec<Lease>) {
         self.held = lease.held;
         self.held_until = lease.expires_at;
+        self.holds_too_much = false;
         self.others = others;
     }
 
@@ -282,7 +311,7 @@ impl WindowState {
     pub(super) fn give_up_surplus(&mut self, now: Timestamp) -> bool {
         self.forget_old_demand(now);
         let needed = self.reserved.saturating_add(self.demand.advance);
-        let has_surplus = self.held > needed;
+        let has_surplus = self.holds_too_much || self.held > needed;
         self.held = self.held.min(needed);
         has_surplus
     }
@@ -291,7 +320,7 @@ impl WindowState {
     /// there was any.
     pub(super) fn give_up_advance(&mut self) -> bool {
         self.demand.advance = Usd::ZERO;
-        let has_surplus = !self.stale && self.held > self.reserved;
+        let has_surplus = !self.stale && (self.holds_too_much || self.held > self.reserved);
         self.held = self.held.min(self.reserved);
         has_surplus
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use self::loading::Loading;
 use super::LedgerRules;
-use super::account::Account;
+use super::account::{Account, WindowState};
 use super::ask::{Answer, Ask, Grant, Missing};
 use super::reservation::{Reservation, ReservedLine, State};
 use crate::domain::account::{AccountId, Line};
@@ -75,6 +75,10 @@ impl Books {
         let mut rates = self.rate_standings(&places, ask.counting, rules, now);
         let admits = |standing: &RateStanding| RateCounts::admits(standing, ask.tokens, ask.reserve.is_some());
         if let Some(failing) = budgets.iter().find(|standing| standing.denies()) {
+            let doubtful = self.refused_by_others(&limited, rules, now);
+            if !doubtful.windows.is_empty() {
+                return Answer::Missing(doubtful);
+            }
             let denial = deny(DenyReason::BudgetExceeded, &failing.account, failing.in_words());
             let failing = budgets.iter().filter(|standing| standing.denies());
             let retry_at = latest(failing.map(|standing| standing.window.end));
@@ -250,6 +254,10 @@ impl Books {
             if self.reservations.get(&id).is_some_and(|reservation| !reservation.state.is_settling())
                 && let Some(reservation) = self.remove(id)
             {
+                if reservation.state == State::Live {
+                    // Another run may have settled it, and this one not heard of it yet.
+                    self.for_money_windows(&reservation, WindowState::moved_elsewhere);
+                }
                 self.for_counted_lines(&reservation, |rates, counted| {
                     rates.turn(now);
                     rates.expire(counted);
@@ -273,11 +281,7 @@ impl Books {
         Some(reservation)
     }
 
-    fn for_money_windows(
-        &mut self,
-        reservation: &Reservation,
-        mut act: impl FnMut(&mut super::account::WindowState, Usd),
-    ) {
+    fn for_money_windows(&mut self, reservation: &Reservation, mut act: impl FnMut(&mut WindowState, Usd)) {
         for line in reservation.lines.iter() {
             let account = self.accounts.get_mut(&line.account);
             let window = account.and_then(|account| account.window_mut(line.window.start));

@@ -35,7 +35,7 @@ use crate::domain::limit::CountedTokens;
 use crate::domain::money::Usd;
 use crate::domain::shared_counts::Counting;
 use crate::domain::window::{Calendar, Window};
-use crate::store::{Balance, BalanceKey, BatchOutcome, HoldWrite, Lease, Store, StoreError};
+use crate::store::{Balance, BalanceKey, BatchOutcome, Closing, HoldWrite, Lease, Store, StoreError};
 
 /// A window that is not in memory.
 pub(super) type MissingWindow = (AccountId, Window);
@@ -217,6 +217,16 @@ impl Ledger {
     pub fn release(&self, reservation: Uuid, now: Timestamp) -> bool {
         let (mut books, now) = self.open(now);
         books.release(reservation, now)
+    }
+
+    /// Ends reservations that were settled or released by another run. Not while a
+    /// batch is on its way: the lease that it comes back with would be relied on for
+    /// what has moved to the balance.
+    pub fn hear(&self, closings: &[Closing], now: Timestamp) {
+        if !closings.is_empty() {
+            let (mut books, now) = self.open(now);
+            books.hear(closings, now);
+        }
     }
 
     /// What a batch must hold: enough for the tentative reservations in it, and no

@@ -27,6 +27,8 @@ struct Left {
     failures: u8,
     crashes: u8,
     steps: u8,
+    /// Calls that are settled by another run than the one that reserved for them.
+    elsewhere: u8,
 }
 
 /// Everything.
@@ -41,6 +43,8 @@ struct World {
     runs: [Run; 2],
     /// What crashed runs had granted: their clients go on.
     orphans: Vec<Promise>,
+    /// What runs are yet to hear of: who, and which call was settled elsewhere.
+    closings: Vec<(i64, u8)>,
     next_id: u8,
     next_holder: i64,
     left: Left,
@@ -61,6 +65,7 @@ impl World {
             late: 0,
             runs: [run(1), run(2)],
             orphans: Vec::new(),
+            closings: Vec::new(),
             next_id: 0,
             next_holder: 3,
             left,
@@ -203,7 +208,33 @@ impl World {
                 }
             }
         }
+        self.elsewhere(at, all);
         self.ends_of(at, all);
+    }
+
+    /// Another run settles a call; this one hears of it, between its batches.
+    fn elsewhere(&self, at: usize, all: &mut Vec<Self>) {
+        let holder = self.runs[at].holder;
+        if self.left.elsewhere > 0
+            && let Some(promise) = self.runs[at].granted.first()
+            && promise.promised_until > self.now
+        {
+            let mut next = self.clone();
+            next.left.elsewhere -= 1;
+            if next.booked.insert(promise.id) {
+                next.book(promise);
+                next.closings.push((holder, promise.id));
+            }
+            all.push(next);
+        }
+        if let Some(place) = self.closings.iter().position(|(of, _)| *of == holder)
+            && self.runs[at].batch.is_none()
+        {
+            let mut next = self.clone();
+            let (_, id) = next.closings.remove(place);
+            next.runs[at].hear(id, next.now);
+            all.push(next);
+        }
     }
 
     /// A call is not made after all, and what may befall a machine.
@@ -217,7 +248,8 @@ impl World {
         then(&|next| {
             let Some(released) = next.runs[at].granted.first().cloned() else { return false };
             let settling = next.runs[at].batch.as_ref().and_then(|batch| batch.settles.as_ref());
-            if settling.is_some_and(|promise| promise.id == released.id) {
+            // A call was made or not; nobody says both.
+            if settling.is_some_and(|promise| promise.id == released.id) || next.booked.contains(&released.id) {
                 return false;
             }
             next.runs[at].granted.remove(0);
@@ -299,14 +331,16 @@ fn explore(left: Left) -> usize {
 /// All at once would be too many: each of these has a few things of every kind.
 #[test]
 fn no_order_of_events_passes_the_limit_or_loses_room() {
-    let none = Left { amounts: &[4], asks: 0, seconds: 0, failures: 0, crashes: 0, steps: 0 };
+    let none = Left { amounts: &[4], asks: 0, seconds: 0, failures: 0, crashes: 0, steps: 0, elsewhere: 0 };
     let small: &[i64] = &[1, 4];
     for left in [
         Left { amounts: small, asks: 2, seconds: 2, ..none },
         Left { asks: 2, seconds: 1, failures: 1, ..none },
         Left { asks: 2, seconds: 2, crashes: 1, ..none },
         Left { asks: 3, seconds: 2, steps: 1, ..none },
-        Left { amounts: small, asks: 1, seconds: 3, failures: 1, crashes: 1, steps: 1 },
+        Left { asks: 3, seconds: 1, elsewhere: 2, ..none },
+        Left { asks: 2, seconds: 3, elsewhere: 1, ..none },
+        Left { amounts: small, asks: 1, seconds: 3, failures: 1, crashes: 1, steps: 1, elsewhere: 1 },
     ] {
         let worlds = explore(left);
         assert!(worlds > 5_000, "{worlds} worlds: hardly anything happens");

@@ -3,6 +3,7 @@
 mod authorize;
 mod days;
 mod dynamic;
+mod elsewhere;
 mod explain;
 mod extend;
 mod fall_back;

@@ -7,6 +7,7 @@ use super::super::{LedgerRules, MissingWindow};
 use super::{Books, Place};
 use crate::domain::account::AccountId;
 use crate::domain::clock::Timestamp;
+use crate::gate::standing::BudgetStanding;
 use crate::store::{Balance, BalanceKey, Lease};
 
 /// Who reads a window, and the newest balance that was committed meanwhile.
@@ -40,6 +41,30 @@ impl Books {
             }
         }
         missing
+    }
+
+    /// The windows that have room for a call but for what other runs held when this
+    /// one last heard of it.
+    pub(super) fn refused_by_others(
+        &mut self,
+        with_money: &[Place<'_>],
+        rules: &LedgerRules,
+        now: Timestamp,
+    ) -> Missing {
+        let mut doubtful = Missing::default();
+        for Place { line, index } in with_money {
+            let account = &mut self.accounts[*index];
+            let window = account.current_window(line.budget, &rules.calendar, now);
+            let Some(state) = account.window_mut(window.start) else { continue };
+            let standing = |reserved| BudgetStanding::new(line, window, state.balance.spent, reserved);
+            if standing(state.all_reserved(now)).denies()
+                && !standing(state.reserved).denies()
+                && state.claim_asking(now)
+            {
+                doubtful.windows.push((line.account.clone(), window));
+            }
+        }
+        doubtful
     }
 
     pub(in crate::gate::ledger) fn take_days(&mut self, tokens: &[(AccountId, i64)], now: Timestamp) {

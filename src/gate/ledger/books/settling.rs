@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::super::account::WindowState;
 use super::super::ask::Settling;
 use super::super::reservation::State;
 use super::Books;
 use crate::domain::clock::Timestamp;
 use crate::domain::identity::KeyFacts;
 use crate::domain::money::Usd;
+use crate::store::Closing;
 
 impl Books {
     /// The key of a reservation that is in memory.
@@ -64,5 +66,24 @@ impl Books {
             rates.release(counted);
         });
         true
+    }
+
+    pub(in crate::gate::ledger) fn hear(&mut self, closings: &[Closing], now: Timestamp) {
+        self.expire(now);
+        for Closing { reservation: id, tokens } in closings {
+            // What is being settled here, too, ends when that is decided.
+            if self.reservations.get(id).is_none_or(|reservation| reservation.state != State::Live) {
+                continue;
+            }
+            let Some(reservation) = self.remove(*id) else { continue };
+            self.for_money_windows(&reservation, WindowState::moved_elsewhere);
+            self.for_counted_lines(&reservation, |rates, counted| {
+                rates.turn(now);
+                match tokens {
+                    Some(tokens) => rates.settle(counted, *tokens),
+                    None => rates.release(counted),
+                }
+            });
+        }
     }
 }

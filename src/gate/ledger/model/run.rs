@@ -91,6 +91,7 @@ impl Run {
             let stays = promise.expires_at > now || Some(promise.id) == settling;
             if !stays {
                 window.end_reservation(usd(promise.amount));
+                window.moved_elsewhere(usd(promise.amount));
             }
             stays
         });
@@ -197,6 +198,16 @@ impl Run {
         }
         if batch.shifts != self.shifts {
             self.window.distrust();
+        }
+    }
+
+    /// As `Books::hear`.
+    pub(super) fn hear(&mut self, id: u8, world_now: Timestamp) {
+        self.expire(self.now(world_now));
+        if let Some(at) = self.granted.iter().position(|promise| promise.id == id) {
+            let amount = usd(self.granted.remove(at).amount);
+            self.window.end_reservation(amount);
+            self.window.moved_elsewhere(amount);
         }
     }
 
