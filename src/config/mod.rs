@@ -153,6 +153,8 @@ pub struct Settings {
     pub max_concurrent_requests: usize,
     #[serde(deserialize_with = "parsed")]
     pub request_timeout: Period,
+    #[serde(default, deserialize_with = "optional")]
+    pub stop_delay: Option<Period>,
     #[serde(deserialize_with = "parsed")]
     pub drain_timeout: Period,
     #[serde(deserialize_with = "parsed")]

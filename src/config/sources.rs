@@ -160,7 +160,8 @@ fn tell(error: &figment::Error) -> String {
     // What the setting means says what it may be.
     let about = documented().into_iter().find(|setting| error.path.first().is_some_and(|name| name == setting.name));
     let about = about.map(|setting| format!(" ({})", setting.about)).unwrap_or_default();
-    format!("wrong setting{setting}: {}{}{about}", error.kind, source.unwrap_or_default())
+    let kind = without_text(&error.kind.to_string());
+    format!("wrong setting{setting}: {kind}{}{about}", source.unwrap_or_default())
 }
 
 fn file_provider(file: Option<PathBuf>) -> Result<Data<Toml>, ConfigError> {
@@ -288,6 +289,11 @@ mod tests {
         let broken = pairs(&[("BURSAR_WEBHOOKS", "[{ secret = 'whsec_very-secret' url }]")]);
         let told = load_from(&[], None, &broken).expect_err("no TOML").0;
         assert!(told.contains("BURSAR_WEBHOOKS") && !told.contains("very-secret"), "{told}");
+        let file = std::env::temp_dir().join(format!("bursar_{}.toml", crate::domain::ids::new_uuid()));
+        std::fs::write(&file, "smtp_url = \"smtps://u:very-secret@h\nlisten = 1").expect("a file");
+        let told = load_from(&[], Some(file.clone()), &[]).expect_err("no TOML").0;
+        let _ = std::fs::remove_file(&file);
+        assert!(told.contains("wrong setting") && !told.contains("very-secret"), "{told}");
         let printed = format!("{:?}", load_from(&[], None, &variables).expect("valid"));
         assert!(!printed.contains("very-secret") && !printed.contains("pw@"), "{printed}");
     }

@@ -24,7 +24,7 @@ mod status;
 mod trouble;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
@@ -115,6 +115,7 @@ pub struct Gate {
     /// When the change feed was last read to its end, in microseconds.
     feed_read_at: AtomicI64,
     news: News,
+    leaving: AtomicBool,
     stopping: watch::Sender<bool>,
 }
 
@@ -169,6 +170,7 @@ impl Gate {
             heard: Notify::new(),
             feed_read_at: AtomicI64::new(began.micros()),
             news: News::default(),
+            leaving: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
         };
         Ok((Arc::new(gate), task))
@@ -308,8 +310,19 @@ impl Gate {
         self.learned.forget_idle(now);
     }
 
+    /// The server is about to stop, and still takes calls.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server stops, or is about to.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
     /// Tells whoever streams that the server stops.
     pub fn begin_stop(&self) {
+        self.leave();
         self.stopping.send_replace(true);
     }
 

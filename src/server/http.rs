@@ -2,7 +2,6 @@
 //! and what it did.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -13,9 +12,6 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::services::App;
-
-/// How long the database may take to say that it is there.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Prometheus' text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -35,13 +31,10 @@ pub(super) async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Resu
 
 /// Whether it takes calls: until it begins to stop. What needs the database may
 /// fail while that is away, and what is in memory goes on; another instance would
-/// do no better.
+/// do no better. It does not wait for the database: who asks may not wait long.
 async fn readyz(State(app): State<Arc<App>>) -> impl IntoResponse {
-    let database = match tokio::time::timeout(PATIENCE, app.store.ping()).await {
-        Ok(Ok(())) => "ok",
-        _ => "away",
-    };
-    if *app.gate.stopping().borrow() {
+    let database = if app.store.is_away() { "away" } else { "ok" };
+    if app.gate.is_leaving() {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("stopping\ndatabase {database}\n"));
     }
     (StatusCode::OK, format!("ready\ndatabase {database}\n"))

@@ -18,6 +18,10 @@ pub(super) fn check(settings: &Settings) -> Result<(), ConfigError> {
         if !key.0.starts_with(SECRET_PREFIX) {
             return Err(ConfigError(format!("wrong setting: {name} must begin with {SECRET_PREFIX:?}")));
         }
+        if key.0.chars().any(|character| character.is_whitespace() || character.is_control()) {
+            let rule = "must not have spaces or line breaks; does the file that it is from end with one?";
+            return Err(ConfigError(format!("wrong setting: {name} {rule}")));
+        }
         if key.0.len() >= STRONG_CHARS || settings.allow_weak_master_key {
             continue;
         }

@@ -225,12 +225,17 @@ impl Server {
         let reloading = tls.clone().map(|tls| tokio::spawn(tls.watch()));
         let connections = Connections::new(listener, service, (tls, Arc::clone(&app.metrics)), &settings);
         let (draining, drained) = tokio::sync::oneshot::channel();
-        let stopped_app = Arc::clone(&app);
+        let (stopped_app, stop_delay) = (Arc::clone(&app), settings.stop_delay);
         let drain = async move {
             stop.await;
+            health.stop().await;
+            if let Some(delay) = stop_delay {
+                tracing::info!("stopping soon: whoever spreads calls is told to leave this instance out");
+                stopped_app.gate.leave();
+                tokio::time::sleep(delay.duration()).await;
+            }
             tracing::info!("stopping: no new calls are taken, those in flight are finished");
             stopped_app.gate.begin_stop();
-            health.stop().await;
             let _ = draining.send(());
         };
         let patience = async {

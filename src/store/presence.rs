@@ -25,12 +25,17 @@ impl Store {
         answered
     }
 
+    /// Whether the database was not there when it was last looked for.
+    pub fn is_away(&self) -> bool {
+        *self.away().borrow()
+    }
+
     /// A view of what is committed, unless the database is known to be away.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if it is.
     pub fn present(&self) -> Result<View<'_>, StoreError> {
-        if *self.away().borrow() { Err(away_now()) } else { Ok(self.view()) }
+        if self.is_away() { Err(away_now()) } else { Ok(self.view()) }
     }
 
     /// Waits for something that only the database can do, for as long as it is not

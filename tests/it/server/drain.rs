@@ -13,6 +13,23 @@ use crate::support::world::MASTER;
 use crate::support::{Answer, Backend, Client, on_both};
 
 on_both! {
+    async fn it_goes_on_for_a_while_after_it_said_that_it_stops(backend: Backend) {
+        let (database, directory) = (Database::empty(backend).await, fresh_directory());
+        let server = Process::serve(&directory, &database.url, &[("master-key", MASTER), ("stop-delay", "3s")]);
+        let ready = async || reqwest::get(format!("{}/readyz", server.http_address)).await.unwrap().status().as_u16();
+        assert_eq!(ready().await, 200);
+        server.terminate();
+        while ready().await == 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert_eq!(ready().await, 503);
+        let admin = Client::anonymous(server.connect().await).with_key(MASTER);
+        admin.keys().list_keys(pb::ListKeysRequest::default()).await.answer();
+        let (code, _) = tokio::task::spawn_blocking(move || server.wait()).await.unwrap();
+        assert_eq!(code, Some(0));
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
     async fn sigterm_finishes_what_is_in_flight_and_loses_nothing(backend: Backend) {
         let database = Database::empty(backend).await;
         let directory = fresh_directory();
