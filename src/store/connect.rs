@@ -155,6 +155,8 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let transaction = self.begin_raw().await?;
         if transaction.get_database_backend() == DbBackend::Postgres {
+            // A step may take long on a large table, and so may waiting for the one who does it.
+            transaction.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
             transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
         }
         Migrator::up(&transaction, None).await?;

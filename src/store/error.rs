@@ -97,10 +97,17 @@ impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
         let text = error.to_string();
         match &error {
+            // Its text shows the URL, which may have a password.
+            DbErr::Conn(RuntimeErr::Internal(_)) => Self::Unavailable(
+                "its URL can't be read: write # / ? @ and : in a password as %23 %2F %3F %40 and %3A".to_owned(),
+            ),
+            DbErr::Custom(_) if text.contains("this migration has been applied") => Self::Unavailable(
+                "its tables are of a newer version; start that one again, or put a backup back".to_owned(),
+            ),
             DbErr::Conn(RuntimeErr::SqlxError(cause))
             | DbErr::Exec(RuntimeErr::SqlxError(cause))
             | DbErr::Query(RuntimeErr::SqlxError(cause)) => from_sqlx(cause, text),
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable(text),
+            DbErr::ConnectionAcquire(_) => Self::Unavailable(text),
             _ => Self::Broken(text),
         }
     }

@@ -1,7 +1,8 @@
 //! Views: where a read looks.
 
 use sea_orm::{
-    AccessMode, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbBackend, IsolationLevel, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbBackend, IsolationLevel,
+    TransactionTrait,
 };
 
 use super::connect::Store;
@@ -65,7 +66,11 @@ impl Store {
         let readers = self.readers();
         Ok(Snapshot(match readers.get_database_backend() {
             DbBackend::Postgres => {
-                readers.begin_with_config(Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly)).await?
+                let (level, access) = (Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly));
+                let transaction = readers.begin_with_config(level, access).await?;
+                // Who reads all of a large table takes long.
+                transaction.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+                transaction
             }
             _ => readers.begin().await?,
         }))

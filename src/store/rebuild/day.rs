@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sea_orm::{ColumnTrait, QueryResult};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, Statement};
 
 use super::super::connect::Store;
 use super::super::entity::usage_deltas;
@@ -42,9 +42,6 @@ impl Store {
         let end = Grain::Day.end(day);
         // One instant for the events and for the deltas that wait.
         let snapshot = self.snapshot().await?.0;
-        if snapshot.get_database_backend() == DbBackend::Postgres {
-            snapshot.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
-        }
         // Of what is no longer kept there are only the rollups.
         if View::of_transaction(&snapshot).closed_spans().await?.contains(&span_of(day)) {
             return Ok(Compared::default());
