@@ -19,6 +19,9 @@ use super::role::{Role, TeamRole};
 use super::tier::Tier;
 use super::window::Length;
 
+/// For ever, on the wire.
+pub const FOREVER: &str = "-1";
+
 /// How long a key lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Lifetime {
@@ -226,8 +229,12 @@ impl KeyBounds {
         ));
         adjusted.extend(lower("key.tpd_limit", values.tpd, None, self.rates.tpd, |limit| *limit));
         if let Some(duration) = values.duration {
+            let forever = *duration == Some(Lifetime::Forever);
             let mut length = duration.and_then(Lifetime::length);
-            if let Some(change) = lower("duration", Some(&mut length), None, self.duration, seconds) {
+            if let Some(mut change) = lower("duration", Some(&mut length), None, self.duration, seconds) {
+                if forever {
+                    FOREVER.clone_into(&mut change.requested);
+                }
                 *duration = length.map(Lifetime::For);
                 adjusted.push(change);
             }

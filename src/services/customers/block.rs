@@ -8,6 +8,7 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::faults::Faults;
 use crate::services::wire::text;
+use crate::store::StoreError;
 
 /// Blocks customers; who is unknown is made.
 pub(super) async fn block_customers(
@@ -23,6 +24,14 @@ pub(super) async fn unblock_customers(
     request: pb::UnblockCustomersRequest,
 ) -> Result<pb::UnblockCustomersResponse, Error> {
     Ok(pb::UnblockCustomersResponse { customers: set_blocked(&ctx, &request.customer_ids, false).await? })
+}
+
+/// Nobody could lock a customer that was not there.
+fn made_meanwhile(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Taken(_) => StoreError::Contended("somebody else heard of the customer first".to_owned()),
+        error => error,
+    }
 }
 
 async fn set_blocked(ctx: &Ctx, ids: &[String], blocked: bool) -> Result<Vec<pb::Customer>, Error> {
@@ -44,7 +53,7 @@ async fn set_blocked(ctx: &Ctx, ids: &[String], blocked: bool) -> Result<Vec<pb:
         } else {
             let unheard_of = Customer::unheard_of(id.clone(), ctx.now);
             let made = Customer { blocked, version: Customer::UNTOUCHED + 1, ..unheard_of };
-            tx.insert_customer(&made).await?;
+            tx.insert_customer(&made).await.map_err(made_meanwhile)?;
             made
         });
     }

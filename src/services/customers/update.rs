@@ -99,9 +99,7 @@ async fn change(
     if !metadata.apply(&mut after.metadata) {
         return Err(Error::invalid(Violation::new("customer.metadata", "must have at most 65536 bytes as JSON")));
     }
-    if sent.max_budget.is_none() || sent.soft_budget.is_none() {
-        after.budget.check_updated()?;
-    }
+    after.budget.check_updated()?;
     if let Some(tier) = after.budget_id.as_ref().filter(|_| joins.is_none() && after.budget_id != before.budget_id) {
         return Err(Refusal::not_found(Reason::BudgetNotFound, "budget", [tier]).into());
     }

@@ -139,7 +139,7 @@ async fn generate(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::Generate
         ctx.app.rules.rotation.check_sink()?;
     }
     lend_no_rights(ctx, &mut new, names_type)?;
-    narrow(ctx, &mut new)?;
+    new_key::narrow(ctx, &mut new)?;
     if new.team_id.is_none() {
         check_personal(ctx, &new)?;
     }
@@ -296,18 +296,6 @@ fn lend_no_rights(ctx: &Ctx, new: &mut NewKey, names_type: bool) -> Result<(), R
     Ok(())
 }
 
-/// A key that may call some RPCs only makes keys that may call no others.
-fn narrow(ctx: &Ctx, new: &mut NewKey) -> Result<(), Refusal> {
-    let Some(key) = ctx.caller.key().filter(|key| !key.allowed_routes.is_empty()) else { return Ok(()) };
-    let own: Vec<String> = key.allowed_routes.iter().map(ToString::to_string).collect();
-    if new.allowed_routes.is_empty() {
-        new.allowed_routes = own;
-    } else if !new.allowed_routes.iter().all(|route| own.contains(route)) {
-        return Err(rules::field_refused("allowed_routes"));
-    }
-    Ok(())
-}
-
 /// May the caller make this key in this team?
 async fn check_team(
     ctx: &Ctx,
@@ -370,10 +358,7 @@ fn generation_refused(role: &'static str) -> Error {
 async fn check_owner(ctx: &Ctx, view: View<'_>, new: &NewKey, team: Option<&Team>) -> Result<(), Error> {
     let Some(id) = &new.user_id else { return Ok(()) };
     let user = rules::owner(view, id).await?;
-    if user.blocked {
-        let message = format!("user {:?} is blocked and gets no keys", id.as_str());
-        return Err(Refusal::precondition(Reason::UserDeactivated, message).about("user", id).into());
-    }
+    rules::check_active(&user)?;
     match team {
         Some(team) => rules::check_membership(view, &team.team_id, id).await,
         None if ctx.caller.is_proxy_admin() => Ok(()),

@@ -15,6 +15,7 @@ use crate::domain::user::User;
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
+use crate::services::wire::access::not_a_member;
 use crate::services::wire::key;
 use crate::store::{Sharers, Tx, View};
 
@@ -55,9 +56,19 @@ pub(super) async fn check_membership(view: View<'_>, team: &TeamId, user: &UserI
     if view.find_member(team, user).await?.is_some() {
         return Ok(());
     }
-    let message = format!("user {:?} is not in team {:?}; add it first", user.as_str(), team.as_str());
-    let refusal = Refusal::precondition(Reason::UserNotInTeam, message);
-    Err(refusal.with("user_id", user).with("team_id", team).into())
+    Err(not_a_member(team, user).into())
+}
+
+/// Refuses to give a key to a user that is blocked.
+///
+/// # Errors
+/// `FAILED_PRECONDITION`.
+pub(super) fn check_active(user: &User) -> Result<(), Refusal> {
+    if !user.blocked {
+        return Ok(());
+    }
+    let message = format!("user {:?} is blocked and gets no keys", user.user_id.as_str());
+    Err(Refusal::precondition(Reason::UserDeactivated, message).about("user", &user.user_id))
 }
 
 /// Refuses models that the key's team, or its owner, may not call.

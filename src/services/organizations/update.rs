@@ -110,9 +110,7 @@ async fn change(
     }
     check_rights(&before, &after, &spend, standing)?;
     etag::check(&sent.etag, before.version, "organization", id)?;
-    if sent.max_budget.is_none() || sent.soft_budget.is_none() {
-        after.budget.check_updated()?;
-    }
+    after.budget.check_updated()?;
     if after.rates != before.rates || after.model_rates != before.model_rates {
         Pool::to_teams(&after).check_shrink(&tx.view().shares(id, None).await?)?;
         Pool::to_keys_of_teams(&after)

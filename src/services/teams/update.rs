@@ -77,9 +77,7 @@ pub(super) async fn update_team(ctx: Ctx, request: pb::UpdateTeamRequest) -> Res
     }
     check_rights(&ctx, tx.view(), &before, &after, &spend, &standing).await?;
     etag::check(&sent.etag, before.version, "team", &id)?;
-    if sent.max_budget.is_none() || sent.soft_budget.is_none() {
-        after.budget.check_updated()?;
-    }
+    after.budget.check_updated()?;
     if after.rates != before.rates || after.model_rates != before.model_rates {
         Pool::to_keys(&after).check_shrink(&tx.view().shares_of_keys(Sharers::KeysOfTeam(&id), None).await?)?;
     }

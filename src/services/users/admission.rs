@@ -1,8 +1,9 @@
 //! Who may make which users, and where they may be put.
 
 use crate::domain::fault::Refusal;
-use crate::domain::ids::{OrganizationId, TeamId};
+use crate::domain::ids::{OrganizationId, TeamId, UserId};
 use crate::domain::key::KeyType;
+use crate::domain::key_rules::NewKey;
 use crate::domain::reason::Reason;
 use crate::domain::role::Role;
 use crate::domain::team::Team;
@@ -46,6 +47,7 @@ pub(super) async fn check_rights(ctx: &Ctx, tx: &mut Tx, command: &Command) -> R
         ("key.key_type", command.names_key_type && key.is_some_and(|key| key.key_type != KeyType::LlmApi)),
         ("key.allowed_routes", key.is_some_and(|key| !key.allowed_routes.is_empty())),
         ("key.team_id", key.is_some_and(|key| key.team_id.is_some())),
+        ("key.temp_budget_increase", key.is_some_and(|key| key.limits.increase.is_some())),
     ];
     match refused.into_iter().find(|(_, set)| *set) {
         None => Ok(()),
@@ -53,6 +55,14 @@ pub(super) async fn check_rights(ctx: &Ctx, tx: &mut Tx, command: &Command) -> R
             let message = format!("only a proxy admin may set {field}");
             Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", field).into())
         }
+    }
+}
+
+/// The key that comes with a user is in a team only that the user is put into.
+pub(super) fn check_team_of_key(key: &NewKey, user: &UserId, teams: &[TeamId]) -> Result<(), Refusal> {
+    match &key.team_id {
+        Some(team) if !teams.contains(team) => Err(access::not_a_member(team, user)),
+        _ => Ok(()),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::services::wire::consent::{self, with_consent};
 use crate::services::wire::correction::{Owner, begin_at_zero, set_spend};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::user::Shown;
-use crate::services::wire::{key, new_key, secret, taken, text, user};
+use crate::services::wire::{key, key_limits, new_key, secret, taken, text, user};
 use crate::store::{Constraint, Spend, StoredKey, StoredUser};
 
 use super::invitations::create::invite;
@@ -112,8 +112,12 @@ async fn make(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::CreateUserRe
     teams.sort_unstable();
     let mut faults = Faults::default();
     made.budget.check_new("user.", &mut faults.0);
-    let key = key.map(|key| shape_key(ctx, key, &made, &mut faults));
+    let mut key = key.map(|key| shape_key(ctx, key, &made, &mut faults));
     faults.finish()?;
+    if let Some(key) = &mut key {
+        new_key::narrow(ctx, key)?;
+        admission::check_team_of_key(key, &made.user_id, &teams)?;
+    }
 
     admission::check_organizations(&mut tx, &made, &organizations).await?;
     admission::check_teams(ctx, &tx, &asked_teams, &teams, &organizations).await?;
@@ -191,6 +195,7 @@ fn shape_key(ctx: &Ctx, mut key: NewKey, user: &User, faults: &mut Faults) -> Ne
         faults.0.extend(violations);
     }
     new_key::check_shaped(&key, "key.", &mut faults.0);
+    key_limits::check_increase(&key.limits, "key.", ctx.now, faults);
     key
 }
 

@@ -220,6 +220,12 @@ pub(crate) fn not_your_organization(id: &OrganizationId) -> Refusal {
     Refusal::denied(Reason::NotYourOrganization, message).about("organization", id)
 }
 
+/// The refusal of a key for a user that is not in the key's team.
+pub(crate) fn not_a_member(team: &TeamId, user: &UserId) -> Refusal {
+    let message = format!("user {:?} is not in team {:?}; add it first", user.as_str(), team.as_str());
+    Refusal::precondition(Reason::UserNotInTeam, message).with("user_id", user).with("team_id", team)
+}
+
 /// Where a caller stands to a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyStanding {

@@ -8,7 +8,7 @@ use crate::domain::fault::{Refusal, Violation};
 use crate::domain::ids::KeyId;
 use crate::domain::key::{Key, check_alias};
 use crate::domain::key_limits::KeyLimits;
-use crate::domain::key_rules::{Adjusted, Bounded, Lifetime, NewKey};
+use crate::domain::key_rules::{Adjusted, Bounded, FOREVER, Lifetime, NewKey};
 use crate::domain::limit::{Budget, Rates};
 use crate::domain::models::{ListOwner, ModelAliases, ModelList};
 use crate::domain::reason::Reason;
@@ -23,13 +23,39 @@ use crate::services::Ctx;
 /// The most entries of `allowed_routes`.
 const ROUTES_MAX: usize = 200;
 
+/// A key that may call some RPCs only makes keys that may call no others.
+///
+/// # Errors
+/// `PERMISSION_DENIED` if the new one is to call others.
+pub(crate) fn narrow(ctx: &Ctx, new: &mut NewKey) -> Result<(), Refusal> {
+    let Some(key) = ctx.caller.key().filter(|key| !key.allowed_routes.is_empty()) else { return Ok(()) };
+    let own: Vec<String> = key.allowed_routes.iter().map(ToString::to_string).collect();
+    if new.allowed_routes.is_empty() {
+        new.allowed_routes = own;
+    } else if !new.allowed_routes.iter().all(|route| own.contains(route)) {
+        let message = "only a proxy admin may set allowed_routes";
+        return Err(Refusal::denied(Reason::FieldNotAllowed, message).with("field", "allowed_routes"));
+    }
+    Ok(())
+}
+
 /// Takes the message of a key that is to be made. Its duration stands beside
 /// it, under a name of its own.
 pub(crate) fn take(key: &pb::Key, duration: (&str, Option<&String>), prefix: &str, faults: &mut Faults) -> NewKey {
+    let in_team = key.team_id.as_ref().is_some_and(|id| !id.is_empty());
+    take_of(if in_team { ListOwner::TeamKey } else { ListOwner::PersonalKey }, key, duration, prefix, faults)
+}
+
+/// The same of a key that is, or may be, in a team or outside.
+pub(crate) fn take_of(
+    owner: ListOwner,
+    key: &pb::Key,
+    duration: (&str, Option<&String>),
+    prefix: &str,
+    faults: &mut Faults,
+) -> NewKey {
     let field = |name: &str| format!("{prefix}{name}");
     let empty = String::new();
-    let owner =
-        if key.team_id.as_ref().is_some_and(|id| !id.is_empty()) { ListOwner::TeamKey } else { ListOwner::PersonalKey };
     let new = NewKey {
         key_type: role::key_type_from_wire(&field("key_type"), key.key_type, faults).unwrap_or_default(),
         key_alias: alias(&field("key_alias"), key.key_alias.as_ref(), faults),
@@ -97,7 +123,7 @@ pub(crate) fn alias(field: &str, alias: Option<&String>, faults: &mut Faults) ->
 pub(crate) fn lifetime(field: &str, text: Option<&String>, faults: &mut Faults) -> Option<Lifetime> {
     match text.map(String::as_str) {
         None => None,
-        Some("-1") => Some(Lifetime::Forever),
+        Some(FOREVER) => Some(Lifetime::Forever),
         Some(_) => faults.length(field, text).map(Lifetime::For),
     }
 }

@@ -137,6 +137,34 @@ on_both! {
         assert_eq!(world.admin.keys().update_key(for_ever).await.answer().key.unwrap().expires_at, None);
     }
 
+    async fn a_mask_keeps_a_lifetime_as_it_is(world: World) {
+        let request = pb::GenerateKeyRequest { duration: Some("1h".into()), ..Default::default() };
+        let key = world.admin.keys().generate_key(request).await.answer().key.unwrap();
+        let for_ever = |paths: &[&str]| pb::UpdateKeyRequest { duration: Some("-1".into()), ..update(&key.key_hash, pb::Key::default(), paths) };
+        let change = async |paths: &[&str]| world.admin.keys().update_key(for_ever(paths)).await.answer().key.unwrap().expires_at;
+        assert_eq!(change(&["tags"]).await, key.expires_at);
+        assert_eq!(change(&[]).await, None);
+    }
+
+    async fn the_models_of_its_team_are_for_a_key_in_one(world: World) {
+        red(&world, pb::Team::default()).await;
+        let all = || pb::Key { models: vec!["all-team-models".into()], ..Default::default() };
+        let (_, key) = world.key(in_team("alice")).await;
+        let after = world.admin.keys().update_key(update(&key.key_hash, all(), &[])).await.answer().key.unwrap();
+        assert_eq!(after.models, ["all-team-models"]);
+        let leaves = update(&key.key_hash, pb::Key::default(), &["team_id"]);
+        assert_eq!(world.admin.keys().update_key(leaves).await.bad()[0].0, "key.models");
+        let (_, personal) = world.key(pb::Key::default()).await;
+        assert_eq!(world.admin.keys().update_key(update(&personal.key_hash, all(), &[])).await.bad()[0].0, "key.models");
+    }
+
+    async fn nobody_who_is_blocked_is_given_a_key(world: World) {
+        world.user(pb::User { user_id: "gone".into(), blocked: Some(true), ..Default::default() }).await;
+        let (_, key) = world.key(pb::Key::default()).await;
+        let give = update(&key.key_hash, pb::Key { user_id: Some("gone".into()), ..Default::default() }, &[]);
+        world.admin.keys().update_key(give).await.refused(Code::FailedPrecondition, ErrorReason::UserDeactivated);
+    }
+
     async fn a_key_that_changes_hands_keeps_its_spend(world: World) {
         red(&world, pb::Team { max_budget: Some("1".into()), ..Default::default() }).await;
         let (secret, key) = world.key(pb::Key { user_id: Some("alice".into()), ..Default::default() }).await;

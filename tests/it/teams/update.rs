@@ -29,6 +29,14 @@ on_both! {
         world.admin.teams().update_team(absent).await.refused(Code::NotFound, ErrorReason::TeamNotFound);
     }
 
+    async fn a_warning_stays_below_the_limit_whatever_a_mask_names(world: World) {
+        world.team(pb::Team { team_id: "red".into(), max_budget: Some("20".into()), soft_budget: Some("10".into()), ..Default::default() }).await;
+        let both = || pb::Team { max_budget: Some("5".into()), soft_budget: Some("3".into()), ..Default::default() };
+        let half = world.admin.teams().update_team(update(both(), &["max_budget"])).await.unwrap_err();
+        assert_eq!(half.code(), Code::FailedPrecondition, "{half:?}");
+        world.admin.teams().update_team(update(both(), &["max_budget", "soft_budget"])).await.answer();
+    }
+
     async fn a_team_admin_tightens_and_does_not_loosen(world: World) {
         let (lead, alice) = red(&world, pb::Team { max_budget: Some("5".into()), models: vec!["gpt-4o".into(), "o3".into()], rpm_limit: Some(10), ..Default::default() }).await;
         let loosening = [

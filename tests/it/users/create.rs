@@ -16,6 +16,26 @@ fn create(user: pb::User) -> pb::CreateUserRequest {
 }
 
 on_both! {
+    async fn the_key_that_comes_along_keeps_the_rules_of_keys(world: World) {
+        world.team(pb::Team { team_id: "red".into(), ..Default::default() }).await;
+        let with = |key: pb::Key| pb::CreateUserRequest { key: Some(key), ..create(named("alice")) };
+        let outside = with(pb::Key { team_id: Some("red".into()), ..Default::default() });
+        world.admin.users().create_user(outside).await.refused(Code::FailedPrecondition, ErrorReason::UserNotInTeam);
+        let unknown = with(pb::Key { team_id: Some("blue".into()), ..Default::default() });
+        world.admin.users().create_user(unknown).await.refused(Code::FailedPrecondition, ErrorReason::UserNotInTeam);
+        let half = with(pb::Key { temp_budget_increase: Some("1".into()), ..Default::default() });
+        assert_eq!(world.admin.users().create_user(half).await.bad()[0].0, "key.temp_budget_expires_at");
+        // A key that may call one RPC makes keys that may call no other.
+        world.person("root", pb::Role::ProxyAdmin).await;
+        let narrow = pb::Key { user_id: Some("root".into()), allowed_routes: vec!["bursar.v1.UserService/CreateUser".into()], ..Default::default() };
+        let (secret, _) = world.key(narrow).await;
+        let made = world.with_key(&secret).users().create_user(with(pb::Key::default())).await.answer();
+        assert_eq!(made.key.unwrap().allowed_routes, ["bursar.v1.UserService/CreateUser"]);
+        let inside = pb::User { team_ids: vec!["red".into()], ..named("bob") };
+        let member = pb::CreateUserRequest { key: Some(pb::Key { team_id: Some("red".into()), ..Default::default() }), ..create(inside) };
+        world.admin.users().create_user(member).await.answer();
+    }
+
     async fn a_user_is_stored_as_asked_and_gets_a_key(world: World) {
         let asked = pb::User {
             user_id: "alice".into(),

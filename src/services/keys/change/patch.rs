@@ -10,7 +10,7 @@ use crate::domain::key_limits::KeyLimits;
 use crate::domain::key_rules::{Adjusted, Bounded, Lifetime, NewKey};
 use crate::domain::limit::Budget;
 use crate::domain::model_limit::ModelLimits;
-use crate::domain::models::{ModelAliases, ModelList};
+use crate::domain::models::{ListOwner, ModelAliases, ModelList};
 use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
 use crate::domain::reason::Reason;
@@ -117,7 +117,9 @@ impl KeyPatch {
         let mut of_mask = Faults::default();
         let mask = Mask::new(request.update_mask.as_ref(), &FIELDS, &mut of_mask);
         faults.0.extend(of_mask.0.into_iter().map(|fault| fault.under(prefix)));
-        let new = new_key::take(
+        // Whether it has a team is known once the key is read.
+        let new = new_key::take_of(
+            ListOwner::TeamKey,
             sent,
             (&format!("{prefix}duration"), request.duration.as_ref()),
             &format!("{prefix}key."),
@@ -164,7 +166,10 @@ impl KeyPatch {
             blocked: mask.field("blocked", sent.blocked),
             spend: mask.field("spend", faults.money(field("spend"), sent.spend.as_ref())),
             // "-1" and a named, absent duration both mean for ever.
-            lifetime: if forever { Patch::Clear } else { mask.field("duration", lifetime) },
+            lifetime: match mask.field("duration", forever.then_some(())) {
+                Patch::Set(()) => Patch::Clear,
+                _ => mask.field("duration", lifetime),
+            },
             auto_rotate: mask.field("auto_rotate", sent.auto_rotate),
             rotation_interval: mask.field("rotation_interval", new.rotation_interval),
             ends_grace: mask.names("previous_key_valid_until"),

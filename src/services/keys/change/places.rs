@@ -2,6 +2,7 @@
 
 use crate::domain::fault::{Refusal, Violation};
 use crate::domain::key::Key;
+use crate::domain::models::ALL_TEAM_MODELS;
 use crate::domain::reason::Reason;
 use crate::domain::team::Team;
 use crate::error::Error;
@@ -22,6 +23,12 @@ pub(super) async fn check(
     if after.service_account_id.is_some() && after.user_id.is_some() {
         return Err(Error::invalid(Violation::new("key.user_id", "must be absent: a service account has no owner")));
     }
+    if after.team_id.is_none() && after.models.iter().any(|name| name == ALL_TEAM_MODELS) {
+        return Err(Error::invalid(Violation::new(
+            "key.models",
+            format!("{ALL_TEAM_MODELS:?} needs a key with a team_id"),
+        )));
+    }
     let team = match &after.team_id {
         // Who moves a key manages both teams.
         Some(id) if after.team_id != before.team_id => Some(managed_team(ctx, view, id).await?.0),
@@ -31,7 +38,10 @@ pub(super) async fn check(
     if let Some(owner) = &after.user_id
         && (after.user_id != before.user_id || after.team_id != before.team_id)
     {
-        rules::owner(view, owner).await?;
+        let user = rules::owner(view, owner).await?;
+        if after.user_id != before.user_id {
+            rules::check_active(&user)?;
+        }
         if let Some(team) = &team {
             rules::check_membership(view, &team.team_id, owner).await?;
         }
