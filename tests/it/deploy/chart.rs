@@ -35,13 +35,12 @@ fn of_image() -> Vec<(String, String)> {
 
 /// The variables of a container, with what its secret has.
 fn of_container(container: &Value, secret: &[(&str, &str)]) -> Vec<(String, String)> {
-    let value = |variable: &Value| match variable["value"].as_str() {
-        Some(value) => value.to_owned(),
-        None => {
-            let key = variable["valueFrom"]["secretKeyRef"]["key"].as_str().unwrap();
-            secret.iter().find(|(name, _)| *name == key).unwrap_or_else(|| panic!("{key}")).1.to_owned()
-        }
+    let of_secret = |variable: &Value| {
+        let key = variable["valueFrom"]["secretKeyRef"]["key"].as_str().unwrap();
+        secret.iter().find(|(name, _)| *name == key).unwrap_or_else(|| panic!("{key}")).1
     };
+    let value =
+        |variable: &Value| variable["value"].as_str().map_or_else(|| of_secret(variable).to_owned(), str::to_owned);
     let variables = container["env"].as_array().unwrap().iter();
     variables.map(|variable| (variable["name"].as_str().unwrap().to_owned(), value(variable))).collect()
 }
