@@ -392,7 +392,7 @@ mod tests {
         assert_eq!(key.duration, Some(Lifetime::For(length("30d"))));
         assert_eq!((key.rates.tpm, key.rates.rpm), (Some(1_000), None));
         let told: Vec<_> = adjusted.iter().map(|a| (a.path, a.requested.as_str(), a.applied.as_str())).collect();
-        assert_eq!(told, [("key.max_budget", "200", "100"), ("duration", "", "30d")]);
+        assert_eq!(told, [("key.max_budget", "200", "100"), ("duration", "-1", "30d")]);
     }
 
     #[test]
@@ -403,6 +403,8 @@ mod tests {
             violations.iter().map(|v| (v.field.as_str(), v.reason)).collect::<Vec<_>>(),
             [("key.max_budget", Reason::AboveUpperBound)]
         );
+        let mut for_ever = NewKey { duration: Some(Lifetime::Forever), ..NewKey::default() };
+        assert_eq!(apply(&mut for_ever, BoundMode::Reject).expect_err("refused")[0].field, "duration");
         let mut silent = NewKey::default();
         assert!(apply(&mut silent, BoundMode::Reject).is_ok());
         assert_eq!(silent.max_budget, Some(usd("100")), "filled");

@@ -106,7 +106,7 @@ pub async fn follow_changes(gate: Arc<Gate>, clock: Clock, mut position: i64) {
     let mut in_the_dark = false;
     loop {
         tokio::select! {
-            _ = ticks.tick() => gate.hear_of_calls().await,
+            _ = ticks.tick() => {}
             () = gate.heard.notified() => {}
             () = gate.changed.notified() => gate.ring().await,
         }
@@ -145,20 +145,6 @@ impl Gate {
     /// Another instance changed something.
     pub fn hear(&self) {
         self.heard.notify_one();
-    }
-
-    /// Frees what is reserved here for calls that ended elsewhere.
-    async fn hear_of_calls(&self) {
-        let hear = async {
-            let closings = self.store.present()?.closings_for(self.holder).await?;
-            if !closings.is_empty() && self.batcher.hear(closings.clone()).await.is_ok() {
-                self.store.hear_closings(&closings).await?;
-            }
-            Ok::<(), StoreError>(())
-        };
-        if let Err(error) = self.store.while_present(hear).await {
-            tracing::debug!(%error, "what other instances settled is asked for again");
-        }
     }
 
     /// Tells other instances that something changed here.

@@ -29,7 +29,7 @@ pub use self::verify::verify_if_due;
 
 use crate::domain::clock::Clock;
 use crate::domain::webhook::Webhook;
-use crate::gate::{Gate, follow_changes, watch_database};
+use crate::gate::{Gate, follow_calls, follow_changes, watch_database};
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::shared_counts::{Background, SharedCounts};
@@ -50,6 +50,7 @@ impl Jobs {
         tasks.spawn(denials::write(Arc::clone(&gate)));
         tasks.spawn(listen::listen(store.clone(), Arc::clone(&gate)));
         tasks.spawn(watch_database(Arc::clone(&gate), clock.clone()));
+        tasks.spawn(follow_calls(Arc::clone(&gate)));
         tasks.spawn(follow_changes(gate, clock.clone(), position));
         tasks.spawn(merge::merge(store.clone()));
         tasks.spawn(rebuild::rebuild(store.clone(), clock.clone()));

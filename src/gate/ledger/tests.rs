@@ -312,3 +312,20 @@ fn a_lease_that_was_planned_before_the_clock_was_set_is_not_relied_on() {
     let missing = one.ledger.standings(&lines, Counting::Alone, later).expect_err("it must be read again");
     assert_eq!(missing.windows, [(one.account.clone(), Window::LIFETIME)]);
 }
+
+/// It is in the balance, of which this run may not have heard.
+#[test]
+fn what_another_run_settled_is_not_lent_again() {
+    let one = OneKey::new();
+    let (first, second) = (one.ask(1, 40, NOW).0, one.ask(2, 40, NOW).0);
+    one.commit(&one.plan_holds(&[first, second], &[], NOW), 80, &[first, second]);
+    one.ledger.hear(&[Closing { reservation: first, tokens: Some(1) }], NOW);
+    assert_eq!(one.reserved(NOW), 40);
+    let given_back: Vec<i64> = one.plan_upkeep(NOW).iter().map(|hold| hold.held.nanos()).collect();
+    assert_eq!(given_back, [40], "the database holds 80");
+    assert_eq!(one.ask(3, 40, NOW).1, Grant::Tentative);
+    // What expires may have been settled a moment ago, too.
+    let later = NOW.plus_seconds(601);
+    let (fourth, _) = one.ask(4, 40, later);
+    assert_eq!(one.plan_holds(&[fourth], &[], later)[0].held, Usd::ZERO);
+}
