@@ -338,6 +338,7 @@ fn no_order_of_events_passes_the_limit_or_loses_room() {
         Left { asks: 2, seconds: 1, failures: 1, ..none },
         Left { asks: 2, seconds: 2, crashes: 1, ..none },
         Left { asks: 3, seconds: 2, steps: 1, ..none },
+        Left { amounts: &[2, 4], asks: 3, elsewhere: 1, ..none },
         Left { asks: 3, seconds: 1, elsewhere: 2, ..none },
         Left { asks: 2, seconds: 3, elsewhere: 1, ..none },
         Left { amounts: small, asks: 1, seconds: 3, failures: 1, crashes: 1, steps: 1, elsewhere: 1 },
