@@ -26,10 +26,13 @@ pub async fn follow_calls(gate: Arc<Gate>) {
 
 impl Gate {
     async fn hear_of_calls(&self) -> Result<(), StoreError> {
-        let closings = self.store.present()?.closings_for(self.holder).await?;
-        if !closings.is_empty() && self.batcher.hear(closings.clone()).await.is_ok() {
+        loop {
+            let closings = self.store.present()?.closings_for(self.holder).await?;
+            // A server that stops hears nothing more.
+            if closings.is_empty() || self.batcher.hear(closings.clone()).await.is_err() {
+                return Ok(());
+            }
             self.store.hear_closings(&closings).await?;
         }
-        Ok(())
     }
 }
