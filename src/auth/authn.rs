@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 
 use super::caller::{Caller, Credential};
 use super::peer::Peer;
@@ -47,19 +47,24 @@ pub struct Authenticator {
     sessions: Arc<Sessions>,
     tokens: Arc<Tokens>,
     host: Box<dyn Welcome>,
+    /// Where credentials stand, if not only in `authorization`.
+    name: Option<HeaderName>,
 }
 
 impl Authenticator {
     /// Knows the master keys, the sessions and the tokens of identity providers,
-    /// whose users the host welcomes; asks the gate about all keys.
+    /// whose users the host welcomes; asks the gate about all keys. Credentials
+    /// stand in the metadata of this name, if one is given; else, and without it,
+    /// in `authorization`.
     pub fn new(
         gate: Arc<Gate>,
         masters: MasterKeys,
         sessions: Arc<Sessions>,
         tokens: Arc<Tokens>,
         host: Box<dyn Welcome>,
+        name: Option<HeaderName>,
     ) -> Self {
-        Self { gate, masters, sessions, tokens, host }
+        Self { gate, masters, sessions, tokens, host, name }
     }
 
     /// Finds out who sent a request: by its credential, without one by the
@@ -70,12 +75,12 @@ impl Authenticator {
     /// that is blocked, `UNAVAILABLE` if it can't be looked up.
     pub async fn caller(&self, headers: &HeaderMap, peer: Option<&Peer>, now: Timestamp) -> Result<Caller, Error> {
         let wanted_team = wanted_team(headers)?;
-        let gateway = peer.and_then(|peer| peer.gateway.as_ref()).filter(|_| !headers.contains_key(AUTHORIZATION));
+        let gateway = peer.and_then(|peer| peer.gateway.as_ref()).filter(|_| !self.has_credential(headers));
         if let Some(name) = gateway {
             let credential = Credential::Gateway(Arc::clone(name));
             return Ok(Caller { credential, shown: None, on_behalf_of: None, wanted_team });
         }
-        let (credential, shown) = match bearer(headers)? {
+        let (credential, shown) = match bearer(headers, self.name.as_ref())? {
             Bearer::Secret(secret) => {
                 let hash = KeyHash::of(secret);
                 (self.secret(&hash, now).await?, Some(hash))
@@ -89,6 +94,10 @@ impl Authenticator {
         let mut caller = Caller { credential, shown, on_behalf_of: None, wanted_team };
         caller.on_behalf_of = on_behalf_of(headers, &caller)?;
         Ok(caller)
+    }
+
+    fn has_credential(&self, headers: &HeaderMap) -> bool {
+        headers.contains_key(AUTHORIZATION) || self.name.as_ref().is_some_and(|name| headers.contains_key(name))
     }
 
     async fn secret(&self, hash: &KeyHash, now: Timestamp) -> Result<Credential, Error> {
@@ -227,9 +236,11 @@ enum Bearer<'a> {
     Token(&'a str),
 }
 
-/// What stands in `authorization: Bearer …`.
-fn bearer(headers: &HeaderMap) -> Result<Bearer<'_>, Error> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
+/// What stands in `authorization: Bearer …`; or in metadata of a name of its own,
+/// which is looked at first, and where the scheme may be left out.
+fn bearer<'a>(headers: &'a HeaderMap, own: Option<&HeaderName>) -> Result<Bearer<'a>, Error> {
+    let own = own.filter(|name| headers.contains_key(*name));
+    let mut values = headers.get_all(own.unwrap_or(&AUTHORIZATION)).iter();
     let Some(value) = values.next() else {
         let message = "no credential: send metadata \"authorization: Bearer <key, session or JWT>\"";
         return Err(Error::Unauthenticated { reason: Reason::CredentialMissing, message, metadata: Vec::new() });
@@ -237,7 +248,9 @@ fn bearer(headers: &HeaderMap) -> Result<Bearer<'_>, Error> {
     if values.next().is_some() || value.len() > CREDENTIAL_MAX_BYTES {
         return Err(malformed());
     }
-    let (scheme, secret) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(malformed)?;
+    let text = value.to_str().map_err(|_| malformed())?;
+    let bare = own.map(|_| ("bearer", text));
+    let (scheme, secret) = text.split_once(' ').or(bare).ok_or_else(malformed)?;
     let secret = secret.trim();
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(malformed());
@@ -292,7 +305,7 @@ mod tests {
     }
 
     fn shape(values: &[&[u8]]) -> Option<char> {
-        match bearer(&headers(values)) {
+        match bearer(&headers(values), None) {
             Ok(Bearer::Secret(_)) => Some('s'),
             Ok(Bearer::Token(_)) => Some('t'),
             Err(_) => None,
@@ -320,17 +333,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn metadata_of_its_own_name_wins_with_or_without_a_scheme() {
+        let own = HeaderName::from_static("x-key");
+        for (value, secret) in [
+            (Some("sk-own"), Some("sk-own")),
+            (Some("Bearer sk-own"), Some("sk-own")),
+            (Some("Basic sk-own"), None),
+            (Some(""), None),
+            (None, Some("sk-a")),
+        ] {
+            let mut headers = headers(&[b"Bearer sk-a"]);
+            if let Some(value) = value {
+                headers.insert(own.clone(), HeaderValue::from_static(value));
+            }
+            match bearer(&headers, Some(&own)) {
+                Ok(Bearer::Secret(found)) => assert_eq!(Some(found), secret, "{value:?}"),
+                Ok(Bearer::Token(token)) => panic!("{token} is a secret"),
+                Err(_) => assert_eq!(None, secret, "{value:?}"),
+            }
+            assert!(matches!(bearer(&headers, None), Ok(Bearer::Secret("sk-a"))), "without the setting");
+        }
+    }
+
     proptest! {
         #[test]
         fn whatever_stands_there_is_split_or_refused(value in prop::collection::vec(any::<u8>(), 0..80)) {
-            let _ = bearer(&headers(&[&value]));
+            let _ = bearer(&headers(&[&value]), None);
         }
 
         #[test]
         fn a_credential_is_what_follows_the_scheme(text in "[!-~]{0,40}") {
             let value = format!("Bearer {text}");
             let headers = headers(&[value.as_bytes()]);
-            match bearer(&headers) {
+            match bearer(&headers, None) {
                 Ok(Bearer::Secret(secret)) => prop_assert!(secret == text && text.starts_with(SECRET_PREFIX)),
                 Ok(Bearer::Token(token)) => prop_assert!(token == text && !text.starts_with(SECRET_PREFIX)),
                 Err(_) => prop_assert!(text.is_empty()),

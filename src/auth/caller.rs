@@ -119,6 +119,12 @@ impl Caller {
         has_certificate || self.key().is_some_and(|key| key.key_type == KeyType::Gateway)
     }
 
+    /// Whether its requests are limited in number: not those of gateways, which
+    /// ask and report for others, nor those of the master key.
+    pub fn is_limited(&self) -> bool {
+        !self.is_gateway() && !matches!(self.credential, Credential::Master)
+    }
+
     /// Whether this is its user.
     pub fn is_user(&self, id: &UserId) -> bool {
         self.user_id() == Some(id)

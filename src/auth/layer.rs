@@ -16,7 +16,7 @@ use super::caller::Caller;
 use super::peer::Peer;
 use super::policy::{Scope, rule_of};
 use super::request_id::RequestId;
-use super::throttle::{Allowance, Throttle};
+use super::throttle::{Allowance, Subject, Throttle};
 use crate::domain::clock::Clock;
 use crate::error::Error;
 
@@ -43,19 +43,33 @@ pub struct Passport {
 #[derive(Clone)]
 pub struct AuthLayer(Arc<Admission>);
 
+/// What the settings say about callers.
+#[derive(Clone, Copy, Debug)]
+pub struct CallerRules {
+    /// Whether reflection needs no credential.
+    pub reflection_is_public: bool,
+    /// How many wrong credentials a minute are told so.
+    pub failures_a_minute: usize,
+    /// How many requests a minute a caller may send; `None` is no limit.
+    pub requests_a_minute: Option<usize>,
+}
+
 /// What admitting needs.
 struct Admission {
     authenticator: Authenticator,
     guesses: Throttle,
+    requests: Option<Throttle>,
     clock: Clock,
     reflection_is_public: bool,
 }
 
 impl AuthLayer {
     /// A layer that asks this authenticator.
-    pub fn new(authenticator: Authenticator, clock: Clock, reflection_is_public: bool) -> Self {
-        let guesses = Throttle::new(Allowance::CREDENTIALS);
-        Self(Arc::new(Admission { authenticator, guesses, clock, reflection_is_public }))
+    pub fn new(authenticator: Authenticator, clock: Clock, rules: CallerRules) -> Self {
+        let CallerRules { reflection_is_public, failures_a_minute, requests_a_minute } = rules;
+        let guesses = Throttle::new(Allowance::credentials(failures_a_minute));
+        let requests = requests_a_minute.map(|most| Throttle::new(Allowance::requests(most)));
+        Self(Arc::new(Admission { authenticator, guesses, requests, clock, reflection_is_public }))
     }
 }
 
@@ -87,6 +101,9 @@ impl Admission {
         // know it either.
         let Some(rule) = rule else { return Ok(()) };
         let scope = rule.admit(&caller)?;
+        if let Some(requests) = self.requests.as_ref().filter(|_| rule.is_management() && caller.is_limited()) {
+            let _counted = requests.begin([Subject::Caller(caller.name())], now)?;
+        }
         request.extensions_mut().insert(Passport { caller: Arc::new(caller), scope, rpc: rule.rpc, remote });
         Ok(())
     }

@@ -13,7 +13,7 @@ mod tokens;
 
 pub use self::authn::{Authenticator, MasterKeys, recheck};
 pub use self::caller::{Caller, Credential};
-pub use self::layer::{AuthLayer, Passport};
+pub use self::layer::{AuthLayer, CallerRules, Passport};
 pub use self::peer::Peer;
 pub use self::policy::{Column, POLICY, Reach, Rule, Scope, rule_of};
 pub use self::request_id::{REQUEST_ID, RequestId};

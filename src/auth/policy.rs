@@ -279,6 +279,11 @@ impl Rule {
         self.reaches[column as usize]
     }
 
+    /// Whether it manages or reads, and is no part of a model call.
+    pub const fn is_management(&self) -> bool {
+        matches!(self.kind, Read | Write)
+    }
+
     /// The names of the columns that may call the RPC.
     pub fn needed(&self) -> Vec<&'static str> {
         let may = |column: &&Column| !self.reach_of(**column).is_empty();

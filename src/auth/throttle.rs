@@ -1,6 +1,6 @@
-//! Throttling of guesses: after so many failures nothing is tried any more for
-//! a while, be it right or wrong; or, of credentials, what is wrong is not told
-//! any more.
+//! Throttling: after so many failures nothing is tried any more for a while, be
+//! it right or wrong; or, of credentials, what is wrong is not told any more; or
+//! so many requests of one caller are all that it gets.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -14,39 +14,64 @@ use crate::domain::clock::Timestamp;
 use crate::domain::reason::Reason;
 use crate::error::Error;
 
-/// How many failures are allowed, in so many seconds.
+/// How many tries are allowed, in so many seconds, and what is told of one more.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowance {
-    failures: usize,
+    tries: usize,
     seconds: i64,
+    reason: Reason,
+    message: &'static str,
 }
 
 impl Allowance {
-    /// Of passwords and invitations.
-    pub const SIGN_IN: Self = Self { failures: 10, seconds: 900 };
-    /// Of credentials, by whoever sends them from one address.
-    pub const CREDENTIALS: Self = Self { failures: 100, seconds: 60 };
+    /// Of wrong passwords and invitations.
+    pub const SIGN_IN: Self = Self {
+        tries: 10,
+        seconds: 900,
+        reason: Reason::TooManyFailures,
+        message: "too many failures; try again later",
+    };
+
+    /// Of so many wrong credentials a minute, by whoever sends them from one
+    /// address: setting `auth_failure_rate`.
+    #[must_use]
+    pub const fn credentials(a_minute: usize) -> Self {
+        Self { tries: a_minute, seconds: 60, ..Self::SIGN_IN }
+    }
+
+    /// Of so many requests a minute of one caller: setting `management_rate`.
+    #[must_use]
+    pub const fn requests(a_minute: usize) -> Self {
+        Self {
+            tries: a_minute,
+            seconds: 60,
+            reason: Reason::TooManyRequests,
+            message: "you sent too many requests in a minute (setting management_rate); try again later",
+        }
+    }
 }
 
 /// How many subjects are remembered, the most active of them.
 const CAPACITY: usize = 100_000;
 
-/// Whose failures are counted.
+/// Whose tries are counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// The account that is tried, by its e-mail address or id.
     Account(String),
     /// Where the caller is.
     Address(IpAddr),
+    /// Who the caller is, by its name in the audit log.
+    Caller(String),
 }
 
-/// When the failures of one subject were.
-type Failures = Arc<Mutex<VecDeque<Timestamp>>>;
+/// When the tries of one subject were.
+type Tries = Arc<Mutex<VecDeque<Timestamp>>>;
 
-/// Counts failures in memory.
+/// Counts tries in memory.
 pub struct Throttle {
     allowed: Allowance,
-    failed: Cache<Subject, Failures>,
+    tried: Cache<Subject, Tries>,
 }
 
 /// A guess that counts as a failure until it is known to be right: so that a
@@ -54,14 +79,14 @@ pub struct Throttle {
 #[must_use]
 pub struct Attempt {
     at: Timestamp,
-    counted: Vec<Failures>,
+    counted: Vec<Tries>,
 }
 
 impl Throttle {
-    /// Allows so many failures.
+    /// Allows so many tries.
     #[must_use]
     pub fn new(allowed: Allowance) -> Self {
-        Self { allowed, failed: Cache::new(CAPACITY) }
+        Self { allowed, tried: Cache::new(CAPACITY) }
     }
 
     /// Counts a failure that was found out at once, and says what is told of it:
@@ -78,18 +103,18 @@ impl Throttle {
     /// Begins a guess.
     ///
     /// # Errors
-    /// `RESOURCE_EXHAUSTED` if one of the subjects failed too often.
+    /// `RESOURCE_EXHAUSTED` if one of the subjects failed, or tried, too often.
     pub fn begin(&self, subjects: impl IntoIterator<Item = Subject>, now: Timestamp) -> Result<Attempt, Error> {
         let mut attempt = Attempt { at: now, counted: Vec::new() };
         for subject in subjects {
-            let failures = self.of(&subject);
+            let tries = self.of(&subject);
             let full_since = {
-                let mut times = failures.lock();
+                let mut times = tries.lock();
                 let since = now.plus_seconds(-self.allowed.seconds);
                 while times.front().is_some_and(|at| *at <= since) {
                     times.pop_front();
                 }
-                let oldest = times.front().copied().filter(|_| times.len() >= self.allowed.failures);
+                let oldest = times.front().copied().filter(|_| times.len() >= self.allowed.tries);
                 if oldest.is_none() {
                     times.push_back(now);
                 }
@@ -99,20 +124,20 @@ impl Throttle {
                 attempt.succeeded();
                 let micros = oldest.plus_seconds(self.allowed.seconds).micros_since(now).max(1_000_000);
                 return Err(Error::Exhausted {
-                    reason: Reason::TooManyFailures,
-                    message: "too many failures; try again later",
+                    reason: self.allowed.reason,
+                    message: self.allowed.message,
                     retry: Duration::from_micros(micros.unsigned_abs()),
                 });
             }
-            attempt.counted.push(failures);
+            attempt.counted.push(tries);
         }
         Ok(attempt)
     }
 
-    fn of(&self, subject: &Subject) -> Failures {
-        let fresh = || -> Result<Failures, std::convert::Infallible> { Ok(Failures::default()) };
-        match self.failed.get_or_insert_with(subject, fresh) {
-            Ok(failures) => failures,
+    fn of(&self, subject: &Subject) -> Tries {
+        let fresh = || -> Result<Tries, std::convert::Infallible> { Ok(Tries::default()) };
+        match self.tried.get_or_insert_with(subject, fresh) {
+            Ok(tries) => tries,
             Err(never) => match never {},
         }
     }
@@ -121,8 +146,8 @@ impl Throttle {
 impl Attempt {
     /// The guess was right, and does not count.
     pub fn succeeded(self) {
-        for failures in self.counted {
-            let mut times = failures.lock();
+        for tries in self.counted {
+            let mut times = tries.lock();
             if let Some(index) = times.iter().rposition(|at| *at == self.at) {
                 times.remove(index);
             }
@@ -162,7 +187,7 @@ mod tests {
 
     #[test]
     fn bad_credentials_are_told_a_hundred_times_a_minute() {
-        let throttle = Throttle::new(Allowance::CREDENTIALS);
+        let throttle = Throttle::new(Allowance::credentials(100));
         let wrong = || Error::Unauthenticated { reason: Reason::KeyUnknown, message: "wrong", metadata: Vec::new() };
         let blame = |address: u8, seconds: i64| {
             let address = Some(IpAddr::from([127, 0, 0, address]));

@@ -15,13 +15,13 @@ mod shared_counts;
 mod sources;
 mod tls;
 mod traces;
+mod values;
 mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use chrono::NaiveTime;
 use chrono_tz::Tz;
@@ -37,6 +37,7 @@ pub use self::shared_counts::RedisParams;
 pub use self::sources::{Documented, EXAMPLE, client_variable, documented, load, load_from};
 pub use self::tls::{GatewayParams, TlsParams};
 pub use self::traces::TraceParams;
+pub use self::values::{MetadataName, PerMinute, Period};
 pub use self::webhooks::WebhookParams;
 use crate::domain::key_rules::BoundMode;
 use crate::domain::limit::CountedTokens;
@@ -58,30 +59,6 @@ pub struct Hidden(pub String);
 impl fmt::Debug for Hidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(hidden)")
-    }
-}
-
-/// A length of time in a setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Period(Length);
-
-impl std::str::FromStr for Period {
-    type Err = crate::domain::window::ParseLengthError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
-
-impl Period {
-    /// Its seconds.
-    pub const fn seconds(self) -> i64 {
-        self.0.nominal_seconds()
-    }
-
-    /// The period as the standard library has it.
-    pub fn duration(self) -> Duration {
-        Duration::from_secs(self.seconds().unsigned_abs())
     }
 }
 
@@ -149,6 +126,12 @@ pub struct Settings {
     pub traces: Option<TraceParams>,
     #[serde(deserialize_with = "parsed")]
     pub reflection_public: bool,
+    #[serde(default, deserialize_with = "optional")]
+    pub key_metadata_name: Option<MetadataName>,
+    #[serde(deserialize_with = "parsed")]
+    pub auth_failure_rate: PerMinute,
+    #[serde(default, deserialize_with = "optional")]
+    pub management_rate: Option<PerMinute>,
     #[serde(deserialize_with = "parsed")]
     pub max_concurrent_requests: usize,
     #[serde(deserialize_with = "parsed")]

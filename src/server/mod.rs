@@ -21,9 +21,9 @@ use self::connections::Connections;
 use self::layers::RequestLayer;
 use self::tls::Tls;
 pub use self::tls::certificate_end;
-use crate::auth::{Allowance, AuthLayer, Authenticator, POLICY, Sessions, Throttle, Tokens};
+use crate::auth::{Allowance, AuthLayer, Authenticator, CallerRules, POLICY, Sessions, Throttle, Tokens};
 use crate::callout::{CustomAuth, KeyPolicy};
-use crate::config::{ConfigError, Period, Settings};
+use crate::config::{ConfigError, PerMinute, Period, Settings};
 use crate::domain::clock::Clock;
 use crate::domain::secret::Secret;
 use crate::domain::ticket::TicketKey;
@@ -176,7 +176,14 @@ impl Server {
             http_listener,
             tls,
             traces,
-            authenticator: Authenticator::new(gate, masters, sessions, tokens, Box::new(Host(Arc::clone(&app)))),
+            authenticator: Authenticator::new(
+                gate,
+                masters,
+                sessions,
+                tokens,
+                Box::new(Host(Arc::clone(&app))),
+                settings.key_metadata_name.as_ref().map(|name| name.get().clone()),
+            ),
             app,
             settings,
             jobs,
@@ -219,7 +226,12 @@ impl Server {
         let mut routes = services::routes(&app);
         routes.add_service(health_service);
         add_reflection(&mut routes)?;
-        let admission = AuthLayer::new(authenticator, app.clock.clone(), settings.reflection_public);
+        let rules = CallerRules {
+            reflection_is_public: settings.reflection_public,
+            failures_a_minute: settings.auth_failure_rate.get(),
+            requests_a_minute: settings.management_rate.map(PerMinute::get),
+        };
+        let admission = AuthLayer::new(authenticator, app.clock.clone(), rules);
         let outermost = RequestLayer::new(&settings, Arc::clone(&app.metrics), traces.clone());
         let service = outermost.layer(admission.layer(routes.routes().prepare()));
         let reloading = tls.clone().map(|tls| tokio::spawn(tls.watch()));

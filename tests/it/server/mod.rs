@@ -1,5 +1,6 @@
 //! The process: how it starts, what it says, how it ends.
 
+mod callers;
 mod connections;
 mod doctor;
 mod drain;
