@@ -142,6 +142,8 @@ impl Site {
             assert!(began.elapsed() < RECOVERY, "it does not hear of changes: {}", self.server.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        // When it did, it forgot whom it had known before.
+        self.decide().await.unwrap();
     }
 }
 
