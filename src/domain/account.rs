@@ -12,8 +12,9 @@ use super::limit::{Budget, Dynamic, Rates};
 use super::money::Usd;
 use super::window::Length;
 
-/// A kind of account. All kinds behave the same; a new one is a new row here
-/// and in the list of accounts that a call touches.
+/// A kind of account, in the order in which the budgets of a call are checked.
+/// All kinds behave the same; a new one is a new row here and in the list of
+/// accounts that a call touches.
 #[derive(
     Clone,
     Copy,
@@ -40,29 +41,29 @@ pub enum Scope {
     KeyModel,
     /// All keys of a team.
     Team,
+    /// All keys of a team with one model: it limits calls, not money.
+    TeamModel,
+    /// All keys of an organization: of its teams, and personal ones of users
+    /// that are at home there, or in no other.
+    Organization,
+    /// All keys of an organization with one model: it limits calls, not money.
+    OrganizationModel,
+    /// A user's keys in one organization.
+    OrganizationMember,
+    /// All calls under one label.
+    Tag,
     /// All keys of a user.
     User,
     /// The keys of a user that have no team.
     UserPersonal,
-    /// A user's keys in one team.
-    TeamMember,
-    /// All keys of an organization: of its teams, and personal ones of users
-    /// that are at home there, or in no other.
-    Organization,
-    /// A user's keys in one organization.
-    OrganizationMember,
-    /// All keys of a team with one model: it limits calls, not money.
-    TeamModel,
-    /// All keys of an organization with one model, likewise.
-    OrganizationModel,
     /// A user's keys with one model: those that its budget binds.
     UserModel,
+    /// A user's keys in one team.
+    TeamMember,
     /// All calls on behalf of an end user.
     Customer,
     /// All calls on behalf of an end user with one model.
     CustomerModel,
-    /// All calls under one label.
-    Tag,
     /// All calls that one provider answered.
     Provider,
     /// All calls of one model.
@@ -80,6 +81,19 @@ impl Scope {
     #[must_use]
     pub fn is_shared(self) -> bool {
         Self::SHARED.contains(&self)
+    }
+
+    /// Whether its accounts are those of single keys.
+    #[must_use]
+    pub const fn is_of_key(self) -> bool {
+        matches!(self, Self::Key | Self::KeyWindow | Self::KeyModel)
+    }
+
+    /// Whether the words of a denial, which reach whoever holds the key, say how
+    /// its accounts stand, and not just which one it is.
+    #[must_use]
+    pub fn is_told_in_words(self) -> bool {
+        !self.is_shared() && !matches!(self, Self::Organization | Self::OrganizationModel)
     }
 
     /// Whether its accounts are named by two ids, the first of them escaped.

@@ -336,9 +336,11 @@ impl Identity {
         if let Some(team) = &self.team {
             let whole = Line::new(&team.account, &team.budget, &team.rates);
             lines.push(Line { relaxed: team.dynamic, ..whole });
+            lines.extend(team.group_models.lines(models).map(|line| Line { relaxed: team.dynamic, ..line }));
         }
         if let Some(Affiliation { organization, member }) = &self.affiliation {
             lines.push(line(&organization.account, &organization.budget, &organization.rates, true, true));
+            lines.extend(organization.group_models.lines(models));
             if let Some((member, budget)) = member {
                 lines.push(line(&member.account, budget, &Rates::NONE, true, false));
             }
@@ -355,12 +357,6 @@ impl Identity {
         if let Some(member) = &self.membership {
             lines.push(line(&member.facts.account, &member.budget, &member.rates, true, true));
         }
-        let team_models = self
-            .team
-            .iter()
-            .flat_map(|team| team.group_models.lines(models).map(|line| Line { relaxed: team.dynamic, ..line }));
-        let organizations = self.affiliation.iter().map(|affiliation| &affiliation.organization);
-        lines.extend(team_models.chain(organizations.flat_map(|of| of.group_models.lines(models))));
         lines.extend(self.customer.iter().flat_map(|customer| customer.lines(models)));
         lines
     }

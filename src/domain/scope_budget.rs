@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::account::{AccountId, Scope};
+use super::account::{AccountId, Line, Scope};
 use super::clock::Timestamp;
 use super::limit::Budget;
 
@@ -69,6 +69,16 @@ impl ScopeBudgets {
         self.0.is_empty()
     }
 
+    /// Adds those of a call to its other lines, all in the order in which they are
+    /// checked.
+    pub fn join<'a>(&'a self, lines: &mut Vec<Line<'a>>, call: CallScopes<'_>) {
+        if self.is_empty() {
+            return;
+        }
+        lines.extend(self.of_call(call).into_iter().map(|(account, budget)| Line::of_money(account, budget)));
+        lines.sort_by_key(|line| line.account.scope());
+    }
+
     /// Those of a call, in the order in which they are checked. Of a model with
     /// two names both count.
     #[must_use]
@@ -108,6 +118,16 @@ mod tests {
             version: 1,
         };
         ScopeBudgets::new(accounts.iter().map(budget).collect())
+    }
+
+    #[test]
+    fn each_budget_stands_where_it_is_checked() {
+        let all = budgets(&[(Scope::Global, ""), (Scope::Tag, "b"), (Scope::Tag, "a"), (Scope::Provider, "openai")]);
+        let own = [AccountId::stored(Scope::Team, "t"), AccountId::stored(Scope::UserPersonal, "u")];
+        let mut lines: Vec<Line<'_>> = own.iter().map(|account| Line::of_money(account, &Budget::NONE)).collect();
+        all.join(&mut lines, CallScopes { tags: vec!["b", "a"], providers: &["openai"], models: ["m", "m"] });
+        let found: Vec<String> = lines.iter().map(|line| line.account.to_string()).collect();
+        assert_eq!(found, ["team \"t\"", "tag \"a\"", "tag \"b\"", "user \"u\"", "provider \"openai\"", "all keys"]);
     }
 
     #[test]

@@ -276,10 +276,7 @@ impl Gate {
         let mut counting = self.counting_of_call();
         let answer = loop {
             let mut lines = identity.lines(Models::Called(resolved), self.rules().user_budget_on_team_keys);
-            if !scopes.is_empty() {
-                let shared = scopes.of_call(scopes_of(call, &identity, &providers, resolved));
-                lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
-            }
+            scopes.join(&mut lines, scopes_of(call, &identity, &providers, resolved));
             self.estimate(&mut lines, costs);
             self.tighten(&mut lines, resolved, now);
             let reserve = call

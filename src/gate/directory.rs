@@ -42,6 +42,8 @@ pub struct Directory {
     customers: Cache<CustomerId, Arc<CustomerFacts>>,
     customer_defaults: CustomerDefaults,
     unknown: Cache<KeyHash, Timestamp>,
+    /// Counts the changes of keys.
+    changes: AtomicU64,
     /// Counts the changes of tiers.
     tiers: AtomicU64,
 }
@@ -87,6 +89,7 @@ impl Directory {
             customers: Cache::new(capacity),
             customer_defaults,
             unknown: Cache::new(UNKNOWN_CAPACITY),
+            changes: AtomicU64::new(0),
             tiers: AtomicU64::new(0),
         }
     }
@@ -134,16 +137,21 @@ impl Directory {
         if self.unknown.get(hash).is_some_and(|until| now < until) {
             return Ok(None);
         }
+        let changes = self.changes.load(Ordering::SeqCst);
         let Some(key) = span("store.read_key", self.key(hash)).await? else {
             // An attacker who tries hashes must not push real keys out.
             self.keys.0.remove(hash);
             self.unknown.insert(*hash, now.plus_seconds(UNKNOWN_SECONDS));
+            if self.changes.load(Ordering::SeqCst) != changes {
+                // It may have been made while it was read.
+                self.unknown.remove(hash);
+            }
             return Ok(None);
         };
         if !key.accepts(hash, now) {
             return Ok(None);
         }
-        self.complete(key, now).await.map(Some)
+        self.whose(key, now).await.map(Some)
     }
 
     /// Who somebody without a key is, whose token opens these models.
@@ -156,11 +164,15 @@ impl Directory {
         models: ModelList,
         now: Timestamp,
     ) -> Result<Identity, StoreError> {
-        self.complete(Arc::new(KeyFacts::of_principal(principal, models)), now).await
+        self.whose(Arc::new(KeyFacts::of_principal(principal, models)), now).await
     }
 
-    /// A key with its owner, team and organization.
-    async fn complete(&self, key: Arc<KeyFacts>, now: Timestamp) -> Result<Identity, StoreError> {
+    /// Whose a key is: with its owner, team and organization, as far as they are
+    /// still there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they are not in memory and the database fails.
+    pub async fn whose(&self, key: Arc<KeyFacts>, now: Timestamp) -> Result<Identity, StoreError> {
         let user = match &key.user_id {
             Some(id) => self.user(id).await?,
             None => None,
@@ -292,6 +304,7 @@ impl Directory {
         self.organizations.0.clear();
         self.organization_members.0.clear();
         self.customers.clear();
+        self.changes.fetch_add(1, Ordering::SeqCst);
         self.unknown.clear();
     }
 
@@ -301,6 +314,7 @@ impl Directory {
             match eviction {
                 Eviction::Key(hash) => {
                     self.keys.0.remove(hash);
+                    self.changes.fetch_add(1, Ordering::SeqCst);
                     self.unknown.remove(hash);
                 }
                 Eviction::User(id) => drop(self.users.0.remove(id)),

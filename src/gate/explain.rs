@@ -7,7 +7,7 @@ use super::fall_back::{fallbacks_of, spent_model};
 use super::rates::{RateCounts, TokenNeed};
 use super::standing::{BudgetStanding, RateStanding};
 use super::{Call, Calling, Gate};
-use crate::domain::account::{Line, Scope};
+use crate::domain::account::Scope;
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::{self, AskedModel, Checked, Denial, DenyReason, Finding, Judged, PriceState};
 use crate::domain::identity::{Identity, Models};
@@ -110,8 +110,7 @@ impl Gate {
         let scopes = self.scope_budgets.load();
         let providers = prices.providers(resolved, &offers);
         let mut lines = identity.lines(Models::Called(resolved), self.rules().user_budget_on_team_keys);
-        let shared = scopes.of_call(scopes_of(call, identity, &providers, resolved));
-        lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
+        scopes.join(&mut lines, scopes_of(call, identity, &providers, resolved));
         self.estimate(&mut lines, costs);
         self.tighten(&mut lines, resolved, now);
         let (budgets, rates) = self.all_standings(&lines, now).await?;

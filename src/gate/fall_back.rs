@@ -3,7 +3,7 @@
 use super::Gate;
 use super::authorize::{AuthorizeError, Call, Decision, scopes_of};
 use super::explain::first_denial;
-use crate::domain::account::{Line, Scope};
+use crate::domain::account::Scope;
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::{Denial, DenyReason};
 use crate::domain::identity::{Identity, Models};
@@ -63,8 +63,7 @@ impl Gate {
         let (scopes, prices) = (self.scope_budgets.load(), self.prices.load());
         let providers = prices.providers(model, &prices.offers(model, model, now));
         let instead = Call { model, ..call.clone() };
-        let shared = scopes.of_call(scopes_of(&instead, identity, &providers, model));
-        lines.extend(shared.into_iter().map(|(account, budget)| Line::of_money(account, budget)));
+        scopes.join(&mut lines, scopes_of(&instead, identity, &providers, model));
         self.tighten(&mut lines, model, now);
         let (mut budgets, rates) = self.all_standings(&lines, now).await?;
         budgets.retain(|of| lines.iter().any(|line| line.limits_money() && *line.account == of.account));

@@ -193,6 +193,11 @@ impl Gate {
         self.prices.load_full()
     }
 
+    /// The budgets that calls of all keys share, as they are now.
+    pub fn scope_budgets(&self) -> Arc<ScopeBudgets> {
+        self.scope_budgets.load_full()
+    }
+
     /// Forgets what a committed change made stale. To be called before the
     /// caller is answered.
     ///

@@ -7,7 +7,7 @@ use super::ledger::Settling;
 use super::record::RecordError;
 use crate::domain::account::AccountId;
 use crate::domain::clock::Timestamp;
-use crate::domain::identity::{Identity, KeyFacts, ModelAccounts, Models, Payer};
+use crate::domain::identity::{Identity, KeyFacts, Models, Payer};
 use crate::domain::ids::KeyId;
 use crate::domain::key::Key;
 use crate::domain::limit::Budget;
@@ -116,7 +116,7 @@ impl Gate {
             return self.route_by_hash(&key.key_hash, Models::Called(model), now).await;
         }
         let deleted = self.store.view().find_deleted_key_by_id(id).await?.ok_or(RecordError::KeyUnknown)?;
-        self.route_of_deleted(deleted.key, Models::Called(model)).await
+        self.route_of_deleted(deleted.key, Models::Called(model), now).await
     }
 
     /// The call was made when the secret was good.
@@ -130,7 +130,7 @@ impl Gate {
             return Ok(self.route_along(identity, models));
         }
         let deleted = self.store.view().find_deleted_key(hash).await?.ok_or(RecordError::KeyUnknown)?;
-        self.route_of_deleted(deleted.key, models).await
+        self.route_of_deleted(deleted.key, models, now).await
     }
 
     /// The accounts of somebody who called a model.
@@ -142,43 +142,16 @@ impl Gate {
 
     /// The call was made, so it is booked: on whatever of the key's accounts is
     /// still there, except the key's own.
-    async fn route_of_deleted(&self, key: Key, models: Models<'_>) -> Result<(Arc<KeyFacts>, Route), RecordError> {
-        let view = self.store.view();
-        let mut accounts = Vec::new();
-        let user = match &key.user_id {
-            Some(id) => view.find_user(id).await?,
-            None => None,
-        };
-        let team = match &key.team_id {
-            Some(id) => view.find_team(id).await?,
-            None => None,
-        };
-        if let Some(user) = &user {
-            accounts.push((AccountId::user(&user.user_id), user.budget));
-            if key.team_id.is_none() {
-                accounts.push((AccountId::user_personal(&user.user_id), user.budget));
-            }
-            if key.team_id.is_none() || self.rules().user_budget_on_team_keys {
-                let with_models = ModelAccounts::of_user(user);
-                accounts.extend(with_models.lines(models).map(|line| (line.account.clone(), *line.budget)));
-            }
-        }
-        if let Some(team) = &team {
-            accounts.push((AccountId::team(&team.team_id), team.budget));
-        }
-        let organization = match (&key.team_id, &user) {
-            (Some(_), _) => team.and_then(|team| team.organization_id),
-            (None, Some(user)) => {
-                self.directory().user(&user.user_id).await?.and_then(|user| user.organization_id.clone())
-            }
-            (None, None) => None,
-        };
-        if let Some(id) = organization
-            && let Some(organization) = view.find_organization(&id).await?
-        {
-            accounts.push((AccountId::organization(&id), organization.budget));
-        }
-        Ok((Arc::new(KeyFacts::new(key, None, 0)), Route { accounts, ..Route::default() }))
+    async fn route_of_deleted(
+        &self,
+        key: Key,
+        models: Models<'_>,
+        now: Timestamp,
+    ) -> Result<(Arc<KeyFacts>, Route), RecordError> {
+        let identity = self.directory().whose(Arc::new(KeyFacts::new(key, None, 0)), now).await?;
+        let (key, mut route) = self.route_along(identity, models);
+        route.accounts.retain(|(account, _)| !account.scope().is_of_key());
+        Ok((key, route))
     }
 
     /// The accounts beside the payer's in which a reservation of another run may

@@ -56,10 +56,13 @@ impl BudgetStanding {
         self.budget.max.map(|max| max.saturating_less(self.spent).saturating_less(self.reserved))
     }
 
-    /// What is wrong, for people.
+    /// What is wrong, for people: whoever holds the key reads it in the end.
     #[must_use]
     pub fn in_words(&self) -> String {
         let Self { account, spent, reserved, estimate, .. } = self;
+        if !account.scope().is_told_in_words() {
+            return format!("the budget of {account} has no room for the call");
+        }
         let max = self.budget.max.unwrap_or_default();
         let taken = spent.saturating_add(*reserved);
         let reset = self.window.end.map(|end| format!("; it resets at {end}")).unwrap_or_default();
@@ -151,10 +154,13 @@ impl RateStanding {
         matches!(self.counting, Counting::Share(_)) && !matches!(self.kind, RateKind::TokensPerDay)
     }
 
-    /// What is wrong, for people.
+    /// What is wrong, for people: whoever holds the key reads it in the end.
     #[must_use]
     pub fn in_words(&self) -> String {
         let Self { account, kind, limit, remaining, resets_at, .. } = self;
+        if !account.scope().is_told_in_words() {
+            return format!("the limit of {} of {account} is reached", kind.in_words());
+        }
         let reset = resets_at.map(|at| format!("; the minute ends at {at}")).unwrap_or_default();
         format!("the limit of {limit} {} of {account} is reached, {remaining} left{reset}", kind.in_words())
     }

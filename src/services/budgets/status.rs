@@ -13,7 +13,7 @@ use crate::pb::get_budget_status_request::Subject;
 use crate::services::Ctx;
 use crate::services::wire::access::{administers, sees_user, standing_to_key, visible_team};
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{budget, key_ref, text};
+use crate::services::wire::{budget, key_ref, standings, text};
 
 /// Shows budgets and limits.
 pub(super) async fn get_budget_status(
@@ -63,7 +63,7 @@ async fn of_customer(ctx: &Ctx, id: &CustomerId) -> Result<pb::GetBudgetStatusRe
         return Err(Refusal::not_found(Reason::CustomerNotFound, "customer", [id]).into());
     }
     let customer = ctx.app.gate.directory().customer(id).await?;
-    standings(ctx, &customer.lines(Models::All).collect::<Vec<_>>()).await
+    of_lines(ctx, &customer.lines(Models::All).collect::<Vec<_>>()).await
 }
 
 async fn of_key(ctx: &Ctx, hash: &KeyHash) -> Result<pb::GetBudgetStatusResponse, Error> {
@@ -77,7 +77,8 @@ async fn of_key(ctx: &Ctx, hash: &KeyHash) -> Result<pb::GetBudgetStatusResponse
             return Err(not_found().into());
         }
     }
-    standings(ctx, &ctx.app.gate.binding_lines(&identity, Models::All)).await
+    let (budgets, rate_limits) = standings::of_key(ctx, &identity).await?;
+    Ok(pb::GetBudgetStatusResponse { budgets, rate_limits })
 }
 
 async fn of_user(ctx: &Ctx, id: &UserId) -> Result<pb::GetBudgetStatusResponse, Error> {
@@ -93,7 +94,7 @@ async fn of_user(ctx: &Ctx, id: &UserId) -> Result<pb::GetBudgetStatusResponse, 
     let own = (!on_all_keys).then(|| line(&personal, &user.budget, &user.rates, true, false));
     let models = ModelAccounts::of_user(&user);
     let lines: Vec<Line<'_>> = std::iter::once(all).chain(own).chain(models.lines(Models::All)).collect();
-    standings(ctx, &lines).await
+    of_lines(ctx, &lines).await
 }
 
 async fn of_team(ctx: &Ctx, id: &TeamId) -> Result<pb::GetBudgetStatusResponse, Error> {
@@ -107,7 +108,7 @@ async fn of_team(ctx: &Ctx, id: &TeamId) -> Result<pb::GetBudgetStatusResponse, 
     let (account, models) = (AccountId::team(id), ModelAccounts::of_team(&team));
     let whole = line(&account, &team.budget, &team.rates, true, true);
     let lines: Vec<Line<'_>> = std::iter::once(whole).chain(models.lines(Models::All)).collect();
-    standings(ctx, &lines).await
+    of_lines(ctx, &lines).await
 }
 
 async fn of_organization(ctx: &Ctx, id: &OrganizationId) -> Result<pb::GetBudgetStatusResponse, Error> {
@@ -121,7 +122,7 @@ async fn of_organization(ctx: &Ctx, id: &OrganizationId) -> Result<pb::GetBudget
     let (account, models) = (AccountId::organization(id), ModelAccounts::of_organization(&organization));
     let whole = line(&account, &organization.budget, &organization.rates, true, true);
     let lines: Vec<Line<'_>> = std::iter::once(whole).chain(models.lines(Models::All)).collect();
-    standings(ctx, &lines).await
+    of_lines(ctx, &lines).await
 }
 
 fn line<'a>(
@@ -134,7 +135,7 @@ fn line<'a>(
     Line { budget_binds, rates_bind, ..Line::new(account, budget, rates) }
 }
 
-async fn standings(ctx: &Ctx, lines: &[Line<'_>]) -> Result<pb::GetBudgetStatusResponse, Error> {
+async fn of_lines(ctx: &Ctx, lines: &[Line<'_>]) -> Result<pb::GetBudgetStatusResponse, Error> {
     let (mut budgets, rates) = ctx.app.gate.all_standings(lines, ctx.now).await?;
     budget::retain_binding(&mut budgets, lines);
     Ok(pb::GetBudgetStatusResponse {

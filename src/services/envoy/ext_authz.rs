@@ -7,7 +7,6 @@ use tonic::Code;
 
 use super::http::{self, Unreadable};
 use super::undecided;
-use crate::domain::account::Scope;
 use crate::domain::fault::Violation;
 use crate::error::Error;
 use crate::pb;
@@ -17,8 +16,8 @@ use crate::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use crate::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse};
 use crate::pb::envoy::r#type::v3::HttpStatus;
 use crate::services::Ctx;
-use crate::services::gateway::authorize::{OF_OTHERS, authorize};
-use crate::services::wire::budget::{scope_from_wire, scope_name};
+use crate::services::gateway::authorize::authorize;
+use crate::services::wire::budget::scope_name;
 use crate::services::wire::denial;
 
 /// A refusal as a client of an LLM understands it.
@@ -85,15 +84,10 @@ fn of_denial(answer: &pb::AuthorizeResponse) -> Refused {
     Refused {
         http,
         code: denial::name(answer.deny_reason()).to_owned(),
-        // The client is not told what all keys spent.
-        message: if is_of_others(answer) { OF_OTHERS.to_owned() } else { answer.message.clone() },
+        message: answer.message.clone(),
         // Whole seconds, and none too few.
         retry_seconds: answer.retry_after.as_ref().map(|wait| wait.seconds + i64::from(wait.nanos > 0)),
     }
-}
-
-fn is_of_others(answer: &pb::AuthorizeResponse) -> bool {
-    scope_from_wire(answer.deny_scope()).is_some_and(Scope::is_shared)
 }
 
 /// The client gets a body like that of an LLM's own errors.

@@ -4,7 +4,6 @@ use std::hash::BuildHasher;
 
 use foldhash::quality::FixedState;
 
-use crate::domain::account::Scope;
 use crate::domain::clock::Timestamp;
 use crate::domain::decision::Denial;
 use crate::domain::fault::Refusal;
@@ -105,9 +104,6 @@ fn explain(error: AuthorizeError) -> Error {
     }
 }
 
-/// What a key is told of a budget that others use, too.
-pub(in crate::services) const OF_OTHERS: &str = "a budget that all keys share has no room for the call";
-
 /// The answer to whoever is nobody.
 fn denied(denial: Denial) -> pb::AuthorizeResponse {
     pb::AuthorizeResponse {
@@ -123,9 +119,6 @@ fn denied(denial: Denial) -> pb::AuthorizeResponse {
 fn without_others(mut decision: Decision) -> Decision {
     decision.budgets.retain(|standing| !standing.account.scope().is_shared());
     decision.rates.retain(|standing| !standing.account.scope().is_shared());
-    if let Some(denial) = decision.denial.as_mut().filter(|denial| denial.scope.is_some_and(Scope::is_shared)) {
-        OF_OTHERS.clone_into(&mut denial.message);
-    }
     decision
 }
 

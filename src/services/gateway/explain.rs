@@ -98,7 +98,7 @@ fn render(explained: Explained, customer_id: String, sees_all: bool) -> pb::Expl
         decision: decision.into(),
         deny_reason: denied.as_ref().map(|denied| denial::reason_to_wire(denied.reason)).unwrap_or_default().into(),
         deny_scope: scope.map_or(pb::BudgetScope::Unspecified, budget::scope_to_wire).into(),
-        message: if is_hidden(scope) { authorize::OF_OTHERS.to_owned() } else { message },
+        message,
         resolved_model,
         identity: identity.as_ref().map(|identity| identity_to_wire(identity, customer_id)),
         checks: steps.map(check).collect(),

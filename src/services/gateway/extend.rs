@@ -71,13 +71,11 @@ fn explain(error: ExtendError, ctx: &Ctx) -> Error {
 /// A key that asks for itself is not told what all keys together spent.
 fn no_room(denied: Denial, full: Option<&BudgetStanding>, seconds: Option<i64>, ctx: &Ctx) -> Refusal {
     let shown = full.filter(|full| ctx.scope.is_all() || ctx.caller.is_gateway() || !full.account.scope().is_shared());
-    let Some(full) = shown else {
-        let message = "a budget that all keys share has no room for it";
-        return Refusal::exhausted(Reason::BudgetExceeded, message, "a shared budget".to_owned(), seconds);
-    };
+    let quota = full.map_or_else(|| "a budget".to_owned(), |full| full.account.to_string());
+    let refusal = Refusal::exhausted(Reason::BudgetExceeded, denied.message, quota, seconds);
+    let Some(full) = shown else { return refusal };
     let wire = budget::to_wire(full);
-    let quota = full.account.to_string();
-    Refusal::exhausted(Reason::BudgetExceeded, denied.message, quota, seconds)
+    refusal
         .with("scope", budget::scope_name(wire.scope()))
         .with("id", wire.id)
         .with("max_budget", wire.max_budget.unwrap_or_default())

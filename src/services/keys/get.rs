@@ -3,7 +3,6 @@
 use crate::domain::account::AccountId;
 use crate::domain::clock::Timestamp;
 use crate::domain::fault::Violation;
-use crate::domain::identity::Models;
 use crate::domain::ids::{TeamId, UserId};
 use crate::domain::reason::Reason;
 use crate::domain::secret::KeyHash;
@@ -12,7 +11,7 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{sees_user, standing_to_key};
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{budget, key, key_ref};
+use crate::services::wire::{key, key_ref, standings};
 use crate::store::{DeletedKey, Spend, View};
 
 use super::rules;
@@ -46,12 +45,10 @@ pub(super) async fn get_key(ctx: Ctx, request: pb::GetKeyRequest) -> Result<pb::
 
 /// How everything stands that binds a key's calls.
 async fn standings(ctx: &Ctx, hash: &KeyHash) -> Result<(Vec<pb::BudgetStatus>, Vec<pb::RateLimitStatus>), Error> {
-    let gate = &ctx.app.gate;
-    let Some(identity) = gate.directory().find(hash, ctx.now).await? else { return Ok((Vec::new(), Vec::new())) };
-    let lines = gate.binding_lines(&identity, Models::All);
-    let (mut budgets, rates) = gate.standings(&lines, ctx.now).await?;
-    budget::retain_binding(&mut budgets, &lines);
-    Ok((budgets.iter().map(budget::to_wire).collect(), rates.iter().map(budget::rate_to_wire).collect()))
+    match ctx.app.gate.directory().find(hash, ctx.now).await? {
+        Some(identity) => standings::of_key(ctx, &identity).await,
+        None => Ok((Vec::new(), Vec::new())),
+    }
 }
 
 async fn team_alias(view: View<'_>, id: Option<&TeamId>) -> Result<String, Error> {

@@ -27,6 +27,7 @@ pub(super) mod record_error;
 pub(super) mod role;
 pub mod secret;
 pub(super) mod spend;
+pub(crate) mod standings;
 pub(super) mod status;
 pub(super) mod taken;
 pub(super) mod team;

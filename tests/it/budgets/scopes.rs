@@ -84,7 +84,7 @@ on_both! {
             assert!(!denied.message.contains("0.6"), "{}", denied.message);
             let told = authorize(&sidecar, pb::AuthorizeRequest { key: secret, ..tagged("b", "0.5") }).await;
             assert_eq!((told.budgets[0].scope(), told.budgets[0].id.as_str(), told.budgets[0].reserved.as_str()), (scope, id, "0.6"));
-            assert!(told.message.contains("0.6"), "{}", told.message);
+            assert!(!told.message.contains("0.6"), "whoever holds the key reads it: {}", told.message);
             let usage = pb::UsageEvent { prompt_tokens: 40_000, tags: vec!["night".into()], ..Default::default() };
             first.gateway().settle(pb::SettleRequest { reservation_id: reserved.reservation_id, usage: Some(usage) }).await.answer();
             assert_eq!(listed(&world).await, [row(scope, id, "0.1", "0")]);
@@ -95,6 +95,42 @@ on_both! {
             assert_eq!(authorize(&second, tagged("d", "50")).await.decision(), pb::Decision::Allow, "{scope:?}");
         }
         assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
+    }
+
+    async fn gateways_see_what_binds_every_call_of_a_key(world: World) {
+        use pb::get_budget_status_request::Subject;
+        for (scope, id) in [(BudgetScope::Tag, "night"), (BudgetScope::Tag, "day"), (BudgetScope::Model, MODEL), (BudgetScope::Global, "")] {
+            set(&world, scope, id, dollars("1")).await;
+        }
+        world.user(pb::User { user_id: "alice".into(), max_budget: Some("9".into()), ..Default::default() }).await;
+        let key = pb::Key { tags: vec!["night".into()], max_budget: Some("2".into()), user_id: Some("alice".into()), ..Default::default() };
+        let (secret, key) = world.key(key).await;
+        let ask = pb::GetBudgetStatusRequest { subject: Some(Subject::Key(key.key_hash.clone())) };
+        let own = [BudgetScope::Key, BudgetScope::User];
+        let all = [BudgetScope::Key, BudgetScope::Tag, BudgetScope::User, BudgetScope::Global];
+        for (client, expected) in [(world.admin.clone(), &all[..]), (world.sidecar().await, &all[..]), (world.with_key(&secret), &own[..])] {
+            let status = client.budgets().get_budget_status(ask.clone()).await.answer();
+            assert_eq!(status.budgets.iter().map(pb::BudgetStatus::scope).collect::<Vec<_>>(), expected);
+        }
+        let shown = world.admin.keys().get_key(pb::GetKeyRequest { key: key.key_hash }).await.answer();
+        assert_eq!(shown.budgets.iter().map(pb::BudgetStatus::scope).collect::<Vec<_>>(), all);
+    }
+
+    async fn tags_are_checked_before_the_budget_of_the_user(world: World) {
+        set(&world, BudgetScope::Tag, "night", dollars("0")).await;
+        let owner = pb::User { user_id: "alice".into(), max_budget: Some("0".into()), ..Default::default() };
+        world.user(owner).await;
+        let (secret, _) = world.key(pb::Key { tags: vec!["night".into()], user_id: Some("alice".into()), ..Default::default() }).await;
+        assert_eq!(denial(&authorize(&world.with_key(&secret), ask("a", "0")).await), (DenyReason::BudgetExceeded, BudgetScope::Tag));
+    }
+
+    async fn the_words_of_a_denial_keep_an_organizations_numbers(world: World) {
+        world.organization(pb::Organization { organization_id: "acme".into(), max_budget: Some("0.7".into()), rpm_limit: Some(77), ..Default::default() }).await;
+        world.team(pb::Team { team_id: "red".into(), organization_id: Some("acme".into()), ..Default::default() }).await;
+        let (secret, _) = world.key(pb::Key { team_id: Some("red".into()), ..Default::default() }).await;
+        let denied = authorize(&world.with_key(&secret), ask("a", "0.8")).await;
+        assert_eq!(denial(&denied), (DenyReason::BudgetExceeded, BudgetScope::Organization));
+        assert!(denied.message.contains("acme") && !denied.message.contains("0.7"), "{}", denied.message);
     }
 
     async fn tags_of_the_key_count_like_those_of_the_call(world: World) {

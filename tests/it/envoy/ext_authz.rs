@@ -130,7 +130,7 @@ on_both! {
         world.admin.budgets().set_scope_budget(everything).await.answer();
         let (secret, _) = world.key(pb::Key::default()).await;
         let told = call(&sidecar, &secret, &[]).await.status.unwrap().message;
-        assert_eq!(told, "a budget that all keys share has no room for the call", "and not how much all spent");
+        assert_eq!(told, "the budget of all keys has no room for the call", "and not how much all spent");
         let body = format!(r#"{{"model": "{MODEL}"}}"#);
         let bearer = format!("Bearer {slow}");
         for (headers, body, status, code) in [

@@ -162,8 +162,10 @@ on_both! {
     }
 
     async fn usage_of_a_deleted_key_still_counts(world: World) {
-        world.team(pb::Team { team_id: "red".into(), ..Default::default() }).await;
-        let (secret, key) = world.key(pb::Key { team_id: Some("red".into()), key_alias: Some("gone".into()), ..Default::default() }).await;
+        world.person("alice", pb::Role::InternalUser).await;
+        world.team(pb::Team { team_id: "red".into(), members: vec![crate::teams::member("alice", pb::TeamRole::User)], ..Default::default() }).await;
+        let owned = pb::Key { user_id: Some("alice".into()), team_id: Some("red".into()), ..Default::default() };
+        let (secret, key) = world.key(pb::Key { key_alias: Some("gone".into()), ..owned }).await;
         world.admin.keys().delete_keys(pb::DeleteKeysRequest { keys: vec![secret.clone()], ..Default::default() }).await.answer();
         let answer = record(&world.sidecar().await, vec![event("late", &secret, 400)]).await;
         assert_eq!(answer.recorded, 1, "{answer:?}");
@@ -171,6 +173,7 @@ on_both! {
         assert_eq!((shown.key_id, shown.key_alias, shown.team_id), (key.key_id, "gone".to_owned(), "red".to_owned()));
         let team = crate::teams::team(&world, "red").await;
         assert_eq!(team.spend.as_deref(), Some("0.001"));
+        assert_eq!(team.members[0].spend, "0.001", "and its owner in the team");
     }
 
     async fn only_sidecars_and_admins_record(world: World) {
