@@ -299,21 +299,23 @@ impl Default for GenerationRules {
 }
 
 /// Keeps a new key within what its maker stands on: nobody who is not a proxy
-/// admin gives away more than it has. An absent budget becomes the ceiling.
+/// admin gives away more than it has. A budget that nobody asked for, absent or
+/// filled by a default, becomes the ceiling.
 ///
 /// # Errors
 /// The budget that was asked for is larger.
-pub fn keep_below_ceiling(max_budget: &mut Option<Usd>, ceiling: Option<Usd>) -> Result<Option<Adjusted>, Refusal> {
-    match (*max_budget, ceiling) {
-        (None, Some(ceiling)) => {
-            *max_budget = Some(ceiling);
-            Ok(Some(Adjusted { path: "key.max_budget", requested: String::new(), applied: ceiling.to_string() }))
-        }
-        (Some(asked), Some(ceiling)) if asked > ceiling => {
-            let message = format!("max_budget {asked} is larger than your own, {ceiling}");
+pub fn keep_below_ceiling(
+    max_budget: &mut Option<Usd>,
+    is_asked_for: bool,
+    ceiling: Option<Usd>,
+) -> Result<Option<Adjusted>, Refusal> {
+    let Some(ceiling) = ceiling.filter(|ceiling| max_budget.is_none_or(|max| max > *ceiling)) else { return Ok(None) };
+    match max_budget.replace(ceiling).filter(|_| is_asked_for) {
+        Some(asked) => {
+            let message = format!("max_budget {asked} is larger than what you can give, {ceiling}");
             Err(Refusal::denied(Reason::AboveOwnBudget, message).with("requested", asked).with("limit", ceiling))
         }
-        _ => Ok(None),
+        None => Ok(Some(Adjusted { path: "key.max_budget", requested: String::new(), applied: ceiling.to_string() })),
     }
 }
 
@@ -449,10 +451,15 @@ mod tests {
     fn nobody_gives_away_more_than_it_has() {
         let ceiling = Some(usd("10"));
         let mut absent = None;
-        assert!(keep_below_ceiling(&mut absent, ceiling).expect("filled").is_some());
-        assert_eq!(absent, ceiling);
-        assert!(keep_below_ceiling(&mut Some(usd("10")), ceiling).is_ok());
-        assert!(keep_below_ceiling(&mut Some(usd("10.000000001")), ceiling).is_err());
-        assert!(keep_below_ceiling(&mut Some(usd("999")), None).is_ok());
+        let mut filled = Some(usd("99"));
+        for of_nobody in [&mut absent, &mut filled] {
+            let told = keep_below_ceiling(of_nobody, false, ceiling).expect("filled").expect("told");
+            assert_eq!((told.requested.as_str(), told.applied.as_str()), ("", "10"));
+            assert_eq!(*of_nobody, ceiling);
+        }
+        assert_eq!(keep_below_ceiling(&mut Some(usd("10")), true, ceiling), Ok(None));
+        assert_eq!(keep_below_ceiling(&mut Some(usd("9")), false, ceiling), Ok(None));
+        assert!(keep_below_ceiling(&mut Some(usd("10.000000001")), true, ceiling).is_err());
+        assert_eq!(keep_below_ceiling(&mut Some(usd("999")), true, None), Ok(None));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::fault::Violation;
+use super::pricing::PriceBook;
 
 /// Every model, also those that are added later.
 pub const ALL_PROXY_MODELS: &str = "all-proxy-models";
@@ -87,11 +88,15 @@ impl ModelList {
         self.is_empty() || self.iter().any(|entry| entry == ALL_PROXY_MODELS)
     }
 
-    /// The entries of another list that go beyond this one. What names no model
-    /// goes beyond none.
+    /// The entries of another list that go beyond this one, whatever becomes of
+    /// access groups. What names no model goes beyond none.
     pub fn beyond<'a>(&self, other: &'a ModelList) -> Vec<&'a str> {
-        let names_models = |entry: &&str| ![ALL_TEAM_MODELS, NO_DEFAULT_MODELS].contains(entry);
-        other.iter().filter(names_models).filter(|entry| !self.allows(entry)).collect()
+        not_allowed(other, |entry| self.allows(entry))
+    }
+
+    /// The same, with the access groups in which models are now.
+    pub fn beyond_in<'a>(&self, other: &'a ModelList, book: &PriceBook) -> Vec<&'a str> {
+        not_allowed(other, |entry| self.allows_in(entry, book.groups_of(entry)))
     }
 
     /// The list with these entries added, each once, in order.
@@ -107,6 +112,11 @@ impl ModelList {
         let stays = |entry: &&str| !removed.iter().any(|name| name == *entry);
         Self(self.iter().filter(stays).map(Into::into).collect())
     }
+}
+
+fn not_allowed(list: &ModelList, allows: impl Fn(&str) -> bool) -> Vec<&str> {
+    let names_models = |entry: &&str| ![ALL_TEAM_MODELS, NO_DEFAULT_MODELS].contains(entry);
+    list.iter().filter(names_models).filter(|entry| !allows(entry)).collect()
 }
 
 fn check_entry(name: &str, owner: ListOwner) -> Result<(), String> {
@@ -191,6 +201,8 @@ impl ModelAliases {
 mod tests {
     use super::*;
 
+    use crate::domain::pricing::book::tests::book_of_groups;
+
     fn list(names: &[&str]) -> ModelList {
         ModelList::stored(names.iter().map(ToString::to_string).collect())
     }
@@ -225,6 +237,15 @@ mod tests {
             ["azure/x", "*"]
         );
         assert!(list(&[]).beyond(&list(&["anything"])).is_empty());
+    }
+
+    #[test]
+    fn a_model_is_within_a_list_that_has_its_access_group() {
+        let book = book_of_groups(&[("gpt-4o", &["beta"])]);
+        let owner = list(&["beta"]);
+        let wanted = list(&["gpt-4o", "beta", "o1", "gpt-*"]);
+        assert_eq!(owner.beyond_in(&wanted, &book), ["o1", "gpt-*"]);
+        assert_eq!(owner.beyond(&wanted), ["gpt-4o", "o1", "gpt-*"], "it may leave the group");
     }
 
     #[test]

@@ -184,4 +184,22 @@ pub enum MemberPermission {
 impl MemberPermission {
     /// What members may do in a team whose permissions were never written.
     pub const DEFAULT: [Self; 2] = [Self::KeyInfo, Self::KeyHealth];
+
+    /// Whether it is about every key that the team has: whoever may read, change
+    /// or end it, sees it.
+    #[must_use]
+    pub const fn shows_keys(self) -> bool {
+        match self {
+            Self::KeyGenerate | Self::KeyGenerateServiceAccount | Self::TeamDailyActivity | Self::SpendLogs => false,
+            Self::KeyInfo
+            | Self::KeyHealth
+            | Self::KeyList
+            | Self::KeyUpdate
+            | Self::KeyDelete
+            | Self::KeyBlock
+            | Self::KeyUnblock
+            | Self::KeyRegenerate
+            | Self::KeyResetSpend => true,
+        }
+    }
 }

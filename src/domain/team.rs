@@ -18,6 +18,7 @@ use super::ids::{OrganizationId, TeamId};
 use super::limit::{Budget, ModelRates, Rates, is_raised};
 use super::models::{ALL_PROXY_MODELS, ModelAliases, ModelList};
 use super::money::Usd;
+use super::pricing::PriceBook;
 use super::reason::Reason;
 use super::role::MemberPermission;
 use super::throughput::Throughput;
@@ -231,19 +232,25 @@ fn widens(before: &ModelList, after: &ModelList) -> bool {
 
 /// Bounds a team that a user without admin rights makes, by the user's own
 /// budget and models and by the limits of the key it uses: what is absent is
-/// filled, what is larger is refused.
+/// filled, what is larger is refused. The book knows which models are in which
+/// access groups.
 ///
 /// # Errors
 /// Names the first limit that is larger than the creator's.
-pub fn bound_by_creator(team: &mut Team, user: &User, key: Option<(&ModelList, &Rates)>) -> Result<(), Refusal> {
+pub fn bound_by_creator(
+    team: &mut Team,
+    user: &User,
+    key: Option<(&ModelList, &Rates)>,
+    book: &PriceBook,
+) -> Result<(), Refusal> {
     bound("max_budget", &mut team.budget.max, user.budget.max)?;
     if let Some((models, rates)) = key {
         bound("tpm_limit", &mut team.rates.tpm, rates.tpm)?;
         bound("rpm_limit", &mut team.rates.rpm, rates.rpm)?;
         bound("tpd_limit", &mut team.rates.tpd, rates.tpd)?;
-        bound_models(team, models)?;
+        bound_models(team, models, book)?;
     }
-    bound_models(team, &user.models)
+    bound_models(team, &user.models, book)
 }
 
 fn bound<T: PartialOrd + Copy + ToString>(
@@ -265,14 +272,14 @@ fn bound<T: PartialOrd + Copy + ToString>(
     Ok(())
 }
 
-fn bound_models(team: &mut Team, own: &ModelList) -> Result<(), Refusal> {
+fn bound_models(team: &mut Team, own: &ModelList, book: &PriceBook) -> Result<(), Refusal> {
     if own.is_empty() {
         return Ok(());
     }
     if team.models.is_empty() {
         team.models = own.clone();
     }
-    match own.beyond(&team.models).as_slice() {
+    match own.beyond_in(&team.models, book).as_slice() {
         [] => Ok(()),
         beyond => {
             let message = format!("models {} are not among your own", beyond.join(", "));

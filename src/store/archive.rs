@@ -1,21 +1,24 @@
 //! The archive: deleted keys and teams, so that what they spent keeps a name.
 
-use sea_orm::sea_query::{Expr, SimpleExpr};
-use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+};
 
 use super::connect::Store;
+use super::dialect::{has_entry, json_field, json_instant, ordered};
 use super::entity::{deleted_keys, deleted_teams, rotated_keys};
 use super::error::StoreError;
 use super::json::{from_text, to_text};
 use super::key_hashes;
-use super::key_list::{KeyFilter, KeyScope};
+use super::key_list::{KeyFilter, visible};
 use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
 use super::reach;
 use super::tx::Tx;
 use super::users::contains;
 use super::view::View;
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{KeyId, OrganizationId, TeamId, UserId, new_uuid};
+use crate::domain::ids::{BudgetId, KeyId, OrganizationId, TeamId, UserId, new_uuid};
 use crate::domain::key::Key;
 use crate::domain::secret::KeyHash;
 use crate::domain::team::{Member, Team};
@@ -97,8 +100,8 @@ impl View<'_> {
         }
     }
 
-    /// One page of deleted keys, the last deleted first. State and type do not
-    /// filter them.
+    /// One page of deleted keys, the last deleted first. An organization has those
+    /// of its teams, also of deleted ones.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
@@ -107,20 +110,7 @@ impl View<'_> {
         filter: &KeyFilter,
         page: &PageRequest,
     ) -> Result<Page<DeletedKey>, StoreError> {
-        let visible: Option<SimpleExpr> = match &filter.visible_to {
-            KeyScope::All => None,
-            KeyScope::OfUser(user) => Some(deleted_keys::Column::UserId.eq(user.as_str())),
-            KeyScope::OfTeam(team) => Some(deleted_keys::Column::TeamId.eq(team.as_str())),
-            KeyScope::Only(key) => Some(deleted_keys::Column::KeyId.eq(key.to_string())),
-        };
-        let wanted = Condition::all()
-            .add_option(filter.user_id.as_ref().map(|user| deleted_keys::Column::UserId.eq(user.as_str())))
-            .add_option(filter.team_id.as_ref().map(|team| deleted_keys::Column::TeamId.eq(team.as_str())))
-            .add_option(filter.key_alias.as_ref().map(|alias| deleted_keys::Column::KeyAlias.eq(alias.as_str())))
-            .add_option(contains(deleted_keys::Column::KeyAlias, &filter.key_alias_contains))
-            .add_option(filter.key_hash.as_ref().map(|hash| key_hashes::deleted(std::slice::from_ref(hash))))
-            .add_option(visible);
-        let query = deleted_keys::Entity::find().filter(wanted);
+        let query = deleted_keys::Entity::find().filter(wanted(filter, self.backend()));
         let total = if page.count { Some(count(query.clone(), &self.executor()).await?) } else { None };
         let (at, id) = (Expr::col(deleted_keys::Column::DeletedAt), Expr::col(deleted_keys::Column::KeyId));
         let rows = paginate(query, &at, &id, BY_DELETION, page).all(&self.executor()).await?;
@@ -238,6 +228,50 @@ impl Store {
         transaction.commit().await?;
         Ok(forgotten.rows_affected)
     }
+}
+
+/// The condition of a list. What has no column of its own is read from the record
+/// of the key.
+fn wanted(filter: &KeyFilter, backend: DbBackend) -> Condition {
+    use deleted_keys::Column::{KeyAlias, KeyHash, KeyId, Record, TeamId, UserId};
+    let field = |name| json_field(Expr::col(Record), name, backend);
+    let instant = |name| json_instant(Expr::col(Record), name, backend);
+    let is = |name, text: &str| (!text.is_empty()).then(|| field(name).eq(text));
+    let lists = |name, entry: &str| (!entry.is_empty()).then(|| has_entry(field(name), entry, backend));
+    let owner = filter.user_id.as_ref().map(|user| {
+        let own = Condition::any().add(UserId.eq(user.as_str()));
+        if filter.include_team_keys { own.add(reach::in_teams_managed(TeamId, user)) } else { own }
+    });
+    let in_organization = filter.organization_id.as_ref().map(|id| {
+        let deleted = deleted_teams::Entity::find()
+            .select_only()
+            .column(deleted_teams::Column::TeamId)
+            .filter(deleted_teams::Column::OrganizationId.eq(id.as_str()));
+        Condition::any()
+            .add(TeamId.in_subquery(reach::teams_in_organization(id)))
+            .add(TeamId.in_subquery(deleted.into_query()))
+    });
+    let found = contains(KeyAlias, &filter.search)
+        .map(|part| Condition::any().add(part).add(KeyHash.eq(filter.search.as_str())));
+    let key_type = filter.key_type.map(<&'static str>::from).unwrap_or_default();
+    let budget_id = filter.budget_id.as_ref().map(BudgetId::as_str).unwrap_or_default();
+    Condition::all()
+        .add_option(owner)
+        .add_option(filter.team_id.as_ref().map(|team| TeamId.eq(team.as_str())))
+        .add_option(in_organization)
+        .add_option(filter.key_alias.as_ref().map(|alias| KeyAlias.eq(alias.as_str())))
+        .add_option(contains(KeyAlias, &filter.key_alias_contains))
+        .add_option(filter.key_hash.as_ref().map(|hash| key_hashes::deleted(std::slice::from_ref(hash))))
+        .add_option(found)
+        .add_option(is("key_type", key_type))
+        .add_option(is("budget_id", budget_id))
+        .add_option(is("created_by", &filter.created_by))
+        .add_option(lists("tags", &filter.tag))
+        .add_option(lists("models", &filter.model))
+        .add_option(filter.service_accounts_only.then(|| field("service_account_id").is_not_null()))
+        .add(filter.expires.holds(&instant("expires_at"), ordered))
+        .add(filter.created.holds(&instant("created_at"), ordered))
+        .add(visible(&filter.visible_to, [KeyId, UserId, TeamId]))
 }
 
 fn to_deleted_key(row: &deleted_keys::Model) -> Result<DeletedKey, StoreError> {

@@ -6,6 +6,7 @@ use sea_orm::sea_query::{Alias, ArrayType, Expr, ExprTrait, Func, Query, SimpleE
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, Statement};
 
 use super::error::StoreError;
+use crate::domain::clock::Timestamp;
 
 /// The values of one column, a value per row.
 pub(super) enum Column {
@@ -61,6 +62,29 @@ pub(super) fn has_entry(list: SimpleExpr, entry: &str, backend: DbBackend) -> Si
     found.expr(Expr::val(1)).from_function(Func::cust(Alias::new("json_each")).arg(list), Alias::new("entries"));
     found.and_where(Expr::col((Alias::new("entries"), Alias::new("value"))).eq(entry));
     Expr::exists(found)
+}
+
+/// A field of an object that is kept as JSON text: text, or JSON text of a list.
+pub(super) fn json_field(object: SimpleExpr, name: &str, backend: DbBackend) -> SimpleExpr {
+    if backend == DbBackend::Postgres {
+        let json = object.cast_as(Alias::new("jsonb"));
+        return Func::cust(Alias::new("jsonb_extract_path_text")).arg(json).arg(name).into();
+    }
+    Func::cust(Alias::new("json_extract")).arg(object).arg(format!("$.{name}")).into()
+}
+
+/// An instant in such a field, as text that is ordered like time: compare it with
+/// [`ordered`].
+pub(super) fn json_instant(object: SimpleExpr, name: &str, backend: DbBackend) -> SimpleExpr {
+    let text = Func::cust(Alias::new("rtrim")).arg(json_field(object, name, backend)).arg("Z").into();
+    // The order of bytes, in which SQLite has all text.
+    if backend == DbBackend::Postgres { Expr::cust_with_exprs("$1 COLLATE \"C\"", [text]) } else { text }
+}
+
+/// An instant as [`json_instant`] has it: without the letter that a fraction of a
+/// second would stand before.
+pub(super) fn ordered(instant: Timestamp) -> String {
+    instant.to_string().trim_end_matches('Z').to_owned()
 }
 
 /// Rows that are written with one statement, or with few.

@@ -1,6 +1,6 @@
 //! Lists of keys: which are shown, in which order, and what is shown with each.
 
-use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr, Value};
 use sea_orm::{
     ColumnTrait, Condition, DbBackend, EntityTrait, FromQueryResult, QueryFilter, QuerySelect, QueryTrait, Select,
 };
@@ -96,10 +96,12 @@ pub struct InstantRange {
 }
 
 impl InstantRange {
-    fn of(self, column: keys::Column) -> Condition {
+    /// Whether an instant, written like that, lies in it.
+    pub(super) fn holds<T: Into<Value>>(self, instant: &SimpleExpr, write: impl Fn(Timestamp) -> T) -> Condition {
+        let value = |at| Expr::val(write(at));
         Condition::all()
-            .add_option(self.from.map(|from| column.gte(from.micros())))
-            .add_option(self.until.map(|until| column.lt(until.micros())))
+            .add_option(self.from.map(|from| instant.clone().gte(value(from))))
+            .add_option(self.until.map(|until| instant.clone().lt(value(until))))
     }
 }
 
@@ -197,13 +199,12 @@ fn condition(filter: &KeyFilter, backend: DbBackend, now: Timestamp) -> Conditio
     Condition::all()
         .add_option(owner)
         .add_option(filter.team_id.as_ref().map(|team| keys::Column::TeamId.eq(team.as_str())))
-        .add_option(filter.organization_id.as_ref().map(|id| {
-            let teams = teams::Entity::find()
-                .select_only()
-                .column(teams::Column::TeamId)
-                .filter(teams::Column::OrganizationId.eq(id.as_str()));
-            keys::Column::TeamId.in_subquery(teams.into_query())
-        }))
+        .add_option(
+            filter
+                .organization_id
+                .as_ref()
+                .map(|id| keys::Column::TeamId.in_subquery(reach::teams_in_organization(id))),
+        )
         .add_option(filter.key_alias.as_ref().map(|alias| keys::Column::KeyAlias.eq(alias.as_str())))
         .add_option(contains(keys::Column::KeyAlias, &filter.key_alias_contains))
         .add_option(filter.key_hash.as_ref().map(|hash| key_hashes::live(std::slice::from_ref(hash))))
@@ -219,9 +220,9 @@ fn condition(filter: &KeyFilter, backend: DbBackend, now: Timestamp) -> Conditio
         .add_option(lists(keys::Column::Models, &filter.model, backend))
         .add_option(filter.service_accounts_only.then(|| keys::Column::ServiceAccountId.is_not_null()))
         .add_option(filter.has_alias.then(|| keys::Column::KeyAlias.is_not_null()))
-        .add(filter.expires.of(keys::Column::ExpiresAt))
-        .add(filter.created.of(keys::Column::CreatedAt))
-        .add(visible(&filter.visible_to))
+        .add(filter.expires.holds(&Expr::col((keys::Entity, keys::Column::ExpiresAt)), Timestamp::micros))
+        .add(filter.created.holds(&Expr::col((keys::Entity, keys::Column::CreatedAt)), Timestamp::micros))
+        .add(visible(&filter.visible_to, [keys::Column::KeyId, keys::Column::UserId, keys::Column::TeamId]))
 }
 
 pub(super) fn in_state(state: KeyState, now: Timestamp) -> Condition {
@@ -236,18 +237,23 @@ pub(super) fn in_state(state: KeyState, now: Timestamp) -> Condition {
     }
 }
 
-fn visible(scope: &KeyScope) -> Condition {
+/// What a caller may see of a table of keys with these columns: live or deleted
+/// ones.
+pub(super) fn visible<C: ColumnTrait>(scope: &KeyScope, [key_id, owner, of_team]: [C; 3]) -> Condition {
     match scope {
         KeyScope::All => Condition::all(),
-        KeyScope::OfTeam(team) => Condition::all().add(keys::Column::TeamId.eq(team.as_str())),
-        KeyScope::Only(key) => Condition::all().add(keys::Column::KeyId.eq(key.to_string())),
+        KeyScope::OfTeam(team) => Condition::all().add(of_team.eq(team.as_str())),
+        KeyScope::Only(key) => Condition::all().add(key_id.eq(key.to_string())),
         KeyScope::OfUser(user) => {
-            let of_teams = keys::Column::TeamId.in_subquery(reach::teams_of(user, None));
-            let service_accounts = Condition::all().add(keys::Column::UserId.is_null()).add(of_teams);
+            let in_own_teams = of_team.in_subquery(reach::teams_of(user, None));
+            let service_accounts = Condition::all().add(owner.is_null()).add(in_own_teams);
+            let of_managed = owner.in_subquery(reach::users_managed(user));
+            let personal = Condition::all().add(of_team.is_null()).add(of_managed);
             Condition::any()
-                .add(keys::Column::UserId.eq(user.as_str()))
-                .add(keys::Column::TeamId.in_subquery(reach::teams_open_to(user, MemberPermission::KeyList)))
-                .add(keys::Column::TeamId.in_subquery(reach::teams_of_organizations(user)))
+                .add(owner.eq(user.as_str()))
+                .add(of_team.in_subquery(reach::teams_open_to(user, MemberPermission::KeyList)))
+                .add(of_team.in_subquery(reach::teams_of_organizations(user)))
+                .add(personal)
                 .add(service_accounts)
         }
     }

@@ -3,10 +3,11 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect, QueryTrait};
+use strum::VariantArray;
 
-use super::entity::{organization_members, team_members, teams};
-use crate::domain::ids::UserId;
-use crate::domain::role::{MemberPermission, OrganizationRole, TeamRole};
+use super::entity::{organization_members, team_members, teams, users};
+use crate::domain::ids::{OrganizationId, UserId};
+use crate::domain::role::{MemberPermission, OrganizationRole, Role, TeamRole};
 
 /// The ids of the organizations that a user administers.
 pub(super) fn organizations_administered(user: &UserId) -> SelectStatement {
@@ -34,12 +35,33 @@ pub(super) fn teams_of(user: &UserId, role: Option<TeamRole>) -> SelectStatement
         .into_query()
 }
 
+/// The ids of the teams of an organization.
+pub(super) fn teams_in_organization(id: &OrganizationId) -> SelectStatement {
+    teams::Entity::find()
+        .select_only()
+        .column(teams::Column::TeamId)
+        .filter(teams::Column::OrganizationId.eq(id.as_str()))
+        .into_query()
+}
+
 /// The ids of the teams of the organizations that a user administers.
 pub(super) fn teams_of_organizations(user: &UserId) -> SelectStatement {
     teams::Entity::find()
         .select_only()
         .column(teams::Column::TeamId)
         .filter(teams::Column::OrganizationId.in_subquery(organizations_administered(user)))
+        .into_query()
+}
+
+/// The ids of the users at home in the organizations that a user administers, as
+/// far as it manages them: those without rights over the whole installation.
+pub(super) fn users_managed(user: &UserId) -> SelectStatement {
+    let internal = Role::VARIANTS.iter().filter(|role| role.is_internal()).map(|role| <&'static str>::from(*role));
+    users::Entity::find()
+        .select_only()
+        .column(users::Column::UserId)
+        .filter(users::Column::HomeOrganizationId.in_subquery(organizations_administered(user)))
+        .filter(users::Column::UserRole.is_in(internal))
         .into_query()
 }
 

@@ -2,16 +2,18 @@
 
 use super::Organization;
 use crate::domain::fault::Refusal;
+use crate::domain::pricing::PriceBook;
 use crate::domain::reason::Reason;
 use crate::domain::team::Team;
 
 /// Checks that a team's own limits fit into its organization. Absent on either
-/// side is no conflict: the organization binds every call anyway.
+/// side is no conflict: the organization binds every call anyway. The book knows
+/// which models are in which access groups.
 ///
 /// # Errors
 /// Names the first limit that is larger than the organization's.
-pub fn check_team(organization: &Organization, team: &Team) -> Result<(), Refusal> {
-    let beyond = organization.models.beyond(&team.models);
+pub fn check_team(organization: &Organization, team: &Team, book: &PriceBook) -> Result<(), Refusal> {
+    let beyond = organization.models.beyond_in(&team.models, book);
     if !beyond.is_empty() {
         return Err(models_refused(Reason::OrgModelNotAllowed, organization, &beyond));
     }
@@ -23,7 +25,7 @@ pub fn check_team(organization: &Organization, team: &Team) -> Result<(), Refusa
 ///
 /// # Errors
 /// Names what does not fit.
-pub fn check_move(organization: &Organization, team: &Team) -> Result<(), Refusal> {
+pub fn check_move(organization: &Organization, team: &Team, book: &PriceBook) -> Result<(), Refusal> {
     if !organization.models.allows_all() && team.models.is_empty() {
         let message = format!(
             "the team may call every model, organization {:?} may not: give the team a list of models first",
@@ -31,7 +33,7 @@ pub fn check_move(organization: &Organization, team: &Team) -> Result<(), Refusa
         );
         return Err(about(organization, Refusal::precondition(Reason::MoveModels, message)));
     }
-    let beyond = organization.models.beyond(&team.models);
+    let beyond = organization.models.beyond_in(&team.models, book);
     if !beyond.is_empty() {
         return Err(models_refused(Reason::MoveModels, organization, &beyond));
     }
@@ -89,6 +91,7 @@ mod tests {
     use super::*;
     use crate::domain::models::ModelList;
     use crate::domain::money::Usd;
+    use crate::domain::pricing::book::tests::book_of_groups;
     use crate::domain::team::tests::team;
 
     fn models(names: &[&str]) -> ModelList {
@@ -136,9 +139,19 @@ mod tests {
         ] {
             let mut team = base();
             change(&mut team);
-            assert_eq!(reason(check_team(&limited(), &team)), on_write, "{team:?}");
-            assert_eq!(reason(check_move(&limited(), &team)), on_move, "{team:?}");
-            assert_eq!(reason(check_move(&organization(), &team)), None, "an organization without limits");
+            let book = PriceBook::default();
+            assert_eq!(reason(check_team(&limited(), &team, &book)), on_write, "{team:?}");
+            assert_eq!(reason(check_move(&limited(), &team, &book)), on_move, "{team:?}");
+            assert_eq!(reason(check_move(&organization(), &team, &book)), None, "an organization without limits");
         }
+    }
+
+    #[test]
+    fn a_model_of_the_organizations_access_group_fits() {
+        let mut team = team();
+        team.models = models(&["c"]);
+        let book = book_of_groups(&[("c", &["a"])]);
+        assert_eq!(reason(check_team(&limited(), &team, &book)), None);
+        assert_eq!(reason(check_move(&limited(), &team, &book)), None);
     }
 }

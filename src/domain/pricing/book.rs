@@ -357,7 +357,7 @@ fn piece(
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::domain) mod tests {
     use super::*;
     use serde_json::json;
 
@@ -372,6 +372,16 @@ mod tests {
 
     fn priced(model: &str, usd: &str) -> PriceRecord {
         record(model, 0, &json!({"input_cost_per_token": usd}))
+    }
+
+    /// A book that knows only which models are in which access groups.
+    pub(in crate::domain) fn book_of_groups(models: &[(&str, &[&str])]) -> PriceBook {
+        let in_groups = |(name, groups): &(&str, &[&str])| ModelPricing {
+            model_name: (*name).to_owned(),
+            access_groups: groups.iter().map(ToString::to_string).collect(),
+            ..deployment("", &[])
+        };
+        PriceBook::new([], models.iter().map(in_groups))
     }
 
     fn deployment(deployment: &str, versions: &[(i64, Value)]) -> ModelPricing {

@@ -16,7 +16,7 @@ use crate::domain::tier::{Tier, in_force};
 use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
-use crate::services::wire::access::{TeamStanding, not_your_user, visible_team};
+use crate::services::wire::access::{TeamStanding, manages_home_of_id, not_your_user, visible_team};
 use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::consent::{self, with_consent};
 use crate::services::wire::correction::{Owner, set_spend};
@@ -141,7 +141,7 @@ async fn generate(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::Generate
     lend_no_rights(ctx, &mut new, names_type)?;
     new_key::narrow(ctx, &mut new)?;
     if new.team_id.is_none() {
-        check_personal(ctx, &new)?;
+        check_personal(ctx, &new).await?;
     }
     if new.team_id.is_none() && new.budget_id.is_none() && spend.is_none() && !makes_owner {
         let made = make(ctx, ctx.app.store.view(), new, secret, &asked, Place::default()).await?;
@@ -333,11 +333,16 @@ async fn check_team(
 }
 
 /// May the caller make this key outside a team?
-fn check_personal(ctx: &Ctx, new: &NewKey) -> Result<(), Error> {
+async fn check_personal(ctx: &Ctx, new: &NewKey) -> Result<(), Error> {
     if ctx.caller.is_proxy_admin() {
         return Ok(());
     }
     check_limit_types(new, false)?;
+    if let Some(owner) = new.user_id.as_ref().filter(|owner| !ctx.caller.is_user(owner))
+        && manages_home_of_id(ctx, ctx.app.store.view(), owner).await?
+    {
+        return Ok(());
+    }
     let Some(user) = ctx.caller.user().filter(|_| ctx.scope.has(Reach::Own)) else {
         let message = "your role makes no keys outside a team";
         return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin,internal_user", message).into());
@@ -362,7 +367,7 @@ async fn check_owner(ctx: &Ctx, view: View<'_>, new: &NewKey, team: Option<&Team
     match team {
         Some(team) => rules::check_membership(view, &team.team_id, id).await,
         None if ctx.caller.is_proxy_admin() => Ok(()),
-        None => Ok(rules::check_models(&new.models, &user.models, "user")?),
+        None => Ok(rules::check_models(ctx, &new.models, &user.models, "user")?),
     }
 }
 
@@ -374,12 +379,16 @@ fn shape(ctx: &Ctx, new: &mut NewKey, team: Option<&Team>, tier: Option<&Tier>) 
     if let Some(team) = team.filter(|_| new.user_id.is_some()) {
         new.duration = new.duration.or(team.team_member_key_duration.map(Lifetime::For));
     }
+    let asks_for_budget = new.max_budget.is_some();
     let mut adjusted = new_key::shape(new, &ctx.app.rules, tier).map_err(Error::Invalid)?;
     if !ctx.caller.is_proxy_admin() {
-        let ceiling = rules::ceiling(ctx);
-        adjusted.extend(keep_below_ceiling(&mut new.max_budget, ceiling)?);
+        let ceiling = rules::ceiling(ctx, team);
+        if let Some(filled) = keep_below_ceiling(&mut new.max_budget, asks_for_budget, ceiling)? {
+            adjusted.retain(|earlier| earlier.path != filled.path);
+            adjusted.push(filled);
+        }
         if let Some(team) = team {
-            rules::check_models(&new.models, &team.models, "team")?;
+            rules::check_models(ctx, &new.models, &team.models, "team")?;
         }
     }
     let mut faults = Faults::default();

@@ -86,30 +86,9 @@ fn parse(ctx: &Ctx, request: pb::ListKeysRequest) -> Result<Command, Error> {
     text::check("created_by", &filter.created_by, text::LABEL_MAX_BYTES, &mut faults);
     text::check("tag", &filter.tag, text::LABEL_MAX_BYTES, &mut faults);
     text::check("model", &filter.model, MODEL_NAME_MAX_BYTES, &mut faults);
-    if filter.state == Some(KeyState::Deleted) {
-        refuse_of_deleted(&filter, &mut faults);
-    }
     let order = page::order(&request.order_by, &sortable::KEYS, newest_first(&sortable::KEYS), &mut faults);
     faults.finish()?;
     Ok(Command { filter, order, page, list })
-}
-
-/// The archive knows less of its keys.
-fn refuse_of_deleted(filter: &KeyFilter, faults: &mut Faults) {
-    for (field, is_set) in [
-        ("search", !filter.search.is_empty()),
-        ("budget_id", filter.budget_id.is_some()),
-        ("created_by", !filter.created_by.is_empty()),
-        ("tag", !filter.tag.is_empty()),
-        ("model", !filter.model.is_empty()),
-        ("service_accounts_only", filter.service_accounts_only),
-        ("expires_after", filter.expires != InstantRange::default()),
-        ("created_after", filter.created != InstantRange::default()),
-    ] {
-        if is_set {
-            faults.add(field, "does not filter deleted keys");
-        }
-    }
 }
 
 /// Takes a range of instants, from `<of>_after` until `<of>_before`.

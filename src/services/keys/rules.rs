@@ -40,11 +40,12 @@ pub(super) async fn tier(tx: &mut Tx, id: Option<&BudgetId>) -> Result<Option<Ti
 }
 
 /// The budget that the caller can't exceed with keys that it makes: that of its
-/// own key; in a session, that of its user.
-pub(super) fn ceiling(ctx: &Ctx) -> Option<Usd> {
-    match ctx.caller.key() {
-        Some(key) => key.budget.max,
-        None => ctx.caller.user().and_then(|user| user.budget.max),
+/// own key; without one, that of the team whose key it is to be, or of its user.
+pub(super) fn ceiling(ctx: &Ctx, team: Option<&Team>) -> Option<Usd> {
+    match (ctx.caller.key(), team) {
+        (Some(key), _) => key.budget.max,
+        (None, Some(team)) => team.budget.max,
+        (None, None) => ctx.caller.user().and_then(|user| user.budget.max),
     }
 }
 
@@ -71,12 +72,13 @@ pub(super) fn check_active(user: &User) -> Result<(), Refusal> {
     Err(Refusal::precondition(Reason::UserDeactivated, message).about("user", &user.user_id))
 }
 
-/// Refuses models that the key's team, or its owner, may not call.
+/// Refuses models that the key's team, or its owner, may not call now.
 ///
 /// # Errors
 /// `FAILED_PRECONDITION` naming them.
-pub(super) fn check_models(models: &ModelList, of_owner: &ModelList, owner: &str) -> Result<(), Refusal> {
-    let beyond = of_owner.beyond(models);
+pub(super) fn check_models(ctx: &Ctx, models: &ModelList, of_owner: &ModelList, owner: &str) -> Result<(), Refusal> {
+    let book = ctx.app.gate.prices();
+    let beyond = of_owner.beyond_in(models, &book);
     if beyond.is_empty() {
         return Ok(());
     }

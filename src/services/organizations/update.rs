@@ -69,7 +69,7 @@ pub(super) async fn update_organization(
     tx.lock_organizations(std::slice::from_ref(&id)).await?;
     let (before, standing) = managed_organization(&ctx, tx.view(), &id).await?;
     let after = change(&ctx, &mut tx, before, standing, command).await?;
-    let warning_team_ids = warnings(&tx, &after).await?;
+    let warning_team_ids = warnings(&ctx, &tx, &after).await?;
     ctx.commit(tx).await?;
     Ok(pb::UpdateOrganizationResponse { organization: Some(get::shown(&ctx, &id, standing).await?), warning_team_ids })
 }
@@ -176,14 +176,15 @@ fn check_rights(
 }
 
 /// The teams that have more than the organization now.
-async fn warnings(tx: &Tx, organization: &Organization) -> Result<Vec<String>, Error> {
+async fn warnings(ctx: &Ctx, tx: &Tx, organization: &Organization) -> Result<Vec<String>, Error> {
+    let book = ctx.app.gate.prices();
     let mut told = Vec::new();
     let mut last = None;
     loop {
         let teams = tx.view().teams_after(&organization.organization_id, last.as_ref(), PAGE).await?;
         let Some(end) = teams.last() else { return Ok(told) };
         last = Some(end.team_id.clone());
-        let above = teams.iter().filter(|team| check_team(organization, team).is_err());
+        let above = teams.iter().filter(|team| check_team(organization, team, &book).is_err());
         told.extend(above.map(|team| team.team_id.to_string()).take(WARNINGS_MAX - told.len()));
         if told.len() == WARNINGS_MAX {
             return Ok(told);

@@ -87,7 +87,7 @@ async fn create(
     let mut tx = ctx.begin().await?;
     if let Some(id) = &team.organization_id {
         let organization = organization_of(&mut tx, id).await?;
-        check_team(&organization, &team)?;
+        check_team(&organization, &team, &ctx.app.gate.prices())?;
         Pool::to_teams(&organization).check(&Share::from(&team), &tx.view().shares(id, None).await?)?;
     }
     policies::check(ctx, Action::CreateTeam, asked, || (None, draft(ctx, &team)))?;
@@ -153,7 +153,7 @@ async fn bound(ctx: &Ctx, team: &mut Team, standing: &TeamStanding, spend: Optio
     let id = ctx.caller.user_id().ok_or_else(|| Error::internal("an internal user without a user"))?;
     let user = ctx.app.store.view().find_user(id).await?.ok_or_else(|| Error::internal("a user vanished"))?;
     let key = ctx.caller.key().map(|key| (&key.models, &key.rates));
-    bound_by_creator(team, &user, key)?;
+    bound_by_creator(team, &user, key, &ctx.app.gate.prices())?;
     // What was taken over may be what the soft budget is not below.
     let mut faults = Faults::default();
     team.budget.check_new("team.", &mut faults.0);

@@ -81,7 +81,7 @@ async fn change(
         check_admin_change(&before, &after, &change)?;
     }
     if let Some(organization) = &organization {
-        check_team(organization, &after)?;
+        check_team(organization, &after, &ctx.app.gate.prices())?;
     }
     tx.update_team(&before, &mut after).await?;
     ctx.commit(tx).await?;

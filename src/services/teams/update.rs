@@ -183,7 +183,7 @@ async fn place(ctx: &Ctx, tx: &mut Tx, before: &Team, after: &Team, adds_members
     let Some(id) = &after.organization_id else { return Ok(()) };
     let organization = organization_of(tx, id).await?;
     if before.organization_id.as_ref() != Some(id) {
-        check_move(&organization, after)?;
+        check_move(&organization, after, &ctx.app.gate.prices())?;
         let outside = tx.view().team_members_outside(&after.team_id, id).await?;
         if !outside.is_empty() && !adds_members {
             return Err(outside_of(Reason::MoveMembers, id, &outside).into());
@@ -197,7 +197,7 @@ async fn place(ctx: &Ctx, tx: &mut Tx, before: &Team, after: &Team, adds_members
     } else if !takes_of_organization(before, after) {
         return Ok(());
     }
-    check_team(&organization, after)?;
+    check_team(&organization, after, &ctx.app.gate.prices())?;
     let others = tx.view().shares(id, Some(&after.team_id)).await?;
     Ok(Pool::to_teams(&organization).check(&Share::from(after), &others)?)
 }

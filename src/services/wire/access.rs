@@ -144,6 +144,20 @@ pub(crate) async fn manages_home_of(ctx: &Ctx, view: View<'_>, user: &User) -> R
     }
 }
 
+/// The same of the user with an id, if there is one.
+///
+/// # Errors
+/// [`Error`] if the database fails.
+pub(crate) async fn manages_home_of_id(ctx: &Ctx, view: View<'_>, id: &UserId) -> Result<bool, Error> {
+    if !ctx.scope.has(Reach::AdminOrganization) {
+        return Ok(false);
+    }
+    match view.find_user(id).await? {
+        Some(user) => manages_home_of(ctx, view, &user).await,
+        None => Ok(false),
+    }
+}
+
 /// Where a caller stands to an organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OrganizationStanding {
@@ -231,7 +245,8 @@ pub(crate) fn not_a_member(team: &TeamId, user: &UserId) -> Refusal {
 pub(crate) enum KeyStanding {
     /// It may do everything.
     ProxyAdmin,
-    /// It manages the key's team.
+    /// It manages the key's team; of a key without one, it administers the home
+    /// organization of its owner.
     TeamAdmin,
     /// It owns the key; and perhaps its team permits it more.
     Owner(BTreeSet<MemberPermission>),
@@ -282,7 +297,15 @@ pub(crate) async fn standing_to_key(ctx: &Ctx, view: View<'_>, key: &Key) -> Res
         None => TeamStanding::Outsider,
     };
     let is_itself = ctx.caller.key_id() == Some(key.key_id);
+    let manages_owner = match &key.user_id {
+        Some(owner) if key.team_id.is_none() => manages_home_of_id(ctx, view, owner).await?,
+        _ => false,
+    };
     let owns = key.user_id.as_ref().is_some_and(|owner| ctx.caller.is_user(owner));
+    // Service accounts are the team's, and known to all who are in it.
+    let is_shown = |permissions: &BTreeSet<MemberPermission>| {
+        key.user_id.is_none() || permissions.iter().any(|permission| permission.shows_keys())
+    };
     let permitted = |permissions| if ctx.scope.has(Reach::Permitted) { permissions } else { BTreeSet::new() };
     Ok(match in_team {
         TeamStanding::OrganizationAdmin | TeamStanding::Admin => KeyStanding::TeamAdmin,
@@ -291,8 +314,9 @@ pub(crate) async fn standing_to_key(ctx: &Ctx, view: View<'_>, key: &Key) -> Res
         TeamStanding::Member(permissions) if owns && ctx.scope.has(Reach::Own) => {
             KeyStanding::Owner(permitted(permissions))
         }
-        TeamStanding::Member(permissions) => KeyStanding::TeamMember(permitted(permissions)),
+        TeamStanding::Member(permissions) if is_shown(&permissions) => KeyStanding::TeamMember(permitted(permissions)),
         _ if owns && ctx.scope.has(Reach::Own) => KeyStanding::Owner(BTreeSet::new()),
+        _ if manages_owner => KeyStanding::TeamAdmin,
         _ if owns || is_itself || ctx.scope.is_all() => KeyStanding::Viewer,
         _ => KeyStanding::Outsider,
     })

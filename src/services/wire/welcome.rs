@@ -86,7 +86,7 @@ async fn make_teams(ctx: &Ctx, newcomer: &Newcomer) -> Result<(), Error> {
         if let Some(id) = &team.organization_id {
             let not_found = || Refusal::not_found(Reason::OrganizationNotFound, "organization", [id]);
             let organization = tx.lock_organizations(std::slice::from_ref(id)).await?.into_iter().next();
-            check_team(&organization.ok_or_else(not_found)?, &team)?;
+            check_team(&organization.ok_or_else(not_found)?, &team, &ctx.app.gate.prices())?;
         }
         match tx.insert_team(&team).await {
             Err(StoreError::Taken(Constraint::TeamId)) => continue,

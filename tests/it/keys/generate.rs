@@ -102,6 +102,41 @@ on_both! {
         world.admin.keys().generate_key(generate(owned_by("nobody"))).await.refused(Code::NotFound, ErrorReason::UserNotFound);
     }
 
+    async fn a_model_of_an_access_group_is_among_those_of_the_team(world: World) {
+        let (lead, _) = red(&world, pb::Team { models: vec!["beta".into()], ..Default::default() }).await;
+        let beta = pb::Model { access_groups: vec!["beta".into()], ..crate::models::model("m", "", &[]) };
+        crate::models::create(&world, beta).await;
+        lead.keys().generate_key(generate(pb::Key { models: vec!["m".into(), "beta".into()], ..in_team("alice") })).await.answer();
+        let beyond = pb::Key { models: vec!["gpt-4o".into()], ..in_team("alice") };
+        lead.keys().generate_key(generate(beyond)).await.refused(Code::FailedPrecondition, ErrorReason::ModelOutsideOwner);
+    }
+
+    async fn nobody_gives_more_than_it_stands_on(backend: Backend) {
+        let world = World::builder(backend).set("default_key_generate_params", "{ max_budget = \"50\" }").start().await;
+        let login = crate::users::sessions::signed_in(&world, "lead", pb::Role::InternalUser).await;
+        let own = pb::User { user_id: "lead".into(), max_budget: Some("5".into()), ..Default::default() };
+        world.admin.users().update_user(pb::UpdateUserRequest { user: Some(own), ..Default::default() }).await.answer();
+        world.person("alice", pb::Role::InternalUser).await;
+        let members = vec![crate::teams::member("lead", pb::TeamRole::Admin), crate::teams::member("alice", pb::TeamRole::User)];
+        world.team(pb::Team { team_id: "red".into(), max_budget: Some("20".into()), members, ..Default::default() }).await;
+        let costs = |max_budget: &str, key: pb::Key| generate(pb::Key { max_budget: Some(max_budget.into()), ..key });
+        let personal = owned_by("lead");
+        // In a session, of a key in a team the team's budget counts, else the user's own.
+        for (key, most, more) in [(in_team("alice"), "20", "20.1"), (personal, "5", "5.1")] {
+            login.keys().generate_key(costs(most, key.clone())).await.answer();
+            let refused = login.keys().generate_key(costs(more, key.clone())).await;
+            refused.refused(Code::PermissionDenied, ErrorReason::AboveOwnBudget);
+            // A default is no wish: it gives way, and is told once.
+            let filled = login.keys().generate_key(generate(key)).await.answer();
+            assert_eq!(filled.key.unwrap().max_budget.as_deref(), Some(most));
+            let told: Vec<_> = filled.adjusted_fields.iter().map(|field| (field.path.as_str(), field.requested.as_str(), field.applied.as_str())).collect();
+            assert_eq!(told, [("key.max_budget", "", most)]);
+        }
+        // With a key, it is the key's.
+        let (secret, _) = world.key(pb::Key { max_budget: Some("2".into()), ..owned_by("lead") }).await;
+        world.with_key(&secret).keys().generate_key(costs("2.1", in_team("alice"))).await.refused(Code::PermissionDenied, ErrorReason::AboveOwnBudget);
+    }
+
     async fn in_a_team_its_admins_make_keys_for_members(world: World) {
         let (lead, alice) = red(&world, pb::Team { models: vec!["gpt-4o".into()], ..Default::default() }).await;
         world.person("bob", pb::Role::InternalUser).await;

@@ -62,6 +62,27 @@ on_both! {
         assert_eq!((shown.rate_limits[0].limit, shown.rate_limits[0].remaining), (7, 6));
     }
 
+    async fn a_team_says_whether_its_members_see_each_others_keys(world: World) {
+        use pb::TeamMemberPermission::{KeyBlock, KeyGenerate, KeyInfo, SpendLogs};
+        let (_, alice) = red(&world, pb::Team::default()).await;
+        let (_, of_lead) = world.key(super::in_team("lead")).await;
+        let (_, of_alice) = world.key(super::in_team("alice")).await;
+        let (_, of_team) = world.key(pb::Key { team_id: Some("red".into()), ..Default::default() }).await;
+        let sees = async |key: &pb::Key| {
+            let found = alice.keys().get_key(pb::GetKeyRequest { key: key.key_hash.clone() }).await;
+            found.map_err(|status| assert_eq!(status.code(), Code::NotFound)).is_ok()
+        };
+        assert!(sees(&of_lead).await, "by default");
+        for (permissions, shown) in [(vec![KeyGenerate, SpendLogs], false), (vec![], false), (vec![KeyInfo], true), (vec![KeyBlock], true)] {
+            let permit = pb::UpdateTeamMemberPermissionsRequest {
+                team_id: "red".into(), member_permissions: permissions.into_iter().map(Into::into).collect(), ..Default::default()
+            };
+            world.admin.teams().update_team_member_permissions(permit.clone()).await.answer();
+            assert_eq!(sees(&of_lead).await, shown, "{permit:?}");
+            assert!(sees(&of_alice).await && sees(&of_team).await, "its own, and the team's");
+        }
+    }
+
     async fn a_deleted_key_is_in_the_archive(world: World) {
         let (secret, key) = world.key(pb::Key { spend: Some("2".into()), key_alias: Some("x".into()), ..Default::default() }).await;
         world.admin.keys().delete_keys(pb::DeleteKeysRequest { key_aliases: vec!["x".into()], ..Default::default() }).await.answer();

@@ -86,11 +86,63 @@ on_both! {
         let by_use = aliases(&world.admin, pb::ListKeysRequest { order_by: "last_used_at desc".into(), search: "s".into(), ..Default::default() }).await;
         assert_eq!(by_use, ["first", "second"], "what was never used is last");
         let bad = pb::ListKeysRequest {
-            status: pb::KeyState::Deleted.into(), tag: "x".into(),
             expires_after: instant("2025-01-02T00:00:00Z"), expires_before: instant("2025-01-01T00:00:00Z"), ..Default::default()
         };
         let fields: Vec<String> = world.admin.keys().list_keys(bad).await.bad().into_iter().map(|fault| fault.0).collect();
-        assert_eq!(fields, ["expires_before", "tag", "expires_after"]);
+        assert_eq!(fields, ["expires_before"]);
+    }
+
+    async fn deleted_keys_are_found_by_what_they_were(backend: Backend) {
+        let world = World::builder(backend).at("2025-01-01T00:00:00Z").start().await;
+        let (olga, omar) = crate::organizations::acme(&world, pb::Organization::default()).await;
+        for (team_id, organization_id) in [("red", Some("acme")), ("gone", Some("acme")), ("blue", None)] {
+            let members = vec![crate::teams::member("omar", pb::TeamRole::Admin)];
+            world.team(pb::Team { team_id: team_id.into(), organization_id: organization_id.map(Into::into), members, ..Default::default() }).await;
+        }
+        let tier = pb::Budget { budget_id: "gold".into(), max_budget: Some("9".into()), ..Default::default() };
+        world.admin.budgets().create_budget(pb::CreateBudgetRequest { budget: Some(tier), ..Default::default() }).await.answer();
+        let of = |team_id: &str| pb::Key { team_id: Some(team_id.into()), ..Default::default() };
+        let first = world.key(alias("first", pb::Key {
+            tags: vec!["Night".into()], models: vec!["gpt-4o".into()], key_type: pb::KeyType::ReadOnly.into(), budget_id: Some("gold".into()), ..of("red")
+        })).await.1;
+        world.hands().advance(3_600);
+        let service = pb::GenerateKeyRequest { key: Some(alias("robot", of("gone"))), duration: Some("1d".into()), service_account: true, ..Default::default() };
+        world.admin.keys().generate_key(service).await.answer();
+        world.key(alias("own", pb::Key { user_id: Some("omar".into()), ..Default::default() })).await;
+        world.key(alias("other", of("blue"))).await;
+        let aliases_of = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let delete = pb::DeleteKeysRequest { key_aliases: aliases_of(&["first", "own", "other"]), ..Default::default() };
+        world.admin.keys().delete_keys(delete).await.answer();
+        world.admin.teams().delete_teams(pb::DeleteTeamsRequest { team_ids: vec!["gone".into()] }).await.answer();
+        let all = || pb::ListKeysRequest { status: pb::KeyState::Deleted.into(), ..Default::default() };
+        let instant = crate::spend::at;
+        for (request, mut found) in [
+            (all(), vec!["first", "own", "other", "robot"]),
+            (pb::ListKeysRequest { organization_id: "acme".into(), ..all() }, vec!["first", "robot"]),
+            (pb::ListKeysRequest { key_type: pb::KeyType::ReadOnly.into(), ..all() }, vec!["first"]),
+            (pb::ListKeysRequest { tag: "Night".into(), ..all() }, vec!["first"]),
+            (pb::ListKeysRequest { tag: "nigh".into(), ..all() }, vec![]),
+            (pb::ListKeysRequest { model: "gpt-4o".into(), ..all() }, vec!["first"]),
+            (pb::ListKeysRequest { budget_id: "gold".into(), ..all() }, vec!["first"]),
+            (pb::ListKeysRequest { service_accounts_only: true, ..all() }, vec!["robot"]),
+            (pb::ListKeysRequest { search: "OBO".into(), ..all() }, vec!["robot"]),
+            (pb::ListKeysRequest { search: first.key_hash.clone(), ..all() }, vec!["first"]),
+            (pb::ListKeysRequest { created_by: "master".into(), team_id: "blue".into(), ..all() }, vec!["other"]),
+            (pb::ListKeysRequest { created_by: "omar".into(), ..all() }, vec![]),
+            (pb::ListKeysRequest { expires_before: instant("2025-01-03T00:00:00Z"), ..all() }, vec!["robot"]),
+            (pb::ListKeysRequest { expires_after: instant("2025-01-03T00:00:00Z"), ..all() }, vec![]),
+            (pb::ListKeysRequest { created_before: instant("2025-01-01T01:00:00Z"), ..all() }, vec!["first"]),
+            (pb::ListKeysRequest { user_id: "omar".into(), ..all() }, vec!["own"]),
+            (pb::ListKeysRequest { user_id: "omar".into(), include_team_keys: true, ..all() }, vec!["first", "other", "own"]),
+        ] {
+            let mut listed = aliases(&world.admin, request.clone()).await;
+            listed.sort_unstable();
+            found.sort_unstable();
+            assert_eq!(listed, found, "{request:?}");
+        }
+        // Who sees a team's keys sees its deleted ones.
+        assert_eq!(aliases(&olga, pb::ListKeysRequest { organization_id: "acme".into(), ..all() }).await, ["first"]);
+        assert_eq!(aliases(&omar, pb::ListKeysRequest { team_id: "blue".into(), ..all() }).await, ["other"]);
     }
 
     async fn aliases_are_listed_in_order(world: World) {

@@ -6,6 +6,7 @@ mod block;
 mod delete;
 mod generate;
 mod get;
+mod homes;
 mod limits;
 mod list;
 mod policies;

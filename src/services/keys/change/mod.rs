@@ -118,9 +118,13 @@ impl KeyChange {
         after.budget.anchor = anchor_after(&was, &is, &ctx.app.rules.calendar, ctx.now);
         let is = Budget { anchor: after.budget.anchor, ..is };
         let budgets = rights::InForce { was: &was, is: &is };
-        rights::check(ctx, standing, (before, &after), budgets, &spend)?;
+        let team = match &before.team_id {
+            Some(id) => tx.view().find_team(id).await?,
+            None => None,
+        };
+        rights::check(ctx, standing, (before, &after), budgets, (&spend, team.as_ref()))?;
         etag::check(&self.etag, before.version, "key", &before.key_hash)?;
-        let team = places::check(ctx, tx.view(), standing, before, &after).await?;
+        let team = places::check(ctx, tx.view(), standing, (before, team), &after).await?;
         let share = |key: &Key, tier: Option<&Tier>| (key.team_id.clone(), Share::of_key(key, tier));
         if share(before, former.as_ref()) != share(&after, tier.as_ref()) {
             rules::check_throughput(tx.view(), team.as_ref(), &after, tier.as_ref()).await?;

@@ -11,12 +11,13 @@ use crate::services::keys::rules;
 use crate::services::wire::access::{KeyStanding, managed_team};
 use crate::store::View;
 
-/// The rules about the key's owner and team, after the change; gives the team.
+/// The rules about the key's owner and team, after the change, given the team
+/// before; gives the one after.
 pub(super) async fn check(
     ctx: &Ctx,
     view: View<'_>,
     standing: &KeyStanding,
-    before: &Key,
+    (before, of_before): (&Key, Option<Team>),
     after: &Key,
 ) -> Result<Option<Team>, Error> {
     let is_admin = *standing == KeyStanding::ProxyAdmin;
@@ -32,7 +33,7 @@ pub(super) async fn check(
     let team = match &after.team_id {
         // Who moves a key manages both teams.
         Some(id) if after.team_id != before.team_id => Some(managed_team(ctx, view, id).await?.0),
-        Some(id) => view.find_team(id).await?,
+        Some(_) => of_before,
         None => None,
     };
     if let Some(owner) = &after.user_id
@@ -49,7 +50,7 @@ pub(super) async fn check(
     let moved = after.team_id != before.team_id;
     if let Some(team) = &team {
         if moved || (!is_admin && after.models != before.models) {
-            rules::check_models(&after.models, &team.models, "team")?;
+            rules::check_models(ctx, &after.models, &team.models, "team")?;
         }
         if moved {
             check_limits(after, team, is_admin)?;
@@ -59,7 +60,7 @@ pub(super) async fn check(
     } else if !is_admin && after.models != before.models {
         let owner = after.user_id.as_ref();
         if let Some(owner) = owner {
-            rules::check_models(&after.models, &rules::owner(view, owner).await?.models, "user")?;
+            rules::check_models(ctx, &after.models, &rules::owner(view, owner).await?.models, "user")?;
         }
     }
     Ok(team)

@@ -7,6 +7,7 @@ use crate::domain::limit::{Budget, is_raised};
 use crate::domain::money::Usd;
 use crate::domain::patch::Patch;
 use crate::domain::role::MemberPermission;
+use crate::domain::team::Team;
 use crate::error::Error;
 use crate::services::Ctx;
 use crate::services::keys::rules;
@@ -38,14 +39,15 @@ pub(super) struct InForce<'a> {
     pub(super) is: &'a Budget,
 }
 
-/// May the caller change what it changes? Writing the same value again is no
+/// May the caller change what it changes of a key, which is in this team?
+/// Writing the same value again is no
 /// change.
 pub(super) fn check(
     ctx: &Ctx,
     standing: &KeyStanding,
     (before, after): (&Key, &Key),
     budgets: InForce<'_>,
-    spend: &Patch<Usd>,
+    (spend, team): (&Patch<Usd>, Option<&Team>),
 ) -> Result<(), Error> {
     let is_narrow = ctx.caller.key().is_some_and(|key| !key.allowed_routes.is_empty());
     if is_narrow && after.allowed_routes != before.allowed_routes {
@@ -60,7 +62,7 @@ pub(super) fn check(
     }
     let Some(change) = Change::updated(ObjectType::Key, before.key_id, before, after) else { return Ok(()) };
     for field in change.fields() {
-        if !may_write(ctx, standing, (before, after), budgets, field) {
+        if !may_write(ctx, (standing, team), (before, after), budgets, field) {
             return Err(rules::field_refused(field).into());
         }
     }
@@ -69,7 +71,7 @@ pub(super) fn check(
 
 fn may_write(
     ctx: &Ctx,
-    standing: &KeyStanding,
+    (standing, team): (&KeyStanding, Option<&Team>),
     (before, after): (&Key, &Key),
     budgets: InForce<'_>,
     field: &str,
@@ -85,16 +87,18 @@ fn may_write(
         return *standing == KeyStanding::TeamAdmin && kind.is_none_or(|kind| kind.is_given(true));
     }
     match standing {
-        // A key that leaves its teams becomes personal: for proxy admins only. One
-        // whose secret others may know lends them no rights of a new owner.
+        // A key that leaves its teams becomes personal, and a personal one has its
+        // owner: for proxy admins only. One whose secret others may know lends them no
+        // rights of a new owner.
         KeyStanding::TeamAdmin => match field {
             "team_id" => after.team_id.is_some(),
+            "user_id" if before.team_id.is_none() => false,
             "user_id" => after.user_id.is_none() || after.key_type == KeyType::LlmApi,
             _ => true,
         },
         KeyStanding::Owner(_) if ["user_id", "team_id"].contains(&field) => false,
         KeyStanding::Owner(_) if BUDGET_FIELDS.contains(&field) => {
-            OWNER_BUDGET_FIELDS.contains(&field) && owner_may_write_budget(ctx, before, budgets)
+            OWNER_BUDGET_FIELDS.contains(&field) && owner_may_write_budget(ctx, (before, team), budgets)
         }
         KeyStanding::ProxyAdmin | KeyStanding::Owner(_) => true,
         KeyStanding::TeamMember(_) => {
@@ -107,7 +111,7 @@ fn may_write(
 
 /// What an owner may do to the budget of a key that it made itself: setting
 /// `self_serve_budget_policy`.
-fn owner_may_write_budget(ctx: &Ctx, before: &Key, InForce { was, is }: InForce<'_>) -> bool {
+fn owner_may_write_budget(ctx: &Ctx, (before, team): (&Key, Option<&Team>), InForce { was, is }: InForce<'_>) -> bool {
     let made_it = ctx.caller.user_id().is_some_and(|user| user.as_str() == before.created_by);
     let same_windows = was.duration == is.duration;
     let raised = is_raised(was.max.as_ref(), is.max.as_ref());
@@ -116,7 +120,7 @@ fn owner_may_write_budget(ctx: &Ctx, before: &Key, InForce { was, is }: InForce<
             SelfServeBudgets::Disabled => false,
             SelfServeBudgets::LowerOnly => !raised && same_windows,
             SelfServeBudgets::Ceiling => {
-                let ceiling = rules::ceiling(ctx);
+                let ceiling = rules::ceiling(ctx, team);
                 same_windows && !is_raised(ceiling.as_ref(), is.max.as_ref())
             }
         }
