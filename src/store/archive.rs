@@ -12,10 +12,10 @@ use super::error::StoreError;
 use super::json::{from_text, to_text};
 use super::key_hashes;
 use super::key_list::{KeyFilter, visible};
+use super::like::{contains, found};
 use super::page::{Cursor, CursorKey, Order, Page, PageRequest, SortKey, count, paginate};
 use super::reach;
 use super::tx::Tx;
-use super::users::contains;
 use super::view::View;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{BudgetId, KeyId, OrganizationId, TeamId, UserId, new_uuid};
@@ -54,6 +54,7 @@ pub struct DeletedTeamFilter {
     pub organization_id: Option<OrganizationId>,
     pub no_organization: bool,
     pub alias_contains: String,
+    pub search: String,
     pub member: Option<UserId>,
     /// Only teams of organizations that this user administers.
     pub visible_to: Option<UserId>,
@@ -147,6 +148,7 @@ impl View<'_> {
                     .map(|admin| of_organization.in_subquery(reach::organizations_administered(admin))),
             )
             .add_option(contains(deleted_teams::Column::TeamAlias, &filter.alias_contains))
+            .add_option(found(deleted_teams::Column::TeamId, deleted_teams::Column::TeamAlias, &filter.search))
             .add_option(member.transpose()?.map(|id| deleted_teams::Column::Members.contains(id)));
         let query = deleted_teams::Entity::find().filter(wanted);
         let total = if page.count { Some(count(query.clone(), &self.executor()).await?) } else { None };

@@ -9,11 +9,11 @@ use super::entity::{keys, team_members, teams};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text, word};
+use super::like::{contains, found};
 use super::limits::{budget, throughput, throughput_type};
 use super::page::{Cursor, Order, Page, PageRequest, SortKey, count, rows};
 use super::reach;
 use super::tx::Tx;
-use super::users::contains;
 use super::view::View;
 use crate::domain::account::Scope;
 use crate::domain::audit::{Action, Change, ObjectType};
@@ -55,6 +55,8 @@ pub struct TeamFilter {
     pub member: Option<UserId>,
     pub not_member: Option<UserId>,
     pub alias_contains: String,
+    /// The beginning of the id, or part of the alias.
+    pub search: String,
     pub blocked: Option<bool>,
     /// Only this team, or teams with this member: what the caller may see.
     pub visible_to: Option<TeamScope>,
@@ -261,6 +263,7 @@ fn condition(filter: &TeamFilter) -> Condition {
         .add_option(filter.member.as_ref().map(with_member))
         .add_option(filter.not_member.as_ref().map(|user| with_member(user).not()))
         .add_option(contains(Column::TeamAlias, &filter.alias_contains))
+        .add_option(found(Column::TeamId, Column::TeamAlias, &filter.search))
         .add_option(filter.blocked.map(|blocked| Column::Blocked.eq(blocked)))
         .add_option(filter.visible_to.as_ref().map(|scope| {
             match scope {

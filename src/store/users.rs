@@ -1,6 +1,6 @@
 //! Users: rows, reads and changes.
 
-use sea_orm::sea_query::{Expr, ExprTrait, Func, OnConflict, SelectStatement, SimpleExpr};
+use sea_orm::sea_query::{Expr, OnConflict, SelectStatement, SimpleExpr};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, QueryTrait, Select,
 };
@@ -10,7 +10,7 @@ use super::entity::{organization_members, team_members, users};
 use super::error::{StoreError, one_row};
 use super::evictions::Eviction;
 use super::json::{from_text, to_text, to_text_if_any, word};
-use super::like;
+use super::like::contains;
 use super::limits::budget;
 use super::page::{Cursor, Order, Page, PageRequest, SortKey, count, rows};
 use super::reach;
@@ -314,15 +314,6 @@ fn within(admin: &UserId, organizations: SelectStatement) -> Condition {
     Condition::any()
         .add(users::Column::UserId.in_subquery(of_teams.into_query()))
         .add(users::Column::UserId.in_subquery(of_organizations.into_query()))
-}
-
-/// A condition on part of a column, without regard to case; `%` and `_` are
-/// letters like others. No condition for an empty part.
-pub(super) fn contains<C: ColumnTrait>(column: C, part: &str) -> Option<SimpleExpr> {
-    if part.is_empty() {
-        return None;
-    }
-    Some(Expr::expr(Func::lower(column.into_expr())).like(like::part(&part.to_lowercase())))
 }
 
 fn with_spend(query: Select<users::Entity>, now: Timestamp) -> Select<users::Entity> {

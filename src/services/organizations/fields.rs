@@ -79,7 +79,9 @@ impl Asked {
 
 /// Takes the members of a request. The same user twice is a fault.
 pub(super) fn take_members(field: &str, members: &[pb::OrganizationMember], faults: &mut Faults) -> Vec<Asked> {
-    people::take_members(field, members, |asked: &Asked| &asked.person, take_member, faults)
+    let asked = people::take_members(field, members, take_member, faults);
+    people::check_repeats(field, asked.iter().map(|asked| &asked.person), faults);
+    asked
 }
 
 /// Takes one member.

@@ -17,11 +17,11 @@ use crate::services::wire::access::{TeamStanding, managed_organization};
 use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::correction::{Owner, begin_at_zero, set_spend};
 use crate::services::wire::faults::Faults;
-use crate::services::wire::{policies, taken, team, text};
+use crate::services::wire::{people, policies, taken, team, text};
 use crate::store::{Constraint, Spend, StoredTeam, Tx};
 
 use super::fields;
-use super::membership::{self, Admission, Asked, admit};
+use super::membership::{self, Admission, Asked, admit, outside_of};
 use super::update::organization_of;
 
 /// A valid request.
@@ -60,9 +60,11 @@ fn parse(ctx: &Ctx, request: &pb::CreateTeamRequest) -> Result<Command, Error> {
         // A default may be what the soft budget is not below.
         team.budget.check_new("team.", &mut faults.0);
     }
+    let members = membership::take("team.members", &sent.members, &mut faults);
+    people::check_repeats("team.members", members.iter().map(|asked| &asked.person), &mut faults);
     let command = Command {
         team,
-        members: membership::take("team.members", &sent.members, &mut faults),
+        members,
         spend: faults.money("team.spend", sent.spend.as_ref()),
         add_creator: request.add_creator,
         into_organization: request.add_members_to_organization,
@@ -95,7 +97,7 @@ async fn create(
         taken::explain(error, |constraint| (constraint == Constraint::TeamId).then(|| team.team_id.to_string()))
     })?;
     let mut joined = join(ctx, &mut tx, &team, &members, &admission).await?;
-    add_the_creator(ctx, &mut tx, &team, &mut joined, add_creator).await?;
+    add_the_creator(ctx, &mut tx, &team, &mut joined, (add_creator, into_organization)).await?;
     let memberships = joined.iter().map(|member| Owner::Member(&team.team_id, &member.user_id));
     let owners: Vec<Owner<'_>> = memberships.chain([Owner::Team(&team.team_id)]).collect();
     begin_at_zero(&mut tx, &owners).await?;
@@ -190,19 +192,26 @@ async fn join(
 }
 
 /// Who makes a team administers it, unless it is a proxy admin who does not
-/// ask for that.
+/// ask for that; and is in its organization, or joins that, too.
 async fn add_the_creator(
     ctx: &Ctx,
     tx: &mut Tx,
     team: &Team,
     joined: &mut Vec<Member>,
-    add_creator: bool,
+    (add_creator, into_organization): (bool, bool),
 ) -> Result<(), Error> {
-    // An organization admin stands above the team without being in it.
-    let joins = add_creator || (!ctx.caller.is_proxy_admin() && team.organization_id.is_none());
+    let joins = add_creator || !ctx.caller.is_proxy_admin();
     let Some(user) = ctx.caller.user().filter(|_| joins) else { return Ok(()) };
     if joined.iter().any(|member| member.user_id == user.user_id) {
         return Ok(());
+    }
+    if let Some(id) = &team.organization_id
+        && tx.view().find_organization_member(id, &user.user_id).await?.is_none()
+    {
+        if !into_organization {
+            return Err(outside_of(Reason::MemberNotInOrganization, id, &[&user.user_id]).into());
+        }
+        people::enter_organization(ctx, tx, id, &user.user_id).await?;
     }
     let member = Member {
         team_id: team.team_id.clone(),

@@ -24,9 +24,9 @@ pub(super) struct Asked {
     pub(super) limits: AskedLimits,
 }
 
-/// Takes the members of a request. The same user twice is a fault.
+/// Takes the members of a request.
 pub(super) fn take(field: &str, members: &[pb::TeamMember], faults: &mut Faults) -> Vec<Asked> {
-    people::take_members(field, members, |asked: &Asked| &asked.person, take_one, faults)
+    people::take_members(field, members, take_one, faults)
 }
 
 /// Takes one member.

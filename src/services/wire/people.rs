@@ -72,7 +72,6 @@ impl Person {
 pub(crate) fn take_members<M, A>(
     field: &str,
     members: &[M],
-    person: impl Fn(&A) -> &Person,
     take: impl Fn(&str, &M, &mut Faults) -> A,
     faults: &mut Faults,
 ) -> Vec<A> {
@@ -80,16 +79,23 @@ pub(crate) fn take_members<M, A>(
         faults.add(field, format!("must have at most {MEMBERS_MAX} entries"));
         return Vec::new();
     }
-    let mut taken: Vec<A> = Vec::with_capacity(members.len());
-    for (index, member) in members.iter().enumerate() {
-        let path = format!("{field}[{index}]");
-        let asked = take(&path, member, faults);
-        if taken.iter().any(|other| person(&asked).is_same(person(other))) {
-            faults.add_named(path, Reason::DuplicateMember, "is named twice");
+    members.iter().enumerate().map(|(index, member)| take(&format!("{field}[{index}]"), member, faults)).collect()
+}
+
+/// Reports who is named twice, where that fails the whole request.
+pub(crate) fn check_repeats<'a>(field: &str, people: impl Iterator<Item = &'a Person>, faults: &mut Faults) {
+    let mut seen: Vec<&Person> = Vec::new();
+    for (index, person) in people.enumerate() {
+        if seen.iter().any(|other| person.is_same(other)) {
+            faults.0.push(named_twice(format!("{field}[{index}]")));
         }
-        taken.push(asked);
+        seen.push(person);
     }
-    taken
+}
+
+/// The fault of somebody who is named twice.
+pub(crate) fn named_twice(path: String) -> Violation {
+    Violation::named(path, Reason::DuplicateMember, "is named twice")
 }
 
 /// Who may make users by naming them as members.

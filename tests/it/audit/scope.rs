@@ -24,7 +24,7 @@ on_both! {
         let seen = entries(&olga, oldest_first()).await;
         let mut kinds: Vec<&str> = seen.iter().map(|entry| entry.object_type.as_str()).collect();
         kinds.sort_unstable();
-        assert_eq!(kinds, ["key", "organization", "organization_member", "organization_member", "organization_member", "team", "team_member", "user"]);
+        assert_eq!(kinds, ["key", "organization", "organization_member", "organization_member", "organization_member", "team", "team_member", "team_member", "user"]);
         assert!(seen.iter().all(|entry| entry.organization_id == "acme"), "{seen:?}");
         assert!(seen.iter().filter(|entry| ["key", "team", "team_member"].contains(&entry.object_type.as_str())).all(|entry| entry.team_id == "red"));
         omar.audit().list_audit_entries(oldest_first()).await.refused(Code::PermissionDenied, ErrorReason::RoleNotAllowed);

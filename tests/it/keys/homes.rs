@@ -41,7 +41,7 @@ on_both! {
         assert_eq!(olga.keys().get_key(get.clone()).await.answer().key.unwrap().key_id, key.key_id);
         omar.keys().get_key(get).await.refused(Code::NotFound, ErrorReason::KeyNotFound);
         let listed = pb::ListKeysRequest { user_id: "nina".into(), ..Default::default() };
-        assert_eq!(hashes(&olga, listed.clone()).await, [key.key_hash.clone()]);
+        assert_eq!(hashes(&olga, listed.clone()).await, std::slice::from_ref(&key.key_hash));
         let update = |key: pb::Key| pb::UpdateKeyRequest { key: Some(key), ..Default::default() };
         let named = || pb::Key { key_hash: key.key_hash.clone(), ..Default::default() };
         olga.keys().update_key(update(pb::Key { max_budget: Some("3".into()), ..named() })).await.answer();

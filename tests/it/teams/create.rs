@@ -144,5 +144,21 @@ on_both! {
         let joined = pb::CreateTeamRequest { add_creator: true, ..create(named("b")) };
         let team = root.teams().create_team(joined).await.answer().team.unwrap();
         assert_eq!((team.members[0].user_id.as_str(), team.members[0].role()), ("root", pb::TeamRole::Admin));
+        // Of a team of an organization it must be in that, too.
+        world.organization(pb::Organization { organization_id: "acme".into(), ..Default::default() }).await;
+        let in_acme = |id: &str| pb::Team { organization_id: Some("acme".into()), ..named(id) };
+        let outside = pb::CreateTeamRequest { add_creator: true, ..create(in_acme("c")) };
+        root.teams().create_team(outside.clone()).await.refused(Code::FailedPrecondition, ErrorReason::MemberNotInOrganization);
+        let inside = pb::CreateTeamRequest { add_members_to_organization: true, ..outside };
+        let team = root.teams().create_team(inside).await.answer().team.unwrap();
+        assert_eq!(team.members[0].user_id, "root");
+        let members = crate::organizations::organization(&world, "acme").await.members;
+        assert_eq!(members.iter().map(|member| member.user_id.as_str()).collect::<Vec<_>>(), ["root"]);
+    }
+
+    async fn an_organization_admin_administers_the_team_that_it_makes(world: World) {
+        let (olga, _) = crate::organizations::acme(&world, pb::Organization::default()).await;
+        let team = crate::organizations::make(&olga, crate::organizations::team("red")).await.answer().team.unwrap();
+        assert_eq!((team.members[0].user_id.as_str(), team.members[0].role()), ("olga", pb::TeamRole::Admin));
     }
 }

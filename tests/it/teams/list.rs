@@ -25,6 +25,9 @@ on_both! {
             (pb::ListTeamsRequest { team_id: "blue".into(), ..by_id() }, vec!["blue"]),
             (pb::ListTeamsRequest { team_alias_contains: "RED".into(), ..by_id() }, vec!["red"]),
             (pb::ListTeamsRequest { team_alias_contains: "_".into(), ..by_id() }, vec!["blue"]),
+            (pb::ListTeamsRequest { search: "bl".into(), ..by_id() }, vec!["blue"]),
+            (pb::ListTeamsRequest { search: "E".into(), ..by_id() }, vec!["blue", "red"]),
+            (pb::ListTeamsRequest { search: "lue_".into(), ..by_id() }, vec![]),
             (pb::ListTeamsRequest { blocked: Some(true), ..by_id() }, vec!["blue"]),
             (pb::ListTeamsRequest { blocked: Some(false), ..by_id() }, vec!["green", "red"]),
             (pb::ListTeamsRequest { order_by: "spend desc".into(), page_size: 1, ..Default::default() }, vec!["green"]),
@@ -67,6 +70,7 @@ on_both! {
         let mut paged = pb::ListTeamsRequest { page_size: 1, ..archive.clone() };
         paged.page_token = world.admin.teams().list_teams(paged.clone()).await.answer().next_page_token;
         assert_eq!(ids(&world.admin, paged).await, ["b"]);
+        assert_eq!(ids(&world.admin, pb::ListTeamsRequest { search: "b".into(), ..archive.clone() }).await, ["b"]);
         assert_eq!(ids(&world.admin, pb::ListTeamsRequest::default()).await, ["c"]);
         let status = lead.teams().list_teams(archive).await.unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied);

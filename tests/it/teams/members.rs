@@ -55,6 +55,21 @@ on_both! {
         assert_eq!((by_mail.user_email.as_str(), by_mail.max_budget_in_team.as_deref()), ("new@b.c", Some("9")));
     }
 
+    async fn who_is_named_twice_joins_once_and_is_told(world: World) {
+        red(&world, pb::Team::default()).await;
+        world.user(pb::User { user_id: "bob".into(), user_email: Some("bob@b.c".into()), ..Default::default() }).await;
+        let by_email = pb::TeamMember { user_email: "bob@b.c".into(), ..Default::default() };
+        let twice = || add(vec![member("bob", TeamRole::User), by_email.clone(), member("alice", TeamRole::User), member("alice", TeamRole::User)]);
+        let all_or_none = pb::AddTeamMembersRequest { atomic: true, ..twice() };
+        assert_eq!(world.admin.teams().add_team_members(all_or_none).await.bad()[0].0, "members[1]");
+        assert_eq!(team(&world, "red").await.member_count, 2);
+        let answer = world.admin.teams().add_team_members(twice()).await.answer();
+        assert_eq!((answer.added_count, answer.unchanged_count, answer.failed_count), (1, 1, 2));
+        let told: Vec<_> = answer.results.iter().map(|result| code(result.error.as_ref())).collect();
+        assert_eq!(told, [None, Some(Code::InvalidArgument), None, Some(Code::InvalidArgument)]);
+        assert_eq!(team(&world, "red").await.member_count, 3);
+    }
+
     async fn atomic_adds_all_or_none(world: World) {
         let (lead, _) = red(&world, pb::Team::default()).await;
         world.user(pb::User { user_id: "bob".into(), ..Default::default() }).await;

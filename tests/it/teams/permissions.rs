@@ -17,7 +17,7 @@ async fn read(client: &Client) -> Vec<Permission> {
 
 fn write(permissions: &[Permission]) -> pb::UpdateTeamMemberPermissionsRequest {
     let member_permissions = permissions.iter().map(|permission| (*permission).into()).collect();
-    pb::UpdateTeamMemberPermissionsRequest { team_id: "red".into(), member_permissions, append: false }
+    pb::UpdateTeamMemberPermissionsRequest { team_id: "red".into(), member_permissions, ..Default::default() }
 }
 
 on_both! {
@@ -34,6 +34,26 @@ on_both! {
         assert!(read(&alice).await.is_empty());
         let refused = alice.keys().generate_key(pb::GenerateKeyRequest { key: Some(key), ..Default::default() }).await;
         refused.refused(Code::PermissionDenied, ErrorReason::TeamPermissionMissing);
+    }
+
+    async fn several_teams_at_once_get_the_same_or_more(world: World) {
+        let (lead, _) = red(&world, pb::Team::default()).await;
+        let blue = pb::Team { team_id: "blue".into(), member_permissions: vec![Permission::SpendLogs.into()], ..Default::default() };
+        world.team(blue).await;
+        let of_both = |request: pb::UpdateTeamMemberPermissionsRequest| pb::UpdateTeamMemberPermissionsRequest {
+            team_id: String::new(), team_ids: vec!["red".into(), "blue".into()], ..request
+        };
+        let more = pb::UpdateTeamMemberPermissionsRequest { append: true, ..write(&[Permission::KeyList]) };
+        let answer = world.admin.teams().update_team_member_permissions(of_both(more)).await.answer();
+        assert_eq!(answer.member_permissions().collect::<Vec<_>>(), [Permission::KeyList], "what all of them have");
+        let of = async |team_id: &str| crate::teams::team(&world, team_id).await.member_permissions().collect::<Vec<_>>();
+        assert_eq!(of("red").await, [Permission::KeyInfo, Permission::KeyHealth, Permission::KeyList]);
+        assert_eq!(of("blue").await, [Permission::KeyList, Permission::SpendLogs]);
+        // All or none.
+        lead.teams().update_team_member_permissions(of_both(write(&[]))).await.refused(Code::NotFound, ErrorReason::TeamNotFound);
+        assert_eq!(of("red").await.len(), 3);
+        let both = pb::UpdateTeamMemberPermissionsRequest { team_ids: vec!["red".into()], ..write(&[]) };
+        assert_eq!(lead.teams().update_team_member_permissions(both).await.bad()[0].0, "team_ids");
     }
 
     async fn unknown_ones_and_strangers_are_refused(world: World) {

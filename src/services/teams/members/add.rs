@@ -1,5 +1,7 @@
 //! `AddTeamMembers`: users join a team, each with a result of its own.
 
+use std::collections::HashSet;
+
 use crate::auth::Reach;
 use crate::domain::fault::Refusal;
 use crate::domain::ids::TeamId;
@@ -80,11 +82,13 @@ async fn add(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::AddTeamMembe
     let mut tally = if command.all_users { add_everybody(ctx, &command).await? } else { Tally::default() };
     let (mut tx, team, standing) = begin(ctx, &command).await?;
     let admission = Admission::of(&standing, &team, command.into_organization)?;
+    let mut seen = HashSet::new();
     for (index, asked) in command.members.iter().enumerate() {
         let limits = AskedLimits { max: asked.limits.max.or(command.limits.max), ..asked.limits.clone() };
         let asked = Asked { limits, ..asked.clone() };
         let path = format!("members[{index}]");
-        match join(ctx, &mut tx, &team, &asked, &path, &admission).await {
+        let joined = join(ctx, &mut tx, &team, &asked, &path, &admission).await;
+        match joined.and_then(|result| once_only(&mut seen, path, result)) {
             Ok(result) => tally.count(result),
             // A database that fails fails the call: nothing of it has happened.
             Err(error) if command.atomic || !status::is_of_the_entry(&error) => return Err(error),
@@ -145,6 +149,16 @@ async fn shown(ctx: &Ctx, tx: &Tx, id: &TeamId) -> Result<pb::Team, Error> {
     let stored = tx.view().find_stored_team(id, ctx.now).await?;
     let stored = stored.ok_or_else(|| Refusal::not_found(Reason::TeamNotFound, "team", [id]))?;
     Ok(team::to_wire(&stored, &ctx.app.rules.calendar, ctx.now))
+}
+
+/// Refuses whoever was named before, by its id or by its e-mail address.
+fn once_only(
+    seen: &mut HashSet<String>,
+    path: String,
+    result: pb::TeamMemberResult,
+) -> Result<pb::TeamMemberResult, Error> {
+    let user_id = result.member.as_ref().map(|member| member.user_id.clone()).unwrap_or_default();
+    if seen.insert(user_id) { Ok(result) } else { Err(Error::invalid(people::named_twice(path))) }
 }
 
 async fn join(
