@@ -119,6 +119,19 @@ pub enum KeyType {
 }
 
 impl KeyType {
+    /// Whether a key of another type may do no more than one of this.
+    #[must_use]
+    pub const fn includes(self, other: Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Default, Self::Default | Self::LlmApi | Self::Management | Self::ReadOnly)
+                | (Self::Management, Self::Management | Self::ReadOnly)
+                | (Self::LlmApi, Self::LlmApi)
+                | (Self::ReadOnly, Self::ReadOnly)
+                | (Self::Gateway, Self::Gateway)
+        )
+    }
+
     /// Whether such a key may be judged for a model call.
     #[must_use]
     pub const fn makes_calls(self) -> bool {

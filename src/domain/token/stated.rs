@@ -143,11 +143,7 @@ fn check_domain(email: Option<&Email>, issuer: &Issuer) -> Result<(), TokenFault
 
 /// The first mapping that fits any of the roles: the order is the settings'.
 fn role_of(roles: &[String], issuer: &Issuer) -> Option<Role> {
-    let fits = |pattern: &str, role: &String| match pattern.strip_suffix('*') {
-        Some(prefix) => role.starts_with(prefix),
-        None => role == pattern,
-    };
-    let found = issuer.roles.iter().find(|mapping| roles.iter().any(|role| fits(&mapping.pattern, role)));
+    let found = issuer.roles.iter().find(|mapping| roles.iter().any(|role| is_like(role, &mapping.pattern)));
     found.map(|mapping| mapping.role)
 }
 
@@ -159,6 +155,21 @@ fn models_of(scopes: &[String], issuer: &Issuer) -> ModelList {
     let open = issuer.scope_models.iter().filter(|(scope, _)| scopes.contains(scope)).map(|(_, models)| models);
     let nothing = ModelList::stored(vec![NO_DEFAULT_MODELS.to_owned()]);
     open.fold(nothing, |all, models| all.with(models))
+}
+
+/// Whether a text is like a pattern, in which `*` stands for any text.
+fn is_like(text: &str, pattern: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
 }
 
 #[cfg(test)]
@@ -274,6 +285,27 @@ mod tests {
         ] {
             let stated = read(&json!({ "sub": "a", "scope": scope }), &issuer).expect("a holder");
             assert_eq!(stated.models.allows(model), allowed, "{scope:?} {model}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text_anywhere() {
+        for (pattern, text, fits) in [
+            ("eng", "eng", true),
+            ("eng", "engine", false),
+            ("eng-*", "eng-", true),
+            ("*-lead", "eng-lead", true),
+            ("*-lead", "eng-leads", false),
+            ("eng-*-lead", "eng-a-b-lead", true),
+            ("eng-*-lead", "eng-lead", false),
+            ("*a*b*", "xaxbx", true),
+            ("*a*b*", "xbxax", false),
+            ("a*a", "a", false),
+            ("*", "", true),
+            ("", "", true),
+            ("**", "x", true),
+        ] {
+            assert_eq!(is_like(text, pattern), fits, "{pattern} {text}");
         }
     }
 }

@@ -363,9 +363,12 @@ fn generation_refused(role: &'static str) -> Error {
 async fn check_owner(ctx: &Ctx, view: View<'_>, new: &NewKey, team: Option<&Team>) -> Result<(), Error> {
     let Some(id) = &new.user_id else { return Ok(()) };
     let user = rules::owner(view, id).await?;
+    if let Some(team) = team {
+        rules::check_membership(view, &team.team_id, id).await?;
+    }
     rules::check_active(&user)?;
     match team {
-        Some(team) => rules::check_membership(view, &team.team_id, id).await,
+        Some(_) => Ok(()),
         None if ctx.caller.is_proxy_admin() => Ok(()),
         None => Ok(rules::check_models(ctx, &new.models, &user.models, "user")?),
     }

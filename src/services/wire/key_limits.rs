@@ -9,6 +9,7 @@ use crate::domain::key_limits::{KeyLimits, WINDOWS_MAX};
 use crate::domain::limit::{Budget, ModelRates};
 use crate::domain::model_limit::{ModelLimit, ModelLimits};
 use crate::domain::models::MODELS_MAX;
+use crate::domain::money::Usd;
 use crate::domain::reason::Reason;
 use crate::domain::window::Calendar;
 use crate::pb;
@@ -119,6 +120,9 @@ pub(crate) fn models(field: &str, limits: &BTreeMap<String, pb::ModelLimit>, fau
 /// Reports an increase that is not whole, or over before it begins.
 pub(crate) fn check_increase(limits: &KeyLimits, prefix: &str, now: Timestamp, faults: &mut Faults) {
     let field = format!("{prefix}temp_budget_expires_at");
+    if limits.increase == Some(Usd::ZERO) {
+        faults.add(format!("{prefix}temp_budget_increase"), "must be larger than 0");
+    }
     if !limits.increase_is_complete() {
         let rule = "and temp_budget_increase must be set together, and cleared together";
         faults.add_named(field, Reason::TempBudgetIncomplete, rule);

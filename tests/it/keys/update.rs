@@ -72,12 +72,25 @@ on_both! {
             (pb::Key { key_type: pb::KeyType::Gateway.into(), ..none() }, "key.key_type"),
             (pb::Key { max_budget: Some("1e9".into()), ..none() }, "key.max_budget"),
             (pb::Key { tpm_limit: Some(-3), ..none() }, "key.tpm_limit"),
+            (pb::Key { temp_budget_increase: Some("0".into()), temp_budget_expires_at: crate::spend::at("2100-01-01T00:00:00Z"), ..none() }, "key.temp_budget_increase"),
         ] {
             assert_eq!(update_key(change, &[]).await.bad()[0].0, field);
         }
         let absent = update(&"0".repeat(64), none(), &["tags"]);
         world.admin.keys().update_key(absent).await.refused(Code::NotFound, ErrorReason::KeyNotFound);
         assert_eq!(world.admin.keys().update_key(update("", none(), &["tags"])).await.bad()[0].0, "key.key_hash");
+    }
+
+    async fn a_type_is_narrowed_by_the_owner_and_widened_by_admins(world: World) {
+        let alice = world.person("alice", pb::Role::InternalUser).await;
+        let key = alice.keys().generate_key(generate(pb::Key::default())).await.answer().key.unwrap();
+        let become_type = |key_type: pb::KeyType| update(&key.key_hash, pb::Key { key_type: key_type.into(), ..Default::default() }, &[]);
+        let narrowed = alice.keys().update_key(become_type(pb::KeyType::ReadOnly)).await.answer().key.unwrap();
+        assert_eq!(narrowed.key_type(), pb::KeyType::ReadOnly);
+        for wider in [pb::KeyType::Default, pb::KeyType::LlmApi, pb::KeyType::Management] {
+            alice.keys().update_key(become_type(wider)).await.refused(Code::PermissionDenied, ErrorReason::FieldNotAllowed);
+        }
+        world.admin.keys().update_key(become_type(pb::KeyType::Default)).await.answer();
     }
 
     async fn owners_change_what_costs_nothing(world: World) {
@@ -90,6 +103,8 @@ on_both! {
             pb::Key { max_budget: Some("4".into()), ..Default::default() },
             pb::Key { allowed_routes: vec!["*".into()], ..Default::default() },
             pb::Key { spend: Some("0".into()), ..Default::default() },
+            // Who may not use tiers is not told which there are.
+            pb::Key { budget_id: Some("none".into()), ..Default::default() },
         ] {
             alice.keys().update_key(update(&key.key_hash, change, &[])).await.refused(Code::PermissionDenied, ErrorReason::FieldNotAllowed);
         }

@@ -106,6 +106,7 @@ impl KeyChange {
 
     async fn changed(mut self, ctx: &Ctx, tx: &mut Tx, standing: &KeyStanding, before: &Key) -> Result<Changed, Error> {
         let spend = std::mem::take(&mut self.patch.spend);
+        rights::check_tier(standing, before, &self.patch.budget_id)?;
         let former = rules::tier(tx, before.budget_id.as_ref()).await?;
         let tier = match &self.patch.budget_id {
             Patch::Keep => former.clone(),

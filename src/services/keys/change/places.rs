@@ -40,11 +40,11 @@ pub(super) async fn check(
         && (after.user_id != before.user_id || after.team_id != before.team_id)
     {
         let user = rules::owner(view, owner).await?;
-        if after.user_id != before.user_id {
-            rules::check_active(&user)?;
-        }
         if let Some(team) = &team {
             rules::check_membership(view, &team.team_id, owner).await?;
+        }
+        if after.user_id != before.user_id {
+            rules::check_active(&user)?;
         }
     }
     let moved = after.team_id != before.team_id;

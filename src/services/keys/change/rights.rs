@@ -2,6 +2,8 @@
 
 use crate::config::SelfServeBudgets;
 use crate::domain::audit::{Change, ObjectType};
+use crate::domain::fault::Refusal;
+use crate::domain::ids::BudgetId;
 use crate::domain::key::{Key, KeyType};
 use crate::domain::limit::{Budget, is_raised};
 use crate::domain::money::Usd;
@@ -12,9 +14,6 @@ use crate::error::Error;
 use crate::services::Ctx;
 use crate::services::keys::rules;
 use crate::services::wire::access::KeyStanding;
-
-/// The fields that only a proxy admin writes.
-const ADMIN_FIELDS: [&str; 2] = ["key_type", "allowed_routes"];
 
 /// The fields that budgets are made of.
 const BUDGET_FIELDS: [&str; 9] = [
@@ -31,6 +30,18 @@ const BUDGET_FIELDS: [&str; 9] = [
 
 /// Those of them that an owner may write, if any.
 const OWNER_BUDGET_FIELDS: [&str; 2] = ["max_budget", "soft_budget"];
+
+/// May the caller put the key into a tier, or take it out of one? Who may not is
+/// not told whether there is such a tier.
+pub(super) fn check_tier(standing: &KeyStanding, before: &Key, budget_id: &Patch<BudgetId>) -> Result<(), Refusal> {
+    let is_kept = match budget_id {
+        Patch::Keep => true,
+        Patch::Clear => before.budget_id.is_none(),
+        Patch::Set(id) => before.budget_id.as_ref() == Some(id),
+    };
+    let may = matches!(standing, KeyStanding::ProxyAdmin | KeyStanding::TeamAdmin);
+    if is_kept || may { Ok(()) } else { Err(rules::field_refused("budget_id")) }
+}
 
 /// The budgets that are in force before and after a change, tiers and all.
 #[derive(Clone, Copy)]
@@ -80,8 +91,11 @@ fn may_write(
         let permission = if after.blocked { MemberPermission::KeyBlock } else { MemberPermission::KeyUnblock };
         return standing.may_as_member(permission);
     }
-    if ADMIN_FIELDS.contains(&field) {
-        return false;
+    match field {
+        "allowed_routes" => return false,
+        // Nobody else lets a key do more.
+        "key_type" if !before.key_type.includes(after.key_type) => return false,
+        _ => {}
     }
     if let Some((_, kind)) = after.limits.throughput.fields().into_iter().find(|(name, _)| *name == field) {
         return *standing == KeyStanding::TeamAdmin && kind.is_none_or(|kind| kind.is_given(true));
@@ -102,7 +116,7 @@ fn may_write(
         }
         KeyStanding::ProxyAdmin | KeyStanding::Owner(_) => true,
         KeyStanding::TeamMember(_) => {
-            let placed = ["user_id", "team_id"].contains(&field) || BUDGET_FIELDS.contains(&field);
+            let placed = ["user_id", "team_id", "key_type"].contains(&field) || BUDGET_FIELDS.contains(&field);
             !placed && standing.may_as_member(MemberPermission::KeyUpdate)
         }
         KeyStanding::Viewer | KeyStanding::Outsider => false,
