@@ -12,11 +12,11 @@ use crate::config::{ConfigError, LogFormat, Settings};
 /// names them wins.
 const CHATTY: &str = "sqlx=warn,sea_orm_migration=warn";
 
-/// Starts logging, to standard error.
+/// What is logged.
 ///
 /// # Errors
 /// [`ConfigError`] if the level is none.
-pub fn start(settings: &Settings) -> Result<(), ConfigError> {
+pub fn filter(settings: &Settings) -> Result<EnvFilter, ConfigError> {
     let level = settings.log_level.as_str();
     // A lone word that is no level would be taken for the name of a module, and
     // nothing at all be logged.
@@ -25,9 +25,16 @@ pub fn start(settings: &Settings) -> Result<(), ConfigError> {
         let rule = "must be error, warn, info, debug, trace or off, or a filter such as \"info,bursar=debug\"";
         return Err(ConfigError(format!("wrong setting log_level: {level:?} {rule}")));
     }
-    let filter = EnvFilter::try_new(format!("{CHATTY},{}", settings.log_level))
-        .map_err(|error| ConfigError(format!("wrong setting log_level: {error}")))?;
-    let lines = fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
+    EnvFilter::try_new(format!("{CHATTY},{}", settings.log_level))
+        .map_err(|error| ConfigError(format!("wrong setting log_level: {error}")))
+}
+
+/// Starts logging, to standard error.
+///
+/// # Errors
+/// [`ConfigError`] as for [`filter`].
+pub fn start(settings: &Settings) -> Result<(), ConfigError> {
+    let lines = fmt().with_env_filter(filter(settings)?).with_writer(stderr).with_ansi(stderr().is_terminal());
     let started = match settings.log_format {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

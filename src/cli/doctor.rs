@@ -1,15 +1,17 @@
 //! `bursar doctor`: is everything as it should be, and if not, what is to be done?
 
+use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::{Outcome, say};
-use crate::config::{ConfigError, Settings};
+use crate::config::Settings;
 use crate::domain::clock::Clock;
-use crate::server::certificate_end;
+use crate::server::{self, ServerError, certificate_end};
 use crate::shared_counts::SharedCounts;
 use crate::store::{Diagnosis, Store};
+use crate::telemetry;
 
 /// A database that is farther away makes every batch slow.
 const FAR: Duration = Duration::from_millis(20);
@@ -55,21 +57,13 @@ pub(super) async fn run(settings: &Settings) -> Outcome {
 }
 
 fn of_settings(settings: &Settings) -> Finding {
-    let every = || -> Result<(), ConfigError> {
-        settings.rules()?;
-        settings.gate_rules()?;
-        settings.issuers()?;
-        settings.custom_auth()?;
-        settings.key_policy()?;
-        settings.mailer()?;
-        settings.telling()?;
-        settings.tls_rules()?;
-        settings.trace_rules()?;
-        settings.shared_count_rules()?;
-        Ok(())
-    };
-    if let Err(error) = every() {
+    if let Err(error) = telemetry::filter(settings) {
         return Bad(error.to_string());
+    }
+    match server::check(settings) {
+        // Of the certificate more is told than that it is wrong.
+        Ok(()) | Err(ServerError::Tls(_)) => {}
+        Err(error) => return Bad(error.to_string()),
     }
     if !settings.listen.ip().is_loopback() && settings.tls.is_none() {
         let listen = settings.listen;
@@ -100,8 +94,8 @@ async fn of_database(settings: &Settings) -> Vec<Finding> {
     let options = settings.connect_options();
     let file = options.url.strip_prefix("sqlite:").map(|rest| rest.trim_start_matches("//"));
     let file = file.map(|rest| rest.split('?').next().unwrap_or(rest));
-    if let Some(file) = file.filter(|file| !Path::new(file).exists()) {
-        return vec![Doubtful(format!("{file} is not there yet; the first start makes it"))];
+    if let Some(file) = file.map(Path::new).filter(|file| !file.exists()) {
+        return vec![of_missing(file, options.url.contains("mode=rwc"))];
     }
     let store = match Store::connect(&options).await {
         Ok(store) => store,
@@ -114,6 +108,20 @@ async fn of_database(settings: &Settings) -> Vec<Finding> {
     // What was found matters, not how it ends.
     let _ = store.close().await;
     found
+}
+
+/// A file of SQLite that is not there.
+fn of_missing(file: &Path, is_made: bool) -> Finding {
+    let shown = file.display();
+    if !is_made {
+        return Bad(format!("{shown} is not there, and no start makes it: end database_url in \"?mode=rwc\""));
+    }
+    let directory = file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let probe = directory.join(format!(".bursar-doctor-{}", std::process::id()));
+    match File::create_new(&probe).and_then(|_| std::fs::remove_file(&probe)) {
+        Ok(()) => Doubtful(format!("{shown} is not there yet; the first start makes it")),
+        Err(error) => Bad(format!("{shown} can't be made: {error}; see the setting database_url")),
+    }
 }
 
 async fn of_redis(settings: &Settings) -> Option<Finding> {

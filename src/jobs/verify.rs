@@ -48,10 +48,9 @@ pub async fn verify_if_due(
         if let Some((sequence, fault)) = audit.fault {
             tracing::error!(sequence, ?fault, "the audit log is not as it was written; see `bursar verify`");
         }
-        let differences = found.discrepancies.len() as u64 + u64::from(audit.fault.is_some());
-        let last = LastVerification { verified_at: clock.now(), events: found.events, differences };
+        let last = LastVerification::new(&found, &audit, clock.now());
         store.keep_verification(&last).await?;
-        tracing::info!(events = last.events, differences, "verified every counter");
+        tracing::info!(events = last.events, differences = last.differences, "verified every counter");
     }
     if let Some(last) = store.view().last_verification().await? {
         metrics.verified(&last);

@@ -5,6 +5,7 @@ mod health;
 mod http;
 mod layers;
 mod master_key;
+mod plan;
 mod starter;
 mod tls;
 
@@ -19,10 +20,11 @@ use tower::Layer;
 
 use self::connections::Connections;
 use self::layers::RequestLayer;
+use self::plan::Plan;
+pub use self::plan::check;
 use self::tls::Tls;
 pub use self::tls::certificate_end;
-use crate::auth::{Allowance, AuthLayer, Authenticator, CallerRules, POLICY, Sessions, Throttle, Tokens};
-use crate::callout::{CustomAuth, KeyPolicy};
+use crate::auth::{Allowance, AuthLayer, Authenticator, CallerRules, Sessions, Throttle, Tokens};
 use crate::config::{ConfigError, PerMinute, Period, Settings};
 use crate::domain::clock::Clock;
 use crate::domain::secret::Secret;
@@ -30,14 +32,11 @@ use crate::domain::ticket::TicketKey;
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::jobs::{Jobs, KeyRetention, Purger, Rotator};
-use crate::metrics::Metrics;
 use crate::pb;
 use crate::services::wire::secret::{fresh_secret, random_bytes};
 use crate::services::{self, App, Host, Passwords, Receivers, SignIn};
-use crate::shared_counts::SharedCounts;
 use crate::store::{SealKey, SecretName, Store, StoreError};
 use crate::traces::Traces;
-use crate::webhooks::Courier;
 
 /// Why the server does not start, or does not end well.
 #[derive(Debug, thiserror::Error)]
@@ -91,26 +90,12 @@ impl Server {
     /// # Errors
     /// [`ServerError`]; then nothing is served.
     pub async fn bind(settings: Settings, clock: Clock) -> Result<Self, ServerError> {
-        let rules = settings.rules()?;
-        let metrics = Metrics::new(POLICY.iter().map(|rule| rule.rpc));
-        let metrics = Arc::new(metrics.map_err(|error| ServerError::Serve(error.to_string()))?);
-        let tls = settings.tls_rules()?.map(|rules| Tls::new(rules, Arc::clone(&metrics)).map(Arc::new)).transpose()?;
-        services::rehearse_policies(&rules.policies)?;
-        let traces = settings.trace_rules()?.map(|rules| Traces::new(&rules).map(Arc::new)).transpose();
-        let traces = traces.map_err(|error| ConfigError(format!("wrong setting: traces: {error}")))?;
-        let gate_rules = settings.gate_rules()?;
-        let shared = settings.shared_count_rules()?.map(|rules| SharedCounts::new(&rules)).transpose();
-        let shared = shared.map_err(|error| ConfigError(format!("wrong setting: redis: {error}")))?;
-        let (shared, background) = shared.map(|(shared, background)| (Arc::new(shared), background)).unzip();
-        let issuers = settings.issuers()?;
-        let custom_auth = settings.custom_auth()?.as_ref().map(CustomAuth::new).transpose()?;
-        let key_policy = settings.key_policy()?.map(KeyPolicy::new).transpose()?;
-        let mailer = settings.mailer()?.map(Arc::new);
-        let telling = settings.telling()?;
-        let webhooks =
-            Receivers { all: telling.webhooks.clone(), courier: Courier::new().map_err(ServerError::Serve)? };
-        master_key::check(&settings)?;
-        let store = Store::connect(&settings.connect_options()).await?.telling(telling);
+        let plan = Plan::new(&settings)?;
+        let Plan {
+            rules, gate_rules, metrics, tls, traces, issuers, custom_auth, key_policy, mailer, webhooks, ..
+        } = plan;
+        let (shared, background) = plan.shared.unzip();
+        let store = Store::connect(&settings.connect_options()).await?.telling(plan.telling);
         let store = if clock.is_of_machine() { store.sharing_its_clock() } else { store };
         store.migrate().await?;
         starter::import(&store, clock.now()).await?;

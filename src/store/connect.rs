@@ -10,7 +10,7 @@ use bursar_migrations::Migrator;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ConnectOptions as SeaOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::watch;
@@ -140,11 +140,30 @@ impl Store {
                 Err(_) => error,
             }
         })?;
-        let pending = Migrator::get_pending_migrations(&store.writer).await?;
-        if pending.is_empty() {
+        if store.steps_behind().await? == 0 {
             return Ok(store);
         }
         Err(StoreError::Unavailable("its tables are missing or of an earlier version; run `bursar migrate`".to_owned()))
+    }
+
+    /// How many steps its tables are behind this binary. Looks only: a strange
+    /// database stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database fails.
+    pub async fn steps_behind(&self) -> Result<usize, StoreError> {
+        let sql = match self.writer.get_database_backend() {
+            DbBackend::Postgres => "SELECT count(*) FROM pg_class WHERE oid = to_regclass('seaql_migrations')",
+            _ => "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'seaql_migrations'",
+        };
+        let statement = Statement::from_string(self.writer.get_database_backend(), sql);
+        let row = self.writer.query_one_raw(statement).await?;
+        let found: i64 =
+            row.ok_or_else(|| StoreError::Broken("a count without a row".to_owned()))?.try_get_by_index(0)?;
+        if found == 0 {
+            return Ok(Migrator::migrations().len());
+        }
+        Ok(Migrator::get_pending_migrations(&self.writer).await?.len())
     }
 
     /// Brings the tables up to date, under a lock: of several instances that

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bursar_migrations::Migrator;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
-use sea_orm_migration::MigratorTrait;
 
 use super::connect::Store;
 use super::error::StoreError;
@@ -37,7 +35,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if it does not answer.
     pub async fn diagnose(&self, now: impl Fn() -> Timestamp) -> Result<Diagnosis, StoreError> {
-        let steps_behind = Migrator::get_pending_migrations(self.writer()).await?.len();
+        let steps_behind = self.steps_behind().await?;
         let began = Instant::now();
         for _ in 0..ROUND_TRIPS {
             self.word("SELECT '1'").await?;

@@ -2,9 +2,11 @@
 
 use sea_orm::{ColumnTrait, EntityTrait, ExprTrait, QueryFilter};
 
+use super::audit_chain::AuditVerification;
 use super::connect::Store;
 use super::entity::verifications::{Column, Entity};
 use super::error::StoreError;
+use super::verify::Verification;
 use super::view::View;
 use crate::domain::clock::Timestamp;
 
@@ -22,6 +24,15 @@ pub struct LastVerification {
     /// How many counters differ, and faults of the audit log: 0, or something is
     /// wrong.
     pub differences: u64,
+}
+
+impl LastVerification {
+    /// What came of both, at an instant.
+    #[must_use]
+    pub fn new(counters: &Verification, audit: &AuditVerification, now: Timestamp) -> Self {
+        let differences = counters.discrepancies.len() as u64 + u64::from(audit.fault.is_some());
+        Self { verified_at: now, events: counters.events, differences }
+    }
 }
 
 impl Store {

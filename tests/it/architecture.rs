@@ -33,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
         "server",
         &[
             "domain",
+            "mail",
             "store",
             "shared_counts",
             "gate",

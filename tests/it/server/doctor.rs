@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use sqlx::Connection;
+
 use crate::support::Backend;
 use crate::support::certificates::{Authority, write};
 use crate::support::database::{Database, fresh_directory};
@@ -37,6 +39,17 @@ async fn it_says_what_is_to_be_done() {
 
     let (code, told) = doctor(&directory, &["--listen", "0.0.0.0:50051"]);
     assert!(code == Some(0) && told.contains("warn  settings: others can reach 0.0.0.0:50051"), "{told}");
+    // What would stop a start.
+    for (arguments, reason) in [
+        (["--log-level", "loud"], "log_level"),
+        (["--master-key", "sk-short key"], "master_key"),
+        (["--database-url", "sqlite://none.db"], "none.db is not there, and no start makes it"),
+        (["--database-url", "sqlite://no/such/directory/a.db?mode=rwc"], "can't be made"),
+        (["--policies", r#"[{ name = "p", on = ["generate_key"], allow = "nobody.knows", message = "no" }]"#], "policies"),
+    ] {
+        let (code, told) = doctor(&directory, &arguments);
+        assert!(code == Some(1) && told.contains("FAIL  ") && told.contains(reason), "{arguments:?} {told}");
+    }
     let (code, told) = doctor(&directory, &["--redis", &redis::setting(redis::address(), "doctor")]);
     assert!(code == Some(0) && (told.contains("ok    redis: ") || told.contains("warn  redis: it is")), "{told}");
     let (code, told) = doctor(&directory, &["--redis", &redis::setting("127.0.0.1:1", "doctor")]);
@@ -55,6 +68,14 @@ async fn it_knows_postgresql() {
     let database = Database::empty(Backend::Postgres).await;
     let (_, told) = doctor(&directory, &["--database-url", &database.url]);
     assert!(told.contains("warn  database: its tables are"), "{told}");
+    let made = "SELECT count(*) FROM pg_class WHERE relname = 'seaql_migrations'";
+    let mut connection = sqlx::PgConnection::connect(&database.url).await.unwrap();
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(made).fetch_one(&mut connection).await.unwrap(),
+        0,
+        "looking changes nothing"
+    );
+    drop(connection);
     assert!(run(&directory, &["migrate", "--database-url", &database.url]).status.success());
     let (code, told) = doctor(&directory, &["--database-url", &database.url]);
     assert!(!told.contains("steps behind"), "{told}");

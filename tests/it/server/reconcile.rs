@@ -6,6 +6,8 @@ use bursar::jobs::verify_if_due;
 use bursar::pb;
 
 use crate::gateway::{reserve, settle};
+use crate::support::database::fresh_directory;
+use crate::support::process::{run, text};
 use crate::support::world::World;
 use crate::support::{Backend, on_both};
 
@@ -42,5 +44,12 @@ on_both! {
         assert!(world.execute("UPDATE balances SET spent_nanos = spent_nanos - 1 WHERE scope = 'key'").await > 0);
         other.hands().advance(HOUR);
         assert_eq!(gauge(&other).await, (0, 1));
+        // What somebody finds by hand shows, too.
+        assert!(world.execute("UPDATE balances SET spent_nanos = spent_nanos + 1 WHERE scope = 'key'").await > 0);
+        let directory = fresh_directory();
+        let by_hand = run(&directory, &["verify", "--database-url", &world.database.url]);
+        assert_eq!(by_hand.status.code(), Some(1), "{}", text(&by_hand.stderr));
+        assert_eq!(gauge(&other).await, (differences, 1));
+        std::fs::remove_dir_all(directory).unwrap();
     }
 }
