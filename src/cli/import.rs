@@ -7,7 +7,7 @@ use strum::VariantArray;
 
 use super::flags::with_settings;
 use super::{Outcome, say};
-use crate::config::Settings;
+use crate::config::{Settings, client_variable};
 use crate::domain::clock::Clock;
 use crate::import::{self, Kind, Tally};
 use crate::store::{ForeignDatabase, Store};
@@ -16,19 +16,18 @@ use crate::telemetry;
 /// The command and its arguments.
 pub(super) fn command() -> Command {
     let litellm = Command::new("litellm")
-        .about("Take over the organizations, users, teams, members, budgets and keys of a LiteLLM proxy")
+        .about("Take over the organizations, users, teams, members, budgets, keys and customers of a LiteLLM proxy")
         .long_about(
-            "Takes over the organizations, users, teams, members, budgets and keys of a LiteLLM proxy's database, each \
+            "Takes over the organizations, users, teams, members, budgets, keys and customers of a LiteLLM proxy's database, each \
              with what it has spent in its open window, and models with their own prices. Secrets go on working. What is there already stays as it is, so \
              that the command can be run again; what can't be taken over is told, and changes nothing. Passwords, \
-             customers, credentials of providers and spend logs are not taken over.",
+             credentials of providers and spend logs are not taken over.",
         )
         .arg(
             Arg::new("from")
                 .long("from")
-                .required(true)
                 .value_name("URL")
-                .help("The proxy's database, postgres://…; it is only read"),
+                .help("The proxy's database, postgres://…; it is only read. Else BURSAR_IMPORT_FROM, which no list of processes shows"),
         )
         .arg(
             Arg::new("dry-run")
@@ -46,12 +45,13 @@ pub(super) fn command() -> Command {
 /// Imports the database.
 pub(super) async fn run(settings: &Settings, arguments: &ArgMatches) -> Outcome {
     telemetry::start(settings)?;
-    let from: &String = arguments.get_one("from").ok_or("--from is missing")?;
+    let from = arguments.get_one::<String>("from").cloned().or_else(|| client_variable("BURSAR_IMPORT_FROM"));
+    let from = from.ok_or("--from is missing, and so is BURSAR_IMPORT_FROM")?;
     if !from.starts_with("postgres://") && !from.starts_with("postgresql://") {
-        return Err("--from must begin with postgres://".into());
+        return Err("--from, or BURSAR_IMPORT_FROM, must begin with postgres://".into());
     }
     let calendar = settings.rules()?.calendar;
-    let source = ForeignDatabase::connect(from).await?;
+    let source = ForeignDatabase::connect(&from).await?;
     let store = Store::connect(&settings.connect_options()).await?;
     store.migrate().await?;
     let dry_run = arguments.get_flag("dry-run");

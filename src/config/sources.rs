@@ -83,7 +83,7 @@ fn without_text(told: &str) -> String {
 }
 
 /// What commands that ask a server read; no settings of one.
-const CLIENT_VARIABLES: [&str; 3] = ["BURSAR_ADDRESS", "BURSAR_KEY", "BURSAR_PROFILE"];
+const CLIENT_VARIABLES: [&str; 4] = ["BURSAR_ADDRESS", "BURSAR_KEY", "BURSAR_PROFILE", "BURSAR_IMPORT_FROM"];
 
 /// Whether Kubernetes set a variable, as it does in every pod for a service called
 /// `bursar`, or `bursar-…`: `BURSAR_SERVICE_HOST`, `BURSAR_PORT=tcp://…` and so on.

@@ -6,7 +6,7 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use crate::gateway::{ask, authorize, denial};
 use crate::support::database::{Database, fresh_directory};
-use crate::support::process::{run, text};
+use crate::support::process::{bursar, run, text};
 use crate::support::{Answer, Backend, World, on_both};
 
 /// Tables as `schema.prisma` of the proxy has them, as far as they are read and
@@ -202,5 +202,12 @@ async fn another_database_is_refused() {
     assert!(!output.status.success());
     assert!(text(&output.stderr).contains("it is no database of LiteLLM"), "{}", text(&output.stderr));
     let output = run(&fresh_directory(), &["import", "litellm", "--from", "sqlite://x"]);
-    assert!(text(&output.stderr).contains("--from must begin with postgres://"));
+    assert!(text(&output.stderr).contains("must begin with postgres://"));
+    // A password is better kept off the command line.
+    let from_variable = |url: &str| {
+        bursar(&fresh_directory()).args(["import", "litellm"]).env("BURSAR_IMPORT_FROM", url).output().unwrap()
+    };
+    assert!(text(&from_variable("sqlite://x").stderr).contains("must begin with postgres://"));
+    let none = from_variable("");
+    assert!(!none.status.success() && text(&none.stderr).contains("BURSAR_IMPORT_FROM"), "{}", text(&none.stderr));
 }

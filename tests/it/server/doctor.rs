@@ -45,7 +45,10 @@ async fn it_says_what_is_to_be_done() {
         (["--master-key", "sk-short key"], "master_key"),
         (["--database-url", "sqlite://none.db"], "none.db is not there, and no start makes it"),
         (["--database-url", "sqlite://no/such/directory/a.db?mode=rwc"], "can't be made"),
-        (["--policies", r#"[{ name = "p", on = ["generate_key"], allow = "nobody.knows", message = "no" }]"#], "policies"),
+        (
+            ["--policies", r#"[{ name = "p", on = ["generate_key"], allow = "nobody.knows", message = "no" }]"#],
+            "policies",
+        ),
     ] {
         let (code, told) = doctor(&directory, &arguments);
         assert!(code == Some(1) && told.contains("FAIL  ") && told.contains(reason), "{arguments:?} {told}");
