@@ -15,6 +15,9 @@ use crate::domain::money::Usd;
 use crate::domain::usage::{Event, REASON};
 use crate::domain::window::Window;
 
+/// Why what an account ever spent is corrected.
+const STAYS: &str = "what was ever spent stays";
+
 impl Tx {
     /// Locks what an account spent in a window, until the end of the
     /// transaction, and reads it.
@@ -40,8 +43,9 @@ impl Tx {
     }
 
     /// Sets what accounts of an owner spent in a window, by events in the name of
-    /// whoever makes the change; says whether that is a change. Levels of the
-    /// budget above it are told anew when they are reached.
+    /// whoever makes the change; says whether that is a change. What they ever spent
+    /// grows with it, and does not shrink, unless the window is all there is. Levels
+    /// of the budget above it are told anew when they are reached.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
@@ -60,19 +64,32 @@ impl Tx {
                 continue;
             };
             let by = (self.author().actor.clone(), self.now());
-            let event = owner.correction(&account, counted.window.start, difference, by);
-            self.correct_balance(event, counted, spent).await?;
+            let event = owner.correction(&account, counted.window.start, difference, by.clone());
+            let gives_back = difference < Usd::ZERO && counted.window.start != Window::LIFETIME.start;
+            let back = gives_back.then(|| {
+                let mut back =
+                    owner.correction(&account, Window::LIFETIME.start, Usd::ZERO.saturating_less(difference), by);
+                back.usage.metadata.insert(REASON.to_owned(), STAYS.into());
+                back
+            });
+            self.correct_balance(event, back, counted, spent).await?;
             changes = true;
         }
         Ok(changes)
     }
 
     /// Changes what an account spent in a window, by an event that corrects it
-    /// from what `lock_balance` told.
+    /// from what `lock_balance` told; and perhaps by another one what it ever spent.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
-    pub async fn correct_balance(&mut self, correction: Event, counted: Counted, from: Usd) -> Result<(), StoreError> {
+    pub async fn correct_balance(
+        &mut self,
+        correction: Event,
+        of_life: Option<Event>,
+        counted: Counted,
+        from: Usd,
+    ) -> Result<(), StoreError> {
         let account = correction.postings.first().map(|posting| posting.account.clone());
         let account = account.ok_or_else(|| StoreError::Broken("a correction of nothing".to_owned()))?;
         self.record_spend(&account, from, &correction);
@@ -82,10 +99,11 @@ impl Tx {
         // partition for today, but for the first moments of a span.
         let instants = std::iter::once(correction.started_at);
         partitions::ensure(&self.inner, &Known::default(), instants, self.now()).await?;
-        let rows = EventRows::new(&[&correction])?;
-        take_ids(&self.inner, &[&correction], rows.ids).await?;
+        let events: Vec<&Event> = std::iter::once(&correction).chain(&of_life).collect();
+        let rows = EventRows::new(&events)?;
+        take_ids(&self.inner, &events, rows.ids).await?;
         rows.new.write(&self.inner).await?;
-        let (_, balances) = move_balances(&self.inner, &batch, &[&correction], self.now()).await?;
+        let (_, balances) = move_balances(&self.inner, &batch, &events, self.now()).await?;
         if let Some(telling) = self.told() {
             let Counted { window, budget } = counted;
             let after = balances.get(&(account.clone(), window.start)).map_or(from, |balance| balance.spent);

@@ -92,7 +92,7 @@ pub(crate) async fn adjust_spend(
         let reporter = (tx.author().actor.clone(), tx.now());
         let mut event = owner.correction(&account, window.start, amount, reporter);
         event.usage.metadata.insert(REASON.to_owned(), reason.into());
-        tx.correct_balance(event, Counted { window, budget: *budget }, spent).await?;
+        tx.correct_balance(event, None, Counted { window, budget: *budget }, spent).await?;
         first.get_or_insert(after);
     }
     Ok(first.unwrap_or_default())

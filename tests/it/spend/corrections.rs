@@ -201,6 +201,29 @@ on_both! {
         assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
     }
 
+    async fn what_was_ever_spent_stays(world: World) {
+        let daily = pb::Key { budget_duration: Some("1d".into()), max_budget: Some("1".into()), ..Default::default() };
+        let (secret, key) = world.key(daily).await;
+        let shown = async || {
+            let shown = world.admin.keys().get_key(pb::GetKeyRequest { key: key.key_hash.clone() }).await.answer().key.unwrap();
+            (shown.spend.unwrap(), shown.lifetime_spend)
+        };
+        let both = |spend: &str, ever: &str| (spend.to_owned(), ever.to_owned());
+        record(&world.admin, vec![event("a", &secret, 40_000)]).await;
+        assert_eq!(shown().await, both("0.1", "0.1"));
+        assert_eq!(reset(&world, named(BudgetScope::Key, &[&key.key_id])).await, 1);
+        assert_eq!(shown().await, both("0", "0.1"));
+        record(&world.admin, vec![event("b", &secret, 40_000)]).await;
+        assert_eq!(shown().await, both("0.1", "0.2"));
+        // Nor does it shrink with a spend that is written; it grows with one.
+        for (spend, ever) in [("0.04", "0.2"), ("0.05", "0.21")] {
+            let key = pb::Key { key_hash: key.key_hash.clone(), spend: Some(spend.into()), ..Default::default() };
+            world.admin.keys().update_key(pb::UpdateKeyRequest { key: Some(key), ..Default::default() }).await.answer();
+            assert_eq!(shown().await, both(spend, ever));
+        }
+        assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
+    }
+
     async fn everything_is_reset_and_reports_stay(world: World) {
         let (secret, key) = key_of_all(&world).await;
         let (other, _) = world.key(pb::Key { user_id: Some("ann".into()), ..Default::default() }).await;
