@@ -4,7 +4,7 @@
 
 mod members;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -166,8 +166,16 @@ const ADMIN_FIELDS: [&str; 12] = [
 
 /// Fields that a team admin may tighten but not loosen; models it may add as far
 /// as the team's organization allows, which whoever writes the team checks.
-const NARROWING_FIELDS: [&str; 6] =
-    ["models", "max_budget", "tpm_limit", "rpm_limit", "tpd_limit", "max_parallel_requests"];
+const NARROWING_FIELDS: [&str; 8] = [
+    "models",
+    "max_budget",
+    "tpm_limit",
+    "rpm_limit",
+    "tpd_limit",
+    "max_parallel_requests",
+    "model_tpm_limit",
+    "model_rpm_limit",
+];
 
 /// Decides whether a team admin may make a change.
 ///
@@ -185,6 +193,8 @@ pub fn check_admin_change(before: &Team, after: &Team, change: &Change) -> Resul
         ("rpm_limit", is_raised(before.rates.rpm.as_ref(), after.rates.rpm.as_ref())),
         ("tpd_limit", is_raised(before.rates.tpd.as_ref(), after.rates.tpd.as_ref())),
         ("max_parallel_requests", is_raised(before.rates.parallel.as_ref(), after.rates.parallel.as_ref())),
+        ("model_tpm_limit", any_raised(&before.model_rates.tpm, &after.model_rates.tpm)),
+        ("model_rpm_limit", any_raised(&before.model_rates.rpm, &after.model_rates.rpm)),
         ("models", before.organization_id.is_none() && widens(&before.models, &after.models)),
     ];
     match raised.into_iter().find(|(_, raised)| *raised) {
@@ -223,6 +233,11 @@ pub fn without_models(team: &ModelList, removed: &ModelList, allow_all: bool) ->
         return Err(Refusal::precondition(Reason::WouldAllowAllModels, message));
     }
     Ok(left)
+}
+
+/// Whether the limit of any model is raised or gone.
+fn any_raised(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> bool {
+    before.iter().any(|(model, limit)| is_raised(Some(limit), after.get(model)))
 }
 
 /// Whether a list allows more than another.

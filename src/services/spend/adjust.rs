@@ -13,8 +13,9 @@ use crate::services::wire::text;
 /// The longest reason, in bytes.
 const REASON_MAX_BYTES: usize = 1_024;
 
-/// The longest id of an account, in bytes: two ids and what separates them.
-const ACCOUNT_MAX_BYTES: usize = 2 * 256 + 1;
+/// The longest id of an account, in bytes: two ids, of which one may be
+/// escaped and one be that of a model, and what separates them.
+const ACCOUNT_MAX_BYTES: usize = 3 * 256 + 1 + 512;
 
 /// A valid request.
 struct Command {

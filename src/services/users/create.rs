@@ -6,6 +6,7 @@ use crate::domain::key::KeyType;
 use crate::domain::key_rules::NewKey;
 use crate::domain::money::Usd;
 use crate::domain::organization::OrganizationMember;
+use crate::domain::password::PasswordHash;
 use crate::domain::policy::Action;
 use crate::domain::role::{OrganizationRole, Role, TeamRole};
 use crate::domain::team::Member;
@@ -34,6 +35,7 @@ pub(super) struct Command {
     pub(super) spend: Option<Usd>,
     pub(super) organizations: Vec<OrganizationId>,
     pub(super) invites: bool,
+    pub(super) password: Option<PasswordHash>,
     /// The request, as policies see it.
     pub(super) asked: Box<pb::CreateUserRequest>,
 }
@@ -84,6 +86,7 @@ fn parse(request: &pb::CreateUserRequest) -> Result<Command, Error> {
             &mut faults,
         ),
         invites: request.send_invitation,
+        password: None,
         asked: Box::new(request.clone()),
     };
     faults.finish()?;
@@ -101,14 +104,17 @@ async fn make(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::CreateUserRe
     let ctx = &ctx;
     let mut tx = ctx.begin().await?;
     admission::check_rights(ctx, &mut tx, &command).await?;
-    let Command { mut new, key, names_key_type: _, spend, mut organizations, invites, asked } = command;
+    let Command { mut new, key, names_key_type: _, spend, mut organizations, invites, password, asked } = command;
     if !ctx.scope.is_all() {
         // Who made the user goes on managing it.
         new.home_organization_id = organizations.first().cloned();
     }
     organizations.sort_unstable();
     let asked_teams = new.team_ids.clone();
-    let (made, mut teams) = new.complete(&ctx.app.rules.users, Role::InternalUserViewer, ctx.now);
+    let (mut made, mut teams) = new.complete(&ctx.app.rules.users, Role::InternalUserViewer, ctx.now);
+    if password.is_some() {
+        made.set_password(password, ctx.now);
+    }
     teams.sort_unstable();
     let mut faults = Faults::default();
     made.budget.check_new("user.", &mut faults.0);

@@ -157,13 +157,15 @@ fn parse(ctx: &Ctx, request: &pb::UpdateUserRequest) -> Result<Command, Error> {
         // Reported above.
         (None, None) => return Err(Error::internal("a user reference vanished")),
     };
+    let spend = if let Patch::Set(spend) = patch.spend { Some(spend) } else { None };
     let missing = request.allow_missing.then_some(CreateCommand {
         new,
         key: None,
         names_key_type: false,
-        spend: None,
+        spend,
         organizations: Vec::new(),
         invites: false,
+        password: None,
         asked: Box::default(),
     });
     if missing.is_some() && !ctx.caller.is_proxy_admin() {
@@ -181,7 +183,10 @@ fn not_found(who: &Who) -> Refusal {
 }
 
 async fn create_missing(ctx: &Ctx, command: Command) -> Result<pb::UpdateUserResponse, Error> {
-    let Some(create) = command.missing else { return Err(not_found(&command.who).into()) };
+    let Some(mut create) = command.missing else { return Err(not_found(&command.who).into()) };
+    if let Patch::Set(password) = command.password {
+        create.password = Some(ctx.app.sign_in.passwords.hash(password).await?);
+    }
     // Rarely taken, and large.
     let made = Box::pin(create::create(ctx, create, Slot::none())).await?;
     Ok(pb::UpdateUserResponse { user: made.user })

@@ -69,7 +69,8 @@ pub(crate) async fn lock_spend<'a>(
 }
 
 /// Adds to what an object spent in its current window, or takes from it;
-/// returns what it is then.
+/// returns what it is then. Of a user's two accounts that of its own keys gives
+/// back at most what these spent.
 ///
 /// # Errors
 /// `FAILED_PRECONDITION` for a credit that is larger than what was spent.
@@ -85,6 +86,10 @@ pub(crate) async fn adjust_spend(
     let mut first = None;
     for account in owner.accounts() {
         let spent = tx.lock_balance(&account, window).await?;
+        let amount = if first.is_none() { amount } else { amount.max(Usd::from_nanos(-spent.nanos())) };
+        if amount == Usd::ZERO {
+            continue;
+        }
         let after = spent.checked_add(amount).filter(|after| *after >= Usd::ZERO).ok_or_else(|| {
             let message = format!("{account} spent {spent} USD in its current window: {amount} is more than that");
             Refusal::precondition(Reason::CreditExceedsSpend, message).with("spend", spent).with("amount", amount)

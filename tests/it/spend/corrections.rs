@@ -137,6 +137,21 @@ on_both! {
         assert_eq!(spent(&world, &key.key_hash).await, [(BudgetScope::Key, "0".to_owned())]);
     }
 
+    async fn a_user_is_credited_with_what_its_team_keys_spent(world: World) {
+        let (secret, _) = key_of_all(&world).await;
+        let own = pb::Key { user_id: Some("ann".into()), ..Default::default() };
+        let (own, _) = world.key(own).await;
+        record(&world.admin, vec![event("a", &secret, 40_000), event("b", &own, 8_000)]).await;
+        let personal = async || spent(&world, &own).await.into_iter().find(|(scope, _)| *scope == BudgetScope::User).unwrap().1;
+        assert_eq!(personal().await, "0.02");
+        assert_eq!(adjust(&world, adjustment(BudgetScope::User, "ann", "-0.11")).await, "0.01");
+        assert_eq!(personal().await, "0", "and not less");
+        assert_eq!(adjust(&world, adjustment(BudgetScope::User, "ann", "-0.005")).await, "0.005");
+        assert_eq!(adjust(&world, adjustment(BudgetScope::User, "ann", "0.3")).await, "0.305");
+        assert_eq!(personal().await, "0.3");
+        assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
+    }
+
     async fn an_adjustment_counts_once_however_often_it_is_sent(world: World) {
         let (_, key) = world.key(pb::Key::default()).await;
         let request = || pb::AdjustSpendRequest { request_id: "once".into(), ..adjustment(BudgetScope::Key, &key.key_id, "0.5") };

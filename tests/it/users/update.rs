@@ -75,6 +75,11 @@ on_both! {
         world.admin.users().update_user(update(named("bob"), &["user_alias"])).await.refused(Code::NotFound, ErrorReason::UserNotFound);
         let made = pb::UpdateUserRequest { allow_missing: true, ..update(pb::User { max_budget: Some("1".into()), ..named("bob") }, &[]) };
         assert_eq!(world.admin.users().update_user(made).await.answer().user.unwrap().max_budget.as_deref(), Some("1"));
+        // Everything that the request says becomes true.
+        let user = pb::User { user_email: Some("zoe@b.c".into()), spend: Some("0.5".into()), ..named("zoe") };
+        let made = pb::UpdateUserRequest { allow_missing: true, password: Some("a long enough one".into()), ..update(user, &[]) };
+        assert_eq!(world.admin.users().update_user(made).await.answer().user.unwrap().spend.as_deref(), Some("0.5"));
+        crate::users::sessions::login(&world, "zoe@b.c", "a long enough one").await.answer();
     }
 
     async fn users_change_their_alias_and_nothing_else(world: World) {
