@@ -35,9 +35,15 @@ pub(super) async fn run(settings: Settings) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where somebody on this machine finds a server that listens there.
+fn within_reach(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
+}
+
 /// What the first start prints: the master key, this once, and what to type.
 fn welcome(key: &Secret, address: SocketAddr) -> String {
     let key = key.reveal();
+    let address = within_reach(address);
     format!(
         "
 The master key, shown this once (only its hash is kept):
@@ -52,4 +58,21 @@ Try it, in another terminal:
   grpcurl -plaintext {address} list
 "
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_to_an_address_that_is_none() {
+        for (listens, told) in [
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("[::]:50051", "localhost:50051"),
+            ("0.0.0.0:50051", "localhost:50051"),
+            ("[::1]:2", "[::1]:2"),
+        ] {
+            assert_eq!(within_reach(listens.parse().expect("an address")), told);
+        }
+    }
 }
