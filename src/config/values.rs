@@ -50,6 +50,12 @@ impl std::str::FromStr for PerMinute {
     }
 }
 
+/// Metadata that means something else.
+const TAKEN: [&str; 6] = ["authorization", "content-type", "te", "traceparent", "tracestate", "x-request-id"];
+
+/// What the names of such metadata begin with.
+const TAKEN_PREFIXES: [&str; 2] = ["grpc-", "bursar-"];
+
 /// The name of the metadata that holds a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataName(HeaderName);
@@ -67,11 +73,11 @@ impl std::str::FromStr for MetadataName {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let name = text.parse().ok().filter(|name: &HeaderName| {
             let name = name.as_str();
-            !name.starts_with("grpc-")
-                && !name.ends_with("-bin")
-                && !["authorization", "content-type", "te"].contains(&name)
+            let is_taken = TAKEN.contains(&name) || TAKEN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+            !is_taken && !name.ends_with("-bin")
         });
-        name.map(Self).ok_or("must be the name of metadata that holds text, and not one that gRPC or HTTP uses itself")
+        name.map(Self)
+            .ok_or("must be the name of metadata that holds text, and not one that gRPC, HTTP or Bursar uses itself")
     }
 }
 
@@ -91,6 +97,9 @@ mod tests {
             ("X-Key", true),
             ("authorization", false),
             ("grpc-timeout", false),
+            ("x-request-id", false),
+            ("bursar-team-id", false),
+            ("traceparent", false),
             ("key-bin", false),
             ("a b", false),
             ("", false),

@@ -280,12 +280,14 @@ pub enum Models<'a> {
 /// one, that of the token, else of the owner.
 #[must_use]
 pub fn organization_of<'a>(
-    holder: &'a Holder,
+    key: &'a KeyFacts,
     user: Option<&'a UserFacts>,
     team: Option<&'a TeamFacts>,
 ) -> Option<&'a OrganizationId> {
-    match (team, holder) {
+    match (team, &key.holder) {
         (Some(team), _) => team.organization_id.as_ref(),
+        // What its team was in is no more to be known, and its owner's does not pay.
+        (None, _) if key.team_id.is_some() => None,
         (None, Holder::Token { organization_id: Some(id) }) => Some(id),
         (None, _) => user.and_then(|user| user.organization_id.as_ref()),
     }

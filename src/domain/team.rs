@@ -355,6 +355,15 @@ pub(super) mod tests {
         assert_eq!(verdict(|team| team.budget.max = None, &limited), raise);
         assert_eq!(verdict(|team| team.rates.rpm = None, &limited), raise);
         assert_eq!(verdict(|team| team.rates.tpm = Some(5), &limited), None, "a first limit narrows");
+        let of_model = |limit: i64| BTreeMap::from([("m".to_owned(), limit)]);
+        limited.model_rates.rpm = of_model(5);
+        assert_eq!(verdict(|team| team.model_rates.rpm.extend([("m".to_owned(), 4)]), &limited), None);
+        assert_eq!(verdict(|team| team.model_rates.rpm.extend([("n".to_owned(), 9)]), &limited), None);
+        assert_eq!(verdict(|team| team.model_rates.tpm.extend([("m".to_owned(), 9)]), &limited), None);
+        assert_eq!(verdict(|team| team.model_rates.rpm.extend([("m".to_owned(), 6)]), &limited), raise);
+        assert_eq!(verdict(|team| team.model_rates.rpm.clear(), &limited), raise);
+        limited.model_rates.tpm = of_model(5);
+        assert_eq!(verdict(|team| team.model_rates.tpm.clear(), &limited), raise);
         assert_eq!(verdict(|team| team.models = models(&["b/c"]), &limited), None);
         assert_eq!(verdict(|team| team.models = models(&["c"]), &limited), raise);
         assert_eq!(verdict(|team| team.models = models(&[]), &limited), raise);

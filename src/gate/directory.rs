@@ -112,7 +112,7 @@ impl Directory {
             (Some(team), Some(user)) => self.members.0.get(&(team.clone(), user.clone()))?,
             _ => None,
         };
-        let organization = match organization_of(&key.holder, user.as_deref(), team.as_deref()) {
+        let organization = match organization_of(&key, user.as_deref(), team.as_deref()) {
             Some(id) => self.organizations.0.get(id)?,
             None => None,
         };
@@ -185,7 +185,7 @@ impl Directory {
             (Some(team), Some(user)) => self.member(team, user).await?,
             _ => None,
         };
-        let organization = match organization_of(&key.holder, user.as_deref(), team.as_deref()) {
+        let organization = match organization_of(&key, user.as_deref(), team.as_deref()) {
             Some(id) => self.organization(id).await?,
             None => None,
         };

@@ -23,7 +23,7 @@ use crate::domain::role::TeamRole;
 use crate::domain::team::Team;
 use crate::domain::tier::in_force;
 use crate::domain::window::Calendar;
-use crate::store::{Constraint, Counted, ForeignDatabase, Store, StoreError, Tx};
+use crate::store::{Constraint, Counted, ForeignDatabase, Life, Store, StoreError, Tx};
 
 /// What audit entries name in place of an RPC.
 const COMMAND: &str = "import litellm";
@@ -119,7 +119,7 @@ impl Import<'_> {
         for (owner, budget, wanted) in spends {
             let window = budget.window(&self.calendar, self.now);
             let counted = Counted { window, budget: *budget };
-            tx.set_spent(owner, owner.accounts(), counted, *wanted).await?;
+            tx.set_spent(owner, owner.accounts(), counted, (*wanted, Life::Changes)).await?;
         }
         // No cache of this process is stale: it serves nobody.
         tx.commit().await.map(drop)

@@ -45,14 +45,14 @@ impl Plan {
         services::rehearse_policies(&rules.policies)?;
         let metrics = Metrics::new(POLICY.iter().map(|rule| rule.rpc));
         let metrics = Arc::new(metrics.map_err(|error| ServerError::Serve(error.to_string()))?);
-        let tls = settings.tls_rules()?.map(|rules| Tls::new(rules, Arc::clone(&metrics)).map(Arc::new)).transpose()?;
         let traces = settings.trace_rules()?.map(|rules| Traces::new(&rules).map(Arc::new)).transpose();
         let shared = settings.shared_count_rules()?.map(|rules| SharedCounts::new(&rules)).transpose();
         let shared = shared.map_err(|error| wrong("redis", &error))?;
         let telling = settings.telling()?;
         master_key::check(settings)?;
-        Ok(Self {
+        let plan = Self {
             gate_rules: settings.gate_rules()?,
+            tls: None,
             traces: traces.map_err(|error| wrong("traces", &error))?,
             shared: shared.map(|(shared, background)| (Arc::new(shared), background)),
             issuers: settings.issuers()?,
@@ -62,9 +62,11 @@ impl Plan {
             webhooks: Receivers { all: telling.webhooks.clone(), courier: Courier::new().map_err(ServerError::Serve)? },
             rules,
             metrics,
-            tls,
             telling,
-        })
+        };
+        // Last: whoever hears that the certificate is wrong knows that the rest is not.
+        let tls = settings.tls_rules()?.map(|rules| Tls::new(rules, Arc::clone(&plan.metrics)).map(Arc::new));
+        Ok(Self { tls: tls.transpose()?, ..plan })
     }
 }
 

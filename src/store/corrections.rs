@@ -15,6 +15,15 @@ use crate::domain::money::Usd;
 use crate::domain::usage::{Event, REASON};
 use crate::domain::window::Window;
 
+/// What becomes of what an account ever spent, when that of its window is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It changes with it: of an account that begins.
+    Changes,
+    /// It stays.
+    Stays,
+}
+
 /// Why what an account ever spent is corrected.
 const STAYS: &str = "what was ever spent stays";
 
@@ -44,8 +53,8 @@ impl Tx {
 
     /// Sets what accounts of an owner spent in a window, by events in the name of
     /// whoever makes the change; says whether that is a change. What they ever spent
-    /// grows with it, and does not shrink, unless the window is all there is. Levels
-    /// of the budget above it are told anew when they are reached.
+    /// changes with it, or stays; where the window is all there is, both are one.
+    /// Levels of the budget above it are told anew when they are reached.
     ///
     /// # Errors
     /// [`StoreError`] if the database fails.
@@ -54,7 +63,7 @@ impl Tx {
         owner: &Owner<'_>,
         accounts: Vec<AccountId>,
         counted: Counted,
-        wanted: Usd,
+        (wanted, life): (Usd, Life),
     ) -> Result<bool, StoreError> {
         let mut changes = false;
         for account in accounts {
@@ -65,10 +74,10 @@ impl Tx {
             };
             let by = (self.author().actor.clone(), self.now());
             let event = owner.correction(&account, counted.window.start, difference, by.clone());
-            let gives_back = difference < Usd::ZERO && counted.window.start != Window::LIFETIME.start;
+            let gives_back = life == Life::Stays && counted.window.start != Window::LIFETIME.start;
             let back = gives_back.then(|| {
-                let mut back =
-                    owner.correction(&account, Window::LIFETIME.start, Usd::ZERO.saturating_less(difference), by);
+                let opposite = Usd::from_nanos(-difference.nanos());
+                let mut back = owner.correction(&account, Window::LIFETIME.start, opposite, by);
                 back.usage.metadata.insert(REASON.to_owned(), STAYS.into());
                 back
             });

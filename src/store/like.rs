@@ -1,6 +1,6 @@
 //! Patterns: looking for a part of a text, whatever letters it has.
 
-use sea_orm::sea_query::{Expr, ExprTrait, Func, LikeExpr, SimpleExpr};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, LikeExpr, SimpleExpr};
 use sea_orm::{ColumnTrait, Condition};
 
 /// A pattern of what has this part.
@@ -11,6 +11,16 @@ pub(super) fn part(text: &str) -> LikeExpr {
 /// A pattern of what begins with this text.
 pub(super) fn prefix(text: &str) -> LikeExpr {
     LikeExpr::new(format!("{}%", escaped(text))).escape('\\')
+}
+
+/// Whether a text begins with another one, letter by letter.
+pub(super) fn begins(text: &SimpleExpr, head: &str) -> Condition {
+    // LIKE, which has an index, folds case on SQLite.
+    let length = i32::try_from(head.chars().count()).unwrap_or(i32::MAX);
+    let exactly = Func::cust(Alias::new("substr")).args([text.clone(), Expr::val(1), Expr::val(length)]);
+    Condition::all()
+        .add(ExprTrait::like(text.clone(), prefix(head)))
+        .add(ExprTrait::eq(SimpleExpr::from(exactly), head))
 }
 
 /// A condition on part of a column, without regard to case; `%` and `_` are
@@ -24,7 +34,7 @@ pub(super) fn contains<C: ColumnTrait>(column: C, text: &str) -> Option<SimpleEx
 
 /// Whether an id begins with a text, or a label has it, likewise.
 pub(super) fn found<C: ColumnTrait>(id: C, label: C, text: &str) -> Option<Condition> {
-    contains(label, text).map(|part| Condition::any().add(part).add(ExprTrait::like(id.into_expr(), prefix(text))))
+    contains(label, text).map(|part| Condition::any().add(part).add(begins(&id.into_expr(), text)))
 }
 
 fn escaped(text: &str) -> String {

@@ -84,6 +84,7 @@ pub use balances::{Balance, BalanceKey, PastWindow, Spend};
 pub use bell::Listener;
 pub use cascades::Removed;
 pub use connect::{ConnectOptions, PoolStatus, Store};
+pub use corrections::Life;
 pub use customers::{CustomerFilter, StoredCustomer};
 pub use deliveries::{Delivery, DeliveryCounts, DeliveryFilter};
 pub use denials::DeniedCalls;

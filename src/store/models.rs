@@ -335,13 +335,7 @@ fn callable(list: &ModelList, name: &dyn Fn() -> SimpleExpr, is_registered: bool
     let mut any = Condition::any().add(Expr::val(1).eq(0));
     for entry in list.iter().filter(|entry| ![ALL_PROXY_MODELS, ALL_TEAM_MODELS, NO_DEFAULT_MODELS].contains(entry)) {
         match entry.strip_suffix('*') {
-            Some(prefix) => {
-                // LIKE folds case on SQLite; a model's name does not.
-                let length = i32::try_from(prefix.chars().count()).unwrap_or(i32::MAX);
-                let head = Func::cust(Alias::new("substr")).args([name(), Expr::val(1), Expr::val(length)]);
-                let like = name().like(like::prefix(prefix));
-                any = any.add(Condition::all().add(like).add(SimpleExpr::from(head).eq(prefix)));
-            }
+            Some(prefix) => any = any.add(like::begins(&name(), prefix)),
             None => any = any.add(name().eq(entry)).add(in_group(is_registered, entry)),
         }
     }

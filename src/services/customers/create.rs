@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::answer::{Answer, Slot, once};
-use crate::services::wire::correction::{Owner, set_spend};
+use crate::services::wire::correction::{Owner, begin_with};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{taken, text};
 use crate::store::{Constraint, Tx};
@@ -56,7 +56,7 @@ async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateCus
     })?;
     if let Some(spend) = spend {
         let (budget, _) = tx.view().limits_of_customer(&customer, &ctx.app.gate.rules().customers).await?;
-        set_spend(ctx, &mut tx, &Owner::Customer(&customer.customer_id), &budget, spend).await?;
+        begin_with(ctx, &mut tx, &Owner::Customer(&customer.customer_id), &budget, spend).await?;
     }
     let shown = super::to_wire(ctx, tx.view(), vec![customer]).await?.pop();
     let answer = pb::CreateCustomerResponse { customer: shown };

@@ -19,7 +19,7 @@ use crate::services::Ctx;
 use crate::services::wire::access::{TeamStanding, manages_home_of_id, not_your_user, visible_team};
 use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::consent::{self, with_consent};
-use crate::services::wire::correction::{Owner, set_spend};
+use crate::services::wire::correction::{Owner, begin_with};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::hold::hold_team;
 use crate::services::wire::people::{self, MayMake, Person};
@@ -171,7 +171,7 @@ async fn generate(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::Generate
     tx.insert_key(&made.stored.key).await.map_err(|error| made.explain(error))?;
     if let Some(spend) = spend {
         let StoredKey { key, tier, .. } = &made.stored;
-        set_spend(ctx, &mut tx, &Owner::Key(key.key_id), &in_force(&key.budget, tier.as_ref()), spend).await?;
+        begin_with(ctx, &mut tx, &Owner::Key(key.key_id), &in_force(&key.budget, tier.as_ref()), spend).await?;
         made.stored.spend = Spend { window: spend, lifetime: spend, ..Spend::default() };
     }
     let answer = made.to_answer(ctx);
@@ -338,17 +338,16 @@ async fn check_personal(ctx: &Ctx, new: &NewKey) -> Result<(), Error> {
         return Ok(());
     }
     check_limit_types(new, false)?;
-    if let Some(owner) = new.user_id.as_ref().filter(|owner| !ctx.caller.is_user(owner))
-        && manages_home_of_id(ctx, ctx.app.store.view(), owner).await?
-    {
-        return Ok(());
-    }
-    let Some(user) = ctx.caller.user().filter(|_| ctx.scope.has(Reach::Own)) else {
+    let manages_owner = match new.user_id.as_ref().filter(|owner| !ctx.caller.is_user(owner)) {
+        Some(owner) => manages_home_of_id(ctx, ctx.app.store.view(), owner).await?,
+        None => false,
+    };
+    let Some(user) = ctx.caller.user().filter(|_| manages_owner || ctx.scope.has(Reach::Own)) else {
         let message = "your role makes no keys outside a team";
         return Err(ctx.caller.role_refused(ctx.rpc, "proxy_admin,internal_user", message).into());
     };
     match &new.user_id {
-        Some(owner) if *owner != user.user_id => Err(not_your_user(owner).into()),
+        Some(owner) if *owner != user.user_id && !manages_owner => Err(not_your_user(owner).into()),
         _ if !ctx.app.rules.generation.user_roles.contains(&user.role) => Err(generation_refused(user.role.into())),
         _ => Ok(()),
     }

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::answer::{Answer, Slot, once};
-use crate::services::wire::correction::{Owner, begin_at_zero, set_spend};
+use crate::services::wire::correction::{Owner, begin_at_zero, begin_with};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::people::MayMake;
 use crate::services::wire::{organization, taken, text};
@@ -75,7 +75,7 @@ async fn create(ctx: &Ctx, command: Command, slot: Slot) -> Result<pb::CreateOrg
         shown.extend(result.member);
     }
     if let Some(spend) = spend {
-        set_spend(ctx, &mut tx, &Owner::Organization(id), &made.budget, spend).await?;
+        begin_with(ctx, &mut tx, &Owner::Organization(id), &made.budget, spend).await?;
     }
     let spent = spend.unwrap_or_default();
     let stored = StoredOrganization {

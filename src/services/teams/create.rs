@@ -15,7 +15,7 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::access::{TeamStanding, managed_organization};
 use crate::services::wire::answer::{Answer, Slot, once};
-use crate::services::wire::correction::{Owner, begin_at_zero, set_spend};
+use crate::services::wire::correction::{Owner, begin_at_zero, begin_with};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::{people, policies, taken, team, text};
 use crate::store::{Constraint, Spend, StoredTeam, Tx};
@@ -102,7 +102,7 @@ async fn create(
     let owners: Vec<Owner<'_>> = memberships.chain([Owner::Team(&team.team_id)]).collect();
     begin_at_zero(&mut tx, &owners).await?;
     if let Some(spend) = spend {
-        set_spend(ctx, &mut tx, &Owner::Team(&team.team_id), &team.budget, spend).await?;
+        begin_with(ctx, &mut tx, &Owner::Team(&team.team_id), &team.budget, spend).await?;
     }
     let calendar = &ctx.app.rules.calendar;
     let spent = spend.unwrap_or_default();

@@ -16,7 +16,7 @@ use crate::pb;
 use crate::services::Ctx;
 use crate::services::wire::answer::{Answer, Slot, once};
 use crate::services::wire::consent::{self, with_consent};
-use crate::services::wire::correction::{Owner, begin_at_zero, set_spend};
+use crate::services::wire::correction::{Owner, begin_at_zero, begin_with};
 use crate::services::wire::faults::Faults;
 use crate::services::wire::user::Shown;
 use crate::services::wire::{key, key_limits, new_key, secret, taken, text, user};
@@ -141,7 +141,7 @@ async fn make(ctx: Ctx, command: Command, slot: Slot) -> Result<pb::CreateUserRe
     let owners: Vec<Owner<'_>> = memberships.chain(places).chain([Owner::User(&made.user_id)]).collect();
     begin_at_zero(&mut tx, &owners).await?;
     if let Some(spend) = spend {
-        set_spend(ctx, &mut tx, &Owner::User(&made.user_id), &made.budget, spend).await?;
+        begin_with(ctx, &mut tx, &Owner::User(&made.user_id), &made.budget, spend).await?;
     }
     let (secret, stored_key) = match key {
         None => (String::new(), None),

@@ -9,10 +9,10 @@ use crate::domain::usage::REASON;
 use crate::domain::window::Window;
 use crate::error::Error;
 use crate::services::Ctx;
-use crate::store::{BalanceKey, Counted, Tx};
+use crate::store::{BalanceKey, Counted, Life, Tx};
 
 /// Sets what an object spent in its current window; says whether that is a
-/// change. Its usage events stay.
+/// change. Its usage events stay, and so does what it ever spent.
 ///
 /// # Errors
 /// [`Error`] if the database fails.
@@ -23,6 +23,24 @@ pub(crate) async fn set_spend(
     budget: &Budget,
     wanted: Usd,
 ) -> Result<bool, Error> {
+    set(ctx, tx, owner, budget, (wanted, Life::Stays)).await
+}
+
+/// Lets a new object begin with what it has spent elsewhere.
+///
+/// # Errors
+/// [`Error`] if the database fails.
+pub(crate) async fn begin_with(
+    ctx: &Ctx,
+    tx: &mut Tx,
+    owner: &Owner<'_>,
+    budget: &Budget,
+    spent: Usd,
+) -> Result<(), Error> {
+    set(ctx, tx, owner, budget, (spent, Life::Changes)).await.map(drop)
+}
+
+async fn set(ctx: &Ctx, tx: &mut Tx, owner: &Owner<'_>, budget: &Budget, wanted: (Usd, Life)) -> Result<bool, Error> {
     let window = budget.window(&ctx.app.rules.calendar, ctx.now);
     let counted = Counted { window, budget: *budget };
     Ok(tx.set_spent(owner, owner.accounts(), counted, wanted).await?)
@@ -139,7 +157,7 @@ pub(crate) async fn begin_at_zero(tx: &mut Tx, owners: &[Owner<'_>]) -> Result<(
             .into_iter()
             .filter(|account| former.contains_key(&(account.clone(), Window::LIFETIME.start)));
         let counted = Counted { window: Window::LIFETIME, budget: Budget::NONE };
-        tx.set_spent(owner, spent.collect(), counted, Usd::ZERO).await?;
+        tx.set_spent(owner, spent.collect(), counted, (Usd::ZERO, Life::Changes)).await?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use tonic::Code;
 use super::generate;
 use crate::organizations::acme;
 use crate::support::world::World;
-use crate::support::{Answer, Client, on_both};
+use crate::support::{Answer, Backend, Client, on_both};
 
 fn of(user_id: &str) -> pb::Key {
     pb::Key { user_id: Some(user_id.into()), ..Default::default() }
@@ -46,14 +46,33 @@ on_both! {
         let named = || pb::Key { key_hash: key.key_hash.clone(), ..Default::default() };
         olga.keys().update_key(update(pb::Key { max_budget: Some("3".into()), ..named() })).await.answer();
         // A personal key stays its owner's.
-        let given = olga.keys().update_key(update(pb::Key { user_id: Some("olga".into()), ..named() })).await;
-        given.refused(Code::PermissionDenied, ErrorReason::FieldNotAllowed);
+        let members = vec![crate::teams::member("nina", pb::TeamRole::User)];
+        world.team(pb::Team { members, ..crate::organizations::team("red") }).await;
+        for change in [
+            pb::Key { user_id: Some("olga".into()), ..named() },
+            pb::Key { team_id: Some("red".into()), ..named() },
+            pb::Key { spend: Some("0".into()), ..named() },
+            pb::Key { tpm_limit: Some(9), tpm_limit_type: pb::LimitType::GuaranteedThroughput.into(), ..named() },
+        ] {
+            let given = olga.keys().update_key(update(change)).await;
+            given.refused(Code::PermissionDenied, ErrorReason::FieldNotAllowed);
+        }
         olga.keys().block_key(pb::BlockKeyRequest { key: key.key_hash.clone(), ..Default::default() }).await.answer();
         let delete = pb::DeleteKeysRequest { keys: vec![key.key_hash.clone()], ..Default::default() };
         omar.keys().delete_keys(delete.clone()).await.refused(Code::NotFound, ErrorReason::KeyNotFound);
         olga.keys().delete_keys(delete).await.answer();
         let deleted = pb::ListKeysRequest { status: pb::KeyState::Deleted.into(), ..listed };
         assert_eq!(hashes(&olga, deleted).await, [key.key_hash]);
+    }
+
+    async fn the_setting_says_who_makes_them(backend: Backend) {
+        let only_admins = r#"{ personal_key_generation = { allowed_user_roles = ["proxy_admin"] } }"#;
+        let world = World::builder(backend).set("key_generation_settings", only_admins).start().await;
+        let (olga, _) = acme(&world, pb::Organization::default()).await;
+        nina(&olga).await;
+        for user in ["olga", "nina"] {
+            olga.keys().generate_key(generate(of(user))).await.refused(Code::PermissionDenied, ErrorReason::GenerationNotAllowed);
+        }
     }
 
     async fn whoever_is_at_home_elsewhere_is_out_of_reach(world: World) {

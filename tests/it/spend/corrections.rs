@@ -230,12 +230,15 @@ on_both! {
         assert_eq!(shown().await, both("0", "0.1"));
         record(&world.admin, vec![event("b", &secret, 40_000)]).await;
         assert_eq!(shown().await, both("0.1", "0.2"));
-        // Nor does it shrink with a spend that is written; it grows with one.
-        for (spend, ever) in [("0.04", "0.2"), ("0.05", "0.21")] {
+        // Nor does it change with a spend that is written.
+        for (spend, ever) in [("0.04", "0.2"), ("0.05", "0.2")] {
             let key = pb::Key { key_hash: key.key_hash.clone(), spend: Some(spend.into()), ..Default::default() };
             world.admin.keys().update_key(pb::UpdateKeyRequest { key: Some(key), ..Default::default() }).await.answer();
             assert_eq!(shown().await, both(spend, ever));
         }
+        // What is new begins with what it spent elsewhere.
+        let moved = pb::Key { budget_duration: Some("1d".into()), spend: Some("0.7".into()), ..Default::default() };
+        assert_eq!(world.key(moved).await.1.lifetime_spend, "0.7");
         assert!(world.store().verify().await.unwrap().discrepancies.is_empty());
     }
 

@@ -174,6 +174,20 @@ on_both! {
         let team = crate::teams::team(&world, "red").await;
         assert_eq!(team.spend.as_deref(), Some("0.001"));
         assert_eq!(team.members[0].spend, "0.001", "and its owner in the team");
+        // Of a team that is gone, too, nobody else pays.
+        world.organization(pb::Organization { organization_id: "globex".into(), ..Default::default() }).await;
+        let bob = pb::User { user_id: "bob".into(), ..Default::default() };
+        let made = pb::CreateUserRequest { user: Some(bob), organization_ids: vec!["globex".into()], auto_create_key: Some(false), ..Default::default() };
+        world.admin.users().create_user(made).await.answer();
+        let members = vec![crate::teams::member("bob", pb::TeamRole::User)];
+        world.team(pb::Team { team_id: "gone".into(), members, ..Default::default() }).await;
+        let (secret, _) = world.key(pb::Key { user_id: Some("bob".into()), team_id: Some("gone".into()), ..Default::default() }).await;
+        world.admin.teams().delete_teams(pb::DeleteTeamsRequest { team_ids: vec!["gone".into()] }).await.answer();
+        assert_eq!(record(&world.admin, vec![event("later", &secret, 400)]).await.recorded, 1);
+        let globex = crate::organizations::organization(&world, "globex").await;
+        assert_eq!(globex.spend.as_deref(), Some("0"));
+        let bob = world.admin.users().get_user(pb::GetUserRequest { user_id: "bob".into(), ..Default::default() }).await.answer();
+        assert_eq!(bob.user.unwrap().spend.as_deref(), Some("0.001"));
     }
 
     async fn only_sidecars_and_admins_record(world: World) {

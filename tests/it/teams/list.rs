@@ -28,6 +28,7 @@ on_both! {
             (pb::ListTeamsRequest { search: "bl".into(), ..by_id() }, vec!["blue"]),
             (pb::ListTeamsRequest { search: "E".into(), ..by_id() }, vec!["blue", "red"]),
             (pb::ListTeamsRequest { search: "lue_".into(), ..by_id() }, vec![]),
+            (pb::ListTeamsRequest { search: "GREE".into(), ..by_id() }, vec![]),
             (pb::ListTeamsRequest { blocked: Some(true), ..by_id() }, vec!["blue"]),
             (pb::ListTeamsRequest { blocked: Some(false), ..by_id() }, vec!["green", "red"]),
             (pb::ListTeamsRequest { order_by: "spend desc".into(), page_size: 1, ..Default::default() }, vec!["green"]),

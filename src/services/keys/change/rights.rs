@@ -68,7 +68,8 @@ pub(super) fn check(
     if *standing == KeyStanding::ProxyAdmin {
         return Ok(());
     }
-    if !spend.is_keep() && !standing.may_as_member(MemberPermission::KeyResetSpend) {
+    let may_set_spend = before.team_id.is_some() && standing.may_as_member(MemberPermission::KeyResetSpend);
+    if !spend.is_keep() && !may_set_spend {
         return Err(rules::field_refused("spend").into());
     }
     let Some(change) = Change::updated(ObjectType::Key, before.key_id, before, after) else { return Ok(()) };
@@ -98,14 +99,14 @@ fn may_write(
         _ => {}
     }
     if let Some((_, kind)) = after.limits.throughput.fields().into_iter().find(|(name, _)| *name == field) {
-        return *standing == KeyStanding::TeamAdmin && kind.is_none_or(|kind| kind.is_given(true));
+        return *standing == KeyStanding::TeamAdmin && kind.is_none_or(|kind| kind.is_given(before.team_id.is_some()));
     }
     match standing {
-        // A key that leaves its teams becomes personal, and a personal one has its
-        // owner: for proxy admins only. One whose secret others may know lends them no
+        // A key that leaves its teams becomes personal, and a personal one stays where
+        // it is: but for proxy admins. One whose secret others may know lends them no
         // rights of a new owner.
         KeyStanding::TeamAdmin => match field {
-            "team_id" => after.team_id.is_some(),
+            "team_id" => before.team_id.is_some() && after.team_id.is_some(),
             "user_id" if before.team_id.is_none() => false,
             "user_id" => after.user_id.is_none() || after.key_type == KeyType::LlmApi,
             _ => true,
