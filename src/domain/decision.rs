@@ -396,6 +396,7 @@ mod tests {
             key.team_id = key.team_id.filter(|_| in_team);
             let identity = identity(key, user(), team(), true);
             let lines = identity.lines(Models::All, setting);
+            assert!(lines.is_sorted_by_key(|line| line.account.scope()), "in the order of the checks");
             lines.iter().filter(|line| line.budget_binds).map(|line| line.account.scope()).collect::<Vec<_>>()
         };
         assert_eq!(binding(false, false), [Scope::Key, Scope::UserPersonal]);

@@ -70,12 +70,12 @@ impl ScopeBudgets {
     }
 
     /// Adds those of a call to its other lines, all in the order in which they are
-    /// checked.
-    pub fn join<'a>(&'a self, lines: &mut Vec<Line<'a>>, call: CallScopes<'_>) {
+    /// checked. Without any, nobody asks what the call falls under.
+    pub fn join<'a, 'c>(&'a self, lines: &mut Vec<Line<'a>>, call: impl FnOnce() -> CallScopes<'c>) {
         if self.is_empty() {
             return;
         }
-        lines.extend(self.of_call(call).into_iter().map(|(account, budget)| Line::of_money(account, budget)));
+        lines.extend(self.of_call(call()).into_iter().map(|(account, budget)| Line::of_money(account, budget)));
         lines.sort_by_key(|line| line.account.scope());
     }
 
@@ -125,7 +125,7 @@ mod tests {
         let all = budgets(&[(Scope::Global, ""), (Scope::Tag, "b"), (Scope::Tag, "a"), (Scope::Provider, "openai")]);
         let own = [AccountId::stored(Scope::Team, "t"), AccountId::stored(Scope::UserPersonal, "u")];
         let mut lines: Vec<Line<'_>> = own.iter().map(|account| Line::of_money(account, &Budget::NONE)).collect();
-        all.join(&mut lines, CallScopes { tags: vec!["b", "a"], providers: &["openai"], models: ["m", "m"] });
+        all.join(&mut lines, || CallScopes { tags: vec!["b", "a"], providers: &["openai"], models: ["m", "m"] });
         let found: Vec<String> = lines.iter().map(|line| line.account.to_string()).collect();
         assert_eq!(found, ["team \"t\"", "tag \"a\"", "tag \"b\"", "user \"u\"", "provider \"openai\"", "all keys"]);
     }

@@ -276,7 +276,7 @@ impl Gate {
         let mut counting = self.counting_of_call();
         let answer = loop {
             let mut lines = identity.lines(Models::Called(resolved), self.rules().user_budget_on_team_keys);
-            scopes.join(&mut lines, scopes_of(call, &identity, &providers, resolved));
+            scopes.join(&mut lines, || scopes_of(call, &identity, &providers, resolved));
             self.estimate(&mut lines, costs);
             self.tighten(&mut lines, resolved, now);
             let reserve = call

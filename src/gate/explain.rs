@@ -110,7 +110,7 @@ impl Gate {
         let scopes = self.scope_budgets.load();
         let providers = prices.providers(resolved, &offers);
         let mut lines = identity.lines(Models::Called(resolved), self.rules().user_budget_on_team_keys);
-        scopes.join(&mut lines, scopes_of(call, identity, &providers, resolved));
+        scopes.join(&mut lines, || scopes_of(call, identity, &providers, resolved));
         self.estimate(&mut lines, costs);
         self.tighten(&mut lines, resolved, now);
         let (budgets, rates) = self.all_standings(&lines, now).await?;

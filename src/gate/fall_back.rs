@@ -63,7 +63,7 @@ impl Gate {
         let (scopes, prices) = (self.scope_budgets.load(), self.prices.load());
         let providers = prices.providers(model, &prices.offers(model, model, now));
         let instead = Call { model, ..call.clone() };
-        scopes.join(&mut lines, scopes_of(&instead, identity, &providers, model));
+        scopes.join(&mut lines, || scopes_of(&instead, identity, &providers, model));
         self.tighten(&mut lines, model, now);
         let (mut budgets, rates) = self.all_standings(&lines, now).await?;
         budgets.retain(|of| lines.iter().any(|line| line.limits_money() && *line.account == of.account));

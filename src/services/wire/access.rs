@@ -298,7 +298,9 @@ pub(crate) async fn standing_to_key(ctx: &Ctx, view: View<'_>, key: &Key) -> Res
     };
     let is_itself = ctx.caller.key_id() == Some(key.key_id);
     let manages_owner = match &key.user_id {
-        Some(owner) if key.team_id.is_none() => manages_home_of_id(ctx, view, owner).await?,
+        Some(owner) if key.team_id.is_none() && !ctx.caller.is_user(owner) => {
+            manages_home_of_id(ctx, view, owner).await?
+        }
         _ => false,
     };
     let owns = key.user_id.as_ref().is_some_and(|owner| ctx.caller.is_user(owner));

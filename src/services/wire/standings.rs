@@ -22,8 +22,8 @@ pub(crate) async fn of_key(
     let mut lines = gate.binding_lines(identity, Models::All);
     let shared = gate.scope_budgets();
     if ctx.scope.is_all() {
-        let tags = identity.key.tags.iter().map(AsRef::as_ref).collect();
-        shared.join(&mut lines, CallScopes { tags, providers: &[], models: ["", ""] });
+        let tags = || identity.key.tags.iter().map(AsRef::as_ref).collect();
+        shared.join(&mut lines, || CallScopes { tags: tags(), providers: &[], models: ["", ""] });
     }
     let (mut budgets, rates) = gate.all_standings(&lines, ctx.now).await?;
     budget::retain_binding(&mut budgets, &lines);
